@@ -1,0 +1,210 @@
+//! The seam between the gateway, which hears requests, and the runtime, which runs workflows.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{BoxFuture, ExecutionId, Position, Status, Timestamp, WorkflowName, payload};
+
+/// Starts, stops and lists executions. The runtime implements it, the gateway calls it.
+pub trait ExecutionControl: Send + Sync + 'static {
+    /// Every workflow, sorted by name.
+    fn workflows(&self) -> Vec<WorkflowSummary>;
+
+    /// One workflow.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownWorkflow`].
+    fn workflow(&self, name: &str) -> Result<WorkflowSummary, ControlError>;
+
+    /// Starts an execution, or attaches to it: the same id, workflow and input again is the same execution.
+    ///
+    /// When this returns, the log exists and can be subscribed to.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownWorkflow`], [`ControlError::InvalidInput`], [`ControlError::Conflict`],
+    /// [`ControlError::TooManyExecutions`], [`ControlError::Draining`], [`ControlError::Unavailable`].
+    fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>>;
+
+    /// Stops an execution. Its log ends with `cancelled`; after this returns no token follows. Idempotent.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownExecution`].
+    fn cancel<'a>(
+        &'a self,
+        id: &'a ExecutionId,
+        reason: Option<String>,
+    ) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// Forgets a finished execution and its log.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownExecution`]; [`ControlError::StillRunning`].
+    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// One execution.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownExecution`].
+    fn execution(&self, id: &ExecutionId) -> Result<ExecutionSummary, ControlError>;
+
+    /// Executions, newest first: at most `limit` of them, after `after` if that is given.
+    fn executions(&self, limit: usize, after: Option<&ExecutionId>) -> ExecutionPage;
+}
+
+/// What there is to know of a workflow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowSummary {
+    /// Its name.
+    pub name: WorkflowName,
+    /// What it does, in its author's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON Schema (2020-12) of the input.
+    pub input_schema: Value,
+    /// Nodes and edges: `{nodes: [{name, kind, streams: […]}], edges: [{from, to, conditional}]}`.
+    pub graph: Value,
+}
+
+/// A request to start an execution.
+#[derive(Clone, Debug)]
+pub struct StartExecution {
+    /// The workflow's name as the client gave it.
+    pub workflow: String,
+    /// Its input.
+    pub input: Value,
+    /// The id that the client chose; a new UUIDv7 otherwise.
+    pub execution_id: Option<ExecutionId>,
+    /// What happens when the last subscriber is gone; the workflow's own choice otherwise.
+    pub on_disconnect: Option<OnDisconnect>,
+}
+
+/// What happens to an execution when its last subscriber has been gone for the grace time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDisconnect {
+    /// It goes on.
+    #[default]
+    Continue,
+    /// It is cancelled.
+    Cancel,
+}
+
+/// An execution that was started, or found running.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Started {
+    /// Its id.
+    pub execution_id: ExecutionId,
+    /// The position before its first entry.
+    pub position: Position,
+    /// Whether it was there already.
+    pub attached: bool,
+}
+
+/// What there is to know of an execution.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionSummary {
+    /// Its id.
+    pub execution_id: ExecutionId,
+    /// The workflow it runs.
+    pub workflow: WorkflowName,
+    /// Where it stands.
+    pub status: Status,
+    /// The newest progress of each node that reports one.
+    pub progress: std::collections::BTreeMap<String, payload::Progress>,
+    /// When it began, in microseconds since 1970.
+    pub started_at: Timestamp,
+    /// The position before the first entry that is kept.
+    pub first: Position,
+    /// The position after the last entry.
+    pub last: Position,
+    /// How many readers follow it now.
+    pub subscribers: usize,
+}
+
+/// A page of executions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionPage {
+    /// The executions, newest first.
+    pub executions: Vec<ExecutionSummary>,
+    /// Where the next page starts; left out on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<ExecutionId>,
+}
+
+/// Why a request was refused. Every message may reach a client.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// There is no workflow of that name.
+    #[error("there is no workflow `{name}`; workflows: {known}")]
+    UnknownWorkflow {
+        /// The name that was asked for.
+        name: String,
+        /// The names there are, separated by commas.
+        known: String,
+    },
+    /// The input does not fit the workflow's state.
+    #[error("input does not fit workflow `{workflow}`: {reason}")]
+    InvalidInput {
+        /// The workflow.
+        workflow: WorkflowName,
+        /// What does not fit, and what would.
+        reason: String,
+    },
+    /// There is no execution of that id, or not for whom asks.
+    #[error("there is no execution `{id}`")]
+    UnknownExecution {
+        /// The id.
+        id: ExecutionId,
+    },
+    /// The id is taken by an execution of another workflow or input.
+    #[error("execution id `{id}` is taken by another workflow or input; choose another or leave it out")]
+    Conflict {
+        /// The id.
+        id: ExecutionId,
+    },
+    /// A running execution cannot be deleted.
+    #[error("execution `{id}` is still running; cancel it first")]
+    StillRunning {
+        /// The id.
+        id: ExecutionId,
+    },
+    /// As many executions are kept as may be, and none of them has ended.
+    #[error("{limit} executions run already, the limit of `{option}`; try again when some have ended")]
+    TooManyExecutions {
+        /// The limit.
+        limit: usize,
+        /// The option that sets it.
+        option: &'static str,
+    },
+    /// The server is shutting down.
+    #[error("server is shutting down and starts nothing new; try again on the next one")]
+    Draining,
+    /// The log store is not available.
+    #[error("log store is unavailable; try again later")]
+    Unavailable,
+}
+
+impl ControlError {
+    /// A stable identifier, sent to clients and listed in `docs/errors.md`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownWorkflow { .. } => "unknown_workflow",
+            Self::InvalidInput { .. } => "invalid_input",
+            Self::UnknownExecution { .. } => "unknown_execution",
+            Self::Conflict { .. } => "conflict",
+            Self::StillRunning { .. } => "still_running",
+            Self::TooManyExecutions { .. } => "too_many_executions",
+            Self::Draining => "draining",
+            Self::Unavailable => "store_unavailable",
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::TooManyExecutions { .. } | Self::Draining | Self::Unavailable)
+    }
+}

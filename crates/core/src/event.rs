@@ -1,0 +1,376 @@
+//! What an execution says.
+
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, NodeName, payload};
+
+/// The four kinds of entries; the `type` of a frame on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// A piece of a model's answer.
+    Token,
+    /// How far a node has come.
+    Progress,
+    /// Something happened: a node started, a tool completed, or a type of the user's own.
+    Event,
+    /// The execution is running, or has ended.
+    Status,
+}
+
+impl Class {
+    /// Every class, in the order of their declaration.
+    pub const ALL: [Self; 4] = [Self::Token, Self::Progress, Self::Event, Self::Status];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Progress => "progress",
+            Self::Event => "event",
+            Self::Status => "status",
+        }
+    }
+
+    /// Whether an entry of this class is a *delta*, which may be folded into a snapshot for a late reader; the others
+    /// are *facts*, which must be kept.
+    pub const fn is_delta(self) -> bool {
+        matches!(self, Self::Token | Self::Progress)
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The longest event type, in characters.
+const EVENT_TYPE_MAX: usize = 64;
+
+/// What happened: one of the well-known types, or a name of the user's own.
+///
+/// 1 to 64 characters, no control characters (a newline in an SSE field would be an injection). `node:start` reads as
+/// `node_start`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EventType(Cow<'static, str>);
+
+/// Declares the well-known event types, and the list of them.
+macro_rules! well_known {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        impl EventType {
+            $($(#[$doc])* pub const $name: Self = Self(Cow::Borrowed($text));)*
+            /// Every well-known type.
+            pub const WELL_KNOWN: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+well_known! {
+    /// A token frame.
+    TOKEN = "token";
+    /// A progress frame.
+    PROGRESS = "progress";
+    /// A status frame.
+    STATUS = "status";
+    /// The whole state after a step.
+    VALUES = "values";
+    /// What a step changed in the state.
+    UPDATES = "updates";
+    /// The group of lifecycle, tool, model and custom events.
+    EVENTS = "events";
+    /// The workflow began.
+    WORKFLOW_START = "workflow_start";
+    /// The workflow came to its end.
+    WORKFLOW_END = "workflow_end";
+    /// The workflow failed.
+    WORKFLOW_ERROR = "workflow_error";
+    /// A node began a visit.
+    NODE_START = "node_start";
+    /// A node completed a visit.
+    NODE_COMPLETE = "node_complete";
+    /// A node failed.
+    NODE_ERROR = "node_error";
+    /// A node of kind `tool` began.
+    TOOL_START = "tool_start";
+    /// A node of kind `tool` completed.
+    TOOL_COMPLETE = "tool_complete";
+    /// A model call began.
+    LLM_START = "llm_start";
+    /// A model call completed.
+    LLM_COMPLETE = "llm_complete";
+    /// Something went wrong that did not end the node.
+    ERROR = "error";
+    /// Something looks wrong, and the run goes on.
+    WARNING = "warning";
+    /// For the developer.
+    DEBUG = "debug";
+    /// A whole message of a model.
+    MESSAGES = "messages";
+    /// The final value of a run.
+    FINAL = "final";
+    /// A milestone was reached.
+    MILESTONE = "milestone";
+    /// A custom event without a name of its own.
+    CUSTOM = "custom";
+}
+
+impl EventType {
+    /// Checks `text` and makes it an event type; `node:start` becomes `node_start` if that is well known.
+    ///
+    /// # Errors
+    /// If `text` is empty, longer than 64 characters or holds a control character.
+    pub fn new(text: &str) -> Result<Self, Error> {
+        let length = text.chars().count();
+        if length == 0 || length > EVENT_TYPE_MAX {
+            return Err(Error::EventTypeLength { length, limit: EVENT_TYPE_MAX });
+        }
+        if let Some(character) = text.chars().find(|c| c.is_control()) {
+            return Err(Error::EventTypeCharacter { character });
+        }
+        let matches = |known: &&Self| {
+            known.as_str() == text || (text.contains(':') && known.as_str() == text.replace(':', "_"))
+        };
+        Ok(match Self::WELL_KNOWN.iter().find(matches) {
+            Some(known) => known.clone(),
+            None => Self(Cow::Owned(text.into())),
+        })
+    }
+
+    /// The name on the wire.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// How much an event of this type matters unless its producer says otherwise: failures are high, what is for the
+    /// developer is low, the rest medium.
+    pub fn default_priority(&self) -> Priority {
+        match self.as_str() {
+            "workflow_error" | "node_error" | "error" | "warning" | "status" => Priority::High,
+            "debug" => Priority::Low,
+            _ => Priority::Medium,
+        }
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl FromStr for EventType {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for EventType {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self, Error> {
+        Self::new(&text)
+    }
+}
+
+impl From<EventType> for String {
+    fn from(event_type: EventType) -> String {
+        event_type.0.into_owned()
+    }
+}
+
+/// How much an event matters; `filter(min_priority = …)` compares it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// For the developer.
+    Low,
+    /// The ordinary course of a run.
+    #[default]
+    Medium,
+    /// Failures and warnings.
+    High,
+}
+
+/// What a reader may rely on for an event.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// A reader that lags may be moved past it and is told a gap; it is never delivered again.
+    AtMostOnce,
+    /// Stored before it is visible; a named subscription starts again after what it acknowledged.
+    #[default]
+    AtLeastOnce,
+    /// As at-least-once, and written once per key, so that with the client's check of `sequence` it arrives once.
+    ExactlyOnce,
+}
+
+/// One thing that an execution says, before its log's writer gave it a place.
+///
+/// The payload is encoded once, here, as the JSON that every wire format then carries unchanged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    class: Class,
+    event_type: EventType,
+    node: Option<NodeName>,
+    payload: Bytes,
+    priority: Priority,
+    delivery: Delivery,
+}
+
+impl Event {
+    /// A token of `node`.
+    pub fn token(node: NodeName, token: &payload::Token) -> Self {
+        Self::new(Class::Token, EventType::TOKEN, Some(node), payload::encode(token))
+    }
+
+    /// A progress update of `node`.
+    pub fn progress(node: NodeName, progress: &payload::Progress) -> Self {
+        Self::new(Class::Progress, EventType::PROGRESS, Some(node), payload::encode(progress))
+    }
+
+    /// The event `event_type`, of `node` or of the whole run, with `data` of any JSON shape.
+    pub fn named(node: Option<NodeName>, event_type: EventType, data: &serde_json::Value) -> Self {
+        let payload = payload::encode(&payload::EventRef { event_type: &event_type, data });
+        Self::new(Class::Event, event_type, node, payload)
+    }
+
+    /// The status of the execution.
+    pub fn status(status: &payload::StatusUpdate) -> Self {
+        Self::new(Class::Status, EventType::STATUS, None, payload::encode(status))
+    }
+
+    /// An event as a store kept it.
+    pub fn from_stored(
+        class: Class,
+        event_type: EventType,
+        node: Option<NodeName>,
+        payload: Bytes,
+        delivery: Delivery,
+    ) -> Self {
+        Self { delivery, ..Self::new(class, event_type, node, payload) }
+    }
+
+    fn new(class: Class, event_type: EventType, node: Option<NodeName>, payload: Bytes) -> Self {
+        let priority = event_type.default_priority();
+        Self { class, event_type, node, payload, priority, delivery: Delivery::default() }
+    }
+
+    /// The same event with another priority.
+    #[must_use]
+    pub fn with_priority(self, priority: Priority) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// The same event with another delivery guarantee.
+    #[must_use]
+    pub fn with_delivery(self, delivery: Delivery) -> Self {
+        Self { delivery, ..self }
+    }
+
+    /// Which of the four kinds.
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The type: for a token, a progress update and a status the name of its class.
+    pub const fn event_type(&self) -> &EventType {
+        &self.event_type
+    }
+
+    /// The node that said it; `None` if the run itself did.
+    pub const fn node(&self) -> Option<&NodeName> {
+        self.node.as_ref()
+    }
+
+    /// The payload: one JSON object, without line breaks.
+    pub const fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// How much it matters.
+    pub const fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// What a reader may rely on.
+    pub const fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Reads the payload of a token; `None` for another class.
+    ///
+    /// # Errors
+    /// If the payload is not a token's.
+    pub fn as_token(&self) -> Result<Option<payload::Token>, Error> {
+        self.decode(Class::Token)
+    }
+
+    /// Reads the payload of a progress update; `None` for another class.
+    ///
+    /// # Errors
+    /// If the payload is not a progress update's.
+    pub fn as_progress(&self) -> Result<Option<payload::Progress>, Error> {
+        self.decode(Class::Progress)
+    }
+
+    /// Reads the payload of an event: its data; `None` for another class.
+    ///
+    /// # Errors
+    /// If the payload is not an event's.
+    pub fn as_data(&self) -> Result<Option<serde_json::Value>, Error> {
+        Ok(self.decode::<payload::EventData>(Class::Event)?.map(|event| event.data))
+    }
+
+    /// Reads the payload of a status; `None` for another class.
+    ///
+    /// # Errors
+    /// If the payload is not a status's.
+    pub fn as_status(&self) -> Result<Option<payload::StatusUpdate>, Error> {
+        self.decode(Class::Status)
+    }
+
+    fn decode<T: serde::de::DeserializeOwned>(&self, class: Class) -> Result<Option<T>, Error> {
+        if self.class != class {
+            return Ok(None);
+        }
+        let read = serde_json::from_slice(&self.payload);
+        read.map(Some).map_err(|e| Error::Payload { class: class.as_str(), reason: e.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_colon_spelling_of_a_known_type_is_the_same_type() {
+        assert_eq!(EventType::new("node:start").unwrap(), EventType::NODE_START);
+        assert_eq!(EventType::new("my:type").unwrap().as_str(), "my:type");
+    }
+
+    #[test]
+    fn an_event_type_cannot_break_a_line() {
+        assert!(EventType::new("a\nb").is_err());
+        assert!(EventType::new("").is_err());
+        assert!(EventType::new(&"x".repeat(65)).is_err());
+    }
+
+    #[test]
+    fn an_event_carries_its_type_and_data() {
+        let event = Event::named(None, EventType::CUSTOM, &serde_json::json!({"a": [1, 2]}));
+        assert_eq!(&event.payload()[..], br#"{"type":"custom","data":{"a":[1,2]}}"#);
+        assert_eq!(event.as_data().unwrap().unwrap()["a"][1], 2);
+        assert_eq!(event.as_token().unwrap(), None);
+    }
+}

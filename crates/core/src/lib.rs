@@ -1,0 +1,38 @@
+//! The vocabulary of Streamnest: what every other crate of the workspace speaks.
+//!
+//! An *execution* is one run of a workflow. Everything that it says, its tokens, events, progress updates and
+//! its status, becomes an [`Entry`] of its own append-only log; an entry is an [`Event`] with the [`Seq`] and the
+//! [`Timestamp`] that the log's one writer gave it. A reader stands at a [`Position`].
+//!
+//! This crate does no I/O, reads no clock and needs no async runtime. It holds
+//!
+//! - the identifiers: [`ExecutionId`], [`NodeName`], [`WorkflowName`], [`EventType`], [`MessageId`];
+//! - the coordinates: [`Seq`], [`Epoch`], [`Term`], [`Position`];
+//! - the events and their [payloads](payload);
+//! - the seams: [`LogStore`] beneath the log, [`ExecutionControl`] between gateway and runtime, [`Clock`], and the
+//!   [`Scope`] by which a model that is called inside a node finds that node.
+
+mod control;
+mod entry;
+mod error;
+mod event;
+mod id;
+pub mod payload;
+mod position;
+mod scope;
+mod store;
+mod time;
+
+pub use control::{
+    ControlError, ExecutionControl, ExecutionPage, ExecutionSummary, OnDisconnect, StartExecution, Started,
+    WorkflowSummary,
+};
+pub use entry::{Entry, LogIdentity, WIRE_FORMAT_SLOTS, WireFormat};
+pub use error::Error;
+pub use event::{Class, Delivery, Event, EventType, Priority};
+pub use id::{ExecutionId, MessageId, NodeName, WorkflowName};
+pub use payload::Status;
+pub use position::{Epoch, Position, Seq, Term};
+pub use scope::{InScope, MessageOrigin, MessageSink, NodePort, Scope, ScopeExt, TokenDelta, Usage};
+pub use store::{Appended, BoxFuture, DurabilityWatch, LogStore, StoreError, StoredHead, StoredLog};
+pub use time::{Clock, Timestamp};

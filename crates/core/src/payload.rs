@@ -1,0 +1,229 @@
+//! The payloads of entries: the JSON that stands in the `payload` of a frame, as types.
+//!
+//! Absent fields are left out, never `null`.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{EventType, MessageId};
+
+/// Encodes a payload.
+pub(crate) fn encode<T: Serialize>(payload: &T) -> Bytes {
+    serde_json::to_vec(payload).expect("payload types have string keys and serialize without fail").into()
+}
+
+/// One or more tokens of a model's answer, joined.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    /// The text; the contents of all tokens of one message in order are the answer, less what a filter dropped.
+    pub content: String,
+    /// The index of the first token joined here, from 0, counted per message before any filter.
+    pub index: u64,
+    /// How many tokens are joined here.
+    pub count: u32,
+    /// How many tokens a filter dropped between the frame before and the end of this one; left out when none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub filtered: u64,
+    /// Which pass through the node, from 1.
+    pub visit: u32,
+    /// Which try of that pass, from 1.
+    pub attempt: u32,
+    /// Which answer: one id per model call.
+    pub message: Option<MessageId>,
+    /// `format = "json"`: the value so far, at most every 200 ms and at the end of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// `format = "json"`: on the last frame of a message, whether the whole answer was one complete JSON value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// `format = "structured"`: who speaks, for example `assistant`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// `format = "structured"`: the natural logarithm of the token's probability, if the model gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprob: Option<f64>,
+    /// `format = "structured"`: what the token belongs to, for example `reasoning`, if the model told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `include_metadata`: what the model said about the tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// How far a visit of a node has come.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Percent, 0 to 100; never less than before within a visit.
+    pub progress: f64,
+    /// Units done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<f64>,
+    /// Units in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    /// Units per second since the visit's first update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// The estimated time to the end, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
+    /// Time since the visit's first update, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// The milestone that this update reached, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milestone: Option<f64>,
+    /// The update as a line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<String>,
+    /// `failed` when the node failed; left out otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Figures that the node gave, for example memory or token counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Map<String, Value>>,
+    /// Which pass through the node, from 1.
+    pub visit: u32,
+    /// Which try of that pass, from 1.
+    pub attempt: u32,
+}
+
+/// An event's type and data, to be written.
+#[derive(Serialize)]
+pub(crate) struct EventRef<'a> {
+    #[serde(rename = "type")]
+    pub(crate) event_type: &'a EventType,
+    pub(crate) data: &'a Value,
+}
+
+/// An event's type and data.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EventData {
+    /// What happened.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// About it, of any shape.
+    pub data: Value,
+}
+
+/// Where an execution stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It goes on.
+    Running,
+    /// It came to its end. Terminal.
+    Completed,
+    /// It failed: an error, a panic or a timeout. Terminal.
+    Failed,
+    /// Somebody stopped it. Terminal.
+    Cancelled,
+}
+
+impl Status {
+    /// Whether it is the last thing an execution says.
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Running)
+    }
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A status entry.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StatusUpdate {
+    /// Where the execution stands.
+    pub status: Status,
+    /// The final state, when completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// Why it was cancelled, in the words of who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl StatusUpdate {
+    /// The execution runs.
+    pub const fn running() -> Self {
+        Self { status: Status::Running, result: None, error: None, reason: None }
+    }
+
+    /// The execution came to its end with `result`.
+    pub const fn completed(result: Value) -> Self {
+        Self { status: Status::Completed, result: Some(result), error: None, reason: None }
+    }
+
+    /// The execution failed.
+    pub const fn failed(error: Failure) -> Self {
+        Self { status: Status::Failed, result: None, error: Some(error), reason: None }
+    }
+
+    /// The execution was stopped.
+    pub const fn cancelled(reason: Option<String>) -> Self {
+        Self { status: Status::Cancelled, result: None, error: None, reason }
+    }
+}
+
+/// Why an execution failed, in words that may reach any client.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// A stable identifier, for example `node_timeout`; all of them stand in `docs/errors.md`.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// The node in which it failed, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_fields_are_left_out() {
+        let token = Token {
+            content: "Hello".into(),
+            index: 3,
+            count: 1,
+            visit: 1,
+            attempt: 1,
+            message: Some(MessageId::new(1)),
+            ..Token::default()
+        };
+        let text = r#"{"content":"Hello","index":3,"count":1,"visit":1,"attempt":1,"message":"m1"}"#;
+        assert_eq!(&encode(&token)[..], text.as_bytes());
+        assert_eq!(serde_json::from_str::<Token>(text).unwrap(), token);
+    }
+
+    #[test]
+    fn statuses_read_back() {
+        let failed = StatusUpdate::failed(Failure {
+            code: "node_timeout".into(),
+            message: "node `a` ran longer than 1s".into(),
+            node_id: Some("a".into()),
+        });
+        let text = String::from_utf8(encode(&failed).to_vec()).unwrap();
+        assert!(text.contains(r#""nodeId":"a""#), "{text}");
+        assert_eq!(serde_json::from_str::<StatusUpdate>(&text).unwrap(), failed);
+    }
+}
