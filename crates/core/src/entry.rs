@@ -18,7 +18,45 @@ pub struct Entry {
     seq: Seq,
     time: Timestamp,
     event: Event,
-    encoded: [OnceLock<Bytes>; WIRE_FORMAT_SLOTS],
+    encoded: [OnceLock<Encoded>; WIRE_FORMAT_SLOTS],
+}
+
+/// The bytes of one entry in one wire format, within a block that it may share with its neighbours.
+///
+/// Neighbours that were encoded together lie together, so that a reader who is owed many entries sends one piece.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    rest: Bytes,
+    length: usize,
+}
+
+impl Encoded {
+    /// The first `length` bytes of `rest`, which runs on to the end of the block; all of it if it is shorter.
+    pub fn new(rest: Bytes, length: usize) -> Self {
+        let length = length.min(rest.len());
+        Self { rest, length }
+    }
+
+    /// How many bytes the entry takes.
+    pub const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The entry's bytes.
+    pub fn bytes(&self) -> Bytes {
+        self.rest.slice(..self.length)
+    }
+
+    /// The bytes from the entry on, `length` of them, at most to the end of its block.
+    pub fn run(&self, length: usize) -> Bytes {
+        self.rest.slice(..length.min(self.rest.len()))
+    }
+
+    /// Whether `next` follows this entry without a gap, `offset` bytes from the start of this one, in the same block.
+    pub fn continues_with(&self, offset: usize, next: &Self) -> bool {
+        // Both hold on to memory, so an equal address inside this block's bounds is the same block.
+        offset < self.rest.len() && self.rest.as_ptr().wrapping_add(offset) == next.rest.as_ptr()
+    }
 }
 
 impl Entry {
@@ -43,13 +81,13 @@ impl Entry {
     }
 
     /// The bytes kept for a wire format, if it was encoded already.
-    pub fn encoded(&self, slot: usize) -> Option<&Bytes> {
+    pub fn encoded(&self, slot: usize) -> Option<&Encoded> {
         self.encoded.get(slot).and_then(OnceLock::get)
     }
 
     /// Keeps the bytes for a wire format; the first to come stay.
-    pub fn keep_encoded(&self, slot: usize, bytes: Bytes) -> bool {
-        self.encoded.get(slot).is_some_and(|cell| cell.set(bytes).is_ok())
+    pub fn keep_encoded(&self, slot: usize, encoded: Encoded) -> bool {
+        self.encoded.get(slot).is_some_and(|cell| cell.set(encoded).is_ok())
     }
 
     /// The bytes of memory that this entry takes, without its encodings: what retention counts.

@@ -27,7 +27,7 @@ pub use control::{
     ControlError, ExecutionControl, ExecutionPage, ExecutionSummary, OnDisconnect, StartExecution, Started,
     WorkflowSummary,
 };
-pub use entry::{Entry, LogIdentity, WIRE_FORMAT_SLOTS, WireFormat};
+pub use entry::{Encoded, Entry, LogIdentity, WIRE_FORMAT_SLOTS, WireFormat};
 pub use error::Error;
 pub use event::{Class, Delivery, Event, EventType, Priority};
 pub use id::{ExecutionId, MessageId, NodeName, WorkflowName};

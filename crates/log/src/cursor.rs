@@ -1,0 +1,292 @@
+//! A reader's place in a log.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    ops::Deref,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use streamnest_core::{BoxFuture, Class, Delivery, Entry, Position, Seq, StoreError};
+
+use crate::{Error, EventLog, Start, event_log::State, wake::Ticket};
+
+/// One reader of one log. It pulls; nothing is queued for it.
+///
+/// # Ordering
+/// Batches are dense and in order: each entry's [`Seq`] is the one before plus one, across batches too, except where a
+/// [`Gap`] says otherwise.
+pub struct Cursor {
+    log: Arc<EventLog>,
+    /// The last entry that was read.
+    seq: Seq,
+    /// Whether it began at a position that this log never handed out.
+    foreign: bool,
+    at_most_once: bool,
+    subscriber: bool,
+    ticket: Option<Ticket>,
+    cold: Option<BoxFuture<'static, Result<Vec<Arc<Entry>>, StoreError>>>,
+}
+
+/// What a cursor found.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// The next entries.
+    Batch(Batch),
+    /// Entries that this reader will never see.
+    Gap(Gap),
+}
+
+/// One or more entries, in order and without gaps. Never empty.
+#[derive(Clone, Debug)]
+pub struct Batch(Vec<Arc<Entry>>);
+
+impl Deref for Batch {
+    type Target = [Arc<Entry>];
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl IntoIterator for Batch {
+    type Item = Arc<Entry>;
+    type IntoIter = std::vec::IntoIter<Arc<Entry>>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// A range of entries that a reader missed. The next entry it reads is the one after `to`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// The first entry missed.
+    pub from: Seq,
+    /// The last entry missed; before `from` if the log has lost nothing, but is not the one that the reader knew.
+    pub to: Seq,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why a reader missed entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// Retention passed it.
+    Trimmed,
+    /// Its position is of another incarnation of the log; it reads this one from the start.
+    Epoch,
+    /// It lagged too far behind for what is delivered at most once.
+    Lagged,
+}
+
+impl GapReason {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::Epoch => "epoch",
+            Self::Lagged => "lagged",
+        }
+    }
+}
+
+/// How much one read returns at most. At least one entry is returned even if it is larger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadLimit {
+    /// Entries. Default 1,024.
+    pub entries: usize,
+    /// Bytes of memory of the entries. Default 256 KiB.
+    pub bytes: usize,
+}
+
+impl Default for ReadLimit {
+    fn default() -> Self {
+        Self { entries: 1_024, bytes: 256 << 10 }
+    }
+}
+
+impl Cursor {
+    pub(crate) fn new(log: Arc<EventLog>, from: Start, subscriber: bool) -> Self {
+        let last = log.head().last;
+        let (seq, foreign) = match from {
+            Start::Beginning | Start::After(Position::BEFORE_FIRST) => (Seq::BEFORE_FIRST, false),
+            Start::Now => (last, false),
+            Start::After(position) => {
+                let ours = position.epoch() == Some(log.identity().epoch) && position.seq() <= last;
+                if ours { (position.seq(), false) } else { (Seq::BEFORE_FIRST, true) }
+            }
+        };
+        Self { log, seq, foreign, at_most_once: false, subscriber, ticket: None, cold: None }
+    }
+
+    /// With [`Delivery::AtMostOnce`] it is moved past whatever it lags too far behind, and told; otherwise only past
+    /// events that their producer sent at most once.
+    #[must_use]
+    pub fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.at_most_once = delivery == Delivery::AtMostOnce;
+        self
+    }
+
+    /// The log that it reads.
+    pub const fn log(&self) -> &Arc<EventLog> {
+        &self.log
+    }
+
+    /// After the last entry that it read: start there again to go on.
+    pub fn position(&self) -> Position {
+        self.log.position(self.seq)
+    }
+
+    /// How many visible entries it has not read.
+    pub fn lag(&self) -> u64 {
+        self.log.lock().last.distance_from(self.seq)
+    }
+
+    /// Waits for entries after this cursor and returns them in order.
+    ///
+    /// The batch holds 1..=`limit.entries` entries and at most `limit.bytes` of them, except that one larger entry is
+    /// still returned alone. `None` means that the log is sealed and fully read.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if a cold read fails, and then the cursor has not moved and the call may be repeated; or if
+    /// the log's store broke and everything visible was read.
+    ///
+    /// # Cancel safety
+    /// Safe: the position moves only when the batch is returned.
+    pub async fn next_batch(&mut self, limit: ReadLimit) -> Result<Option<Read>, Error> {
+        poll_fn(|cx| self.poll_next_batch(cx, limit)).await
+    }
+
+    /// As [`next_batch`](Self::next_batch), by hand. If this is `Pending`, `cx` is woken once there is more.
+    ///
+    /// # Errors
+    /// As [`next_batch`](Self::next_batch).
+    pub fn poll_next_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: ReadLimit,
+    ) -> Poll<Result<Option<Read>, Error>> {
+        loop {
+            if let Some(cold) = &mut self.cold {
+                let read = ready!(cold.as_mut().poll(cx));
+                self.cold = None;
+                match read {
+                    Ok(entries) => {
+                        let last = self.log.lock().last;
+                        if let Some(read) = self.take(entries.iter(), last, limit) {
+                            return Poll::Ready(Ok(Some(read)));
+                        }
+                        let missing = format!("entries after {} are visible but not stored", self.seq);
+                        let source = Arc::new(std::io::Error::other(missing));
+                        return Poll::Ready(Err(Error::Store(StoreError::Unavailable { source })));
+                    }
+                    // Retention passed while we read; the next look at the log says how far.
+                    Err(StoreError::Trimmed { .. }) => {}
+                    Err(error) => return Poll::Ready(Err(Error::Store(error))),
+                }
+            }
+            let log = self.log.clone();
+            let mut state = log.lock();
+            let trimmed = state.ledger.trimmed();
+            if self.foreign || self.seq < trimmed {
+                let reason = if self.foreign { GapReason::Epoch } else { GapReason::Trimmed };
+                self.foreign = false;
+                return Poll::Ready(Ok(Some(self.skip_to(trimmed, reason))));
+            }
+            if self.seq < state.last {
+                if let Some(read) = self.take_hot(&state, limit) {
+                    return Poll::Ready(Ok(Some(read)));
+                }
+                self.cold = Some(self.read_cold(&state, limit));
+                continue;
+            }
+            if state.sealed {
+                return Poll::Ready(Ok(None));
+            }
+            if let Some(error) = &state.failed {
+                return Poll::Ready(Err(Error::Store(error.clone())));
+            }
+            state.waiters.wait(&mut self.ticket, cx.waker());
+            return Poll::Pending;
+        }
+    }
+
+    /// Takes from the hot tail; `None` if the next entry is not in it.
+    fn take_hot(&mut self, state: &State, limit: ReadLimit) -> Option<Read> {
+        let first = state.hot.front()?.seq();
+        let offset = self.seq.next().get().checked_sub(first.get())?;
+        self.take(state.hot.range(usize::try_from(offset).ok()?..), state.last, limit)
+    }
+
+    fn read_cold(
+        &self,
+        state: &State,
+        limit: ReadLimit,
+    ) -> BoxFuture<'static, Result<Vec<Arc<Entry>>, StoreError>> {
+        let (stored, from) = (self.log.stored().clone(), self.seq.next());
+        // What is accepted but not visible may be in the store already.
+        let visible = usize::try_from(state.last.distance_from(self.seq)).unwrap_or(usize::MAX);
+        let entries = limit.entries.clamp(1, visible);
+        Box::pin(async move { stored.read(from, entries, limit.bytes).await })
+    }
+
+    /// Takes as many of `entries`, which follow this cursor, as the limit allows.
+    fn take<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+        last: Seq,
+        limit: ReadLimit,
+    ) -> Option<Read> {
+        let late = last.get().saturating_sub(self.log.shared.options.at_most_once_lag);
+        let skips = |entry: &Entry| {
+            let event = entry.event();
+            let once = self.at_most_once || event.delivery() == Delivery::AtMostOnce;
+            once && entry.seq().get() <= late && event.class() != Class::Status
+        };
+        let mut entries = entries.peekable();
+        let mut skipped = None;
+        while let Some(entry) = entries.next_if(|entry| skips(entry)) {
+            skipped = Some(entry.seq());
+        }
+        if let Some(to) = skipped {
+            return Some(self.skip_to(to, GapReason::Lagged));
+        }
+        let mut batch = Vec::with_capacity(limit.entries.min(entries.size_hint().0));
+        let mut bytes = 0;
+        while batch.len() < limit.entries.max(1) {
+            let fits = |entry: &&Arc<Entry>| batch.is_empty() || bytes + entry.weight() <= limit.bytes;
+            let Some(entry) = entries.next_if(|entry| fits(entry) && !skips(entry)) else { break };
+            bytes += entry.weight();
+            batch.push(entry.clone());
+        }
+        self.seq = batch.last()?.seq();
+        Some(Read::Batch(Batch(batch)))
+    }
+
+    fn skip_to(&mut self, to: Seq, reason: GapReason) -> Read {
+        let from = self.seq.next();
+        self.seq = to;
+        Read::Gap(Gap { from, to, reason })
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            self.log.lock().waiters.leave(&mut self.ticket);
+        }
+        if self.subscriber {
+            self.log.unsubscribe();
+        }
+    }
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor")
+            .field("execution", &self.log.identity().execution)
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! Encoding once, for everyone.
+
+use std::sync::{Arc, PoisonError, atomic::Ordering};
+
+use bytes::Bytes;
+use streamnest_core::{Encoded, Entry, Seq, WireFormat};
+
+use crate::EventLog;
+
+/// The largest block of neighbours that share their memory, in bytes. A block is freed when all of it is trimmed, so
+/// this is also how much a trimmed log may keep too much, per format.
+const BLOCK_BYTES: usize = 64 << 10;
+/// What is set aside for the envelope of one entry, in bytes.
+const ENVELOPE_BYTES: usize = 256;
+
+impl EventLog {
+    /// Pushes the bytes of `entries` in the wire format `F` to `out`, in order.
+    ///
+    /// Each entry is encoded at most once per format, by whoever asks first; everyone shares the bytes. Neighbours that
+    /// were encoded together come as one piece.
+    pub fn encoded<F: WireFormat>(&self, entries: &[Arc<Entry>], out: &mut Vec<Bytes>) {
+        if entries.iter().any(|entry| entry.encoded(F::SLOT).is_none()) {
+            self.encode_missing::<F>(entries);
+        }
+        let mut run: Option<(&Encoded, usize)> = None;
+        for encoded in entries.iter().filter_map(|entry| entry.encoded(F::SLOT)) {
+            run = match run {
+                Some((first, length)) if first.continues_with(length, encoded) => {
+                    Some((first, length + encoded.length()))
+                }
+                finished => {
+                    out.extend(finished.map(|(first, length)| first.run(length)));
+                    Some((encoded, encoded.length()))
+                }
+            };
+        }
+        out.extend(run.map(|(first, length)| first.run(length)));
+    }
+
+    fn encode_missing<F: WireFormat>(&self, entries: &[Arc<Entry>]) {
+        // One at a time per log: who waits here finds the work done.
+        let _one = self.encoding.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<_> = entries.iter().filter(|entry| entry.encoded(F::SLOT).is_none()).collect();
+        let mut rest = missing.as_slice();
+        while !rest.is_empty() {
+            let mut block = Vec::with_capacity(
+                rest.iter()
+                    .map(|entry| entry.event().payload().len() + ENVELOPE_BYTES)
+                    .sum::<usize>()
+                    .min(BLOCK_BYTES),
+            );
+            let mut starts = Vec::with_capacity(rest.len());
+            for entry in rest {
+                if block.len() >= BLOCK_BYTES {
+                    break;
+                }
+                starts.push(block.len());
+                F::encode(self.identity(), entry, &mut block);
+            }
+            block.shrink_to_fit();
+            let block = Bytes::from(block);
+            let (done, left) = rest.split_at(starts.len());
+            let ends = starts.iter().skip(1).copied().chain([block.len()]);
+            let mut added = Vec::with_capacity(done.len());
+            for ((entry, start), end) in done.iter().zip(&starts).zip(ends) {
+                if entry.keep_encoded(F::SLOT, Encoded::new(block.slice(start..), end - start)) {
+                    added.push((entry.seq(), end - start));
+                }
+            }
+            self.encoded.fetch_add(added.len(), Ordering::Relaxed);
+            self.count_encoded(&added);
+            rest = left;
+        }
+    }
+
+    /// Puts encodings into the books; retention counts them.
+    fn count_encoded(&self, added: &[(Seq, usize)]) {
+        let mut state = self.lock();
+        let mut bytes = 0;
+        for (seq, length) in added {
+            if state.ledger.add(*seq, *length) {
+                bytes += length;
+            }
+        }
+        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        // Only the bytes are in question here, so the time of the newest entry will do.
+        let newest = state.accepted_time;
+        if let Err(error) = self.enforce_retention(&mut state, newest) {
+            tracing::warn!(execution = %self.identity().execution, %error, "retention could not trim the log");
+        }
+    }
+}

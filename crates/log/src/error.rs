@@ -1,0 +1,100 @@
+//! What a log may refuse.
+
+use streamnest_core::{ExecutionId, Seq, StoreError};
+
+/// Why a log did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is a log of that id already.
+    #[error("there is a log of execution `{id}` already; choose another id")]
+    AlreadyExists {
+        /// The id.
+        id: ExecutionId,
+    },
+    /// As many logs are kept as may be, and none of them has ended.
+    #[error(
+        "{limit} executions are running, the limit of `LogOptions::max_logs`; raise it, or try again later"
+    )]
+    TooManyLogs {
+        /// The limit.
+        limit: usize,
+    },
+    /// As many readers wait for logs that do not exist yet as may.
+    #[error("{limit} readers wait for executions that do not exist, the limit of `LogOptions::max_waiters`")]
+    TooManyWaiters {
+        /// The limit.
+        limit: usize,
+    },
+    /// A log remembers as many named subscriptions as it may.
+    #[error(
+        "execution has {limit} named subscriptions, the limit of `LogOptions::max_subscriptions`; reuse a name"
+    )]
+    TooManySubscriptions {
+        /// The limit.
+        limit: usize,
+    },
+    /// An acknowledgement is ahead of the log.
+    #[error("sequence {seq} cannot be acknowledged, the log ends at {last}")]
+    AcknowledgedAhead {
+        /// The sequence that was acknowledged.
+        seq: Seq,
+        /// The last visible entry.
+        last: Seq,
+    },
+    /// An event is too large.
+    #[error(
+        "event is {size} bytes, over the limit of {limit} bytes; raise `LogOptions::max_event_bytes` or send a reference"
+    )]
+    EventTooLarge {
+        /// The size of its payload, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The log takes no more entries.
+    #[error("execution has ended at sequence {last} and takes no more entries")]
+    Sealed {
+        /// Its last entry.
+        last: Seq,
+    },
+    /// A bound leaves no room to work.
+    #[error("option `{option}` is zero, which leaves no room; leave it out for its default")]
+    InvalidOption {
+        /// The option.
+        option: &'static str,
+    },
+    /// A filter names what cannot be an event type or a node.
+    #[error("filter is not valid: {0}")]
+    Filter(#[source] streamnest_core::Error),
+    /// The store refused or broke.
+    #[error("log store refused: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    /// A stable identifier, listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyExists { .. } => "conflict",
+            Self::TooManyLogs { .. } => "too_many_executions",
+            Self::TooManyWaiters { .. } => "too_many_waiters",
+            Self::TooManySubscriptions { .. } => "too_many_subscriptions",
+            Self::AcknowledgedAhead { .. } => "acknowledged_ahead",
+            Self::EventTooLarge { .. } => "event_too_large",
+            Self::Sealed { .. } => "sealed",
+            Self::InvalidOption { .. } => "invalid_option",
+            Self::Filter(_) => "invalid_filter",
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::TooManyLogs { .. } | Self::TooManyWaiters { .. } => true,
+            Self::Store(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The log of one execution.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+
+use streamnest_core::{
+    Class, DurabilityWatch, Entry, LogIdentity, Position, Seq, Status, StoreError, StoredHead, StoredLog,
+    Timestamp,
+};
+use tokio::sync::Notify;
+
+use crate::{Cursor, Error, registry::Shared, retention::Ledger, wake::Waiters};
+
+/// The append-only log of one execution: a hot tail in memory in front of a store.
+///
+/// Read it with a [`cursor`](Self::cursor); only its [`Writer`](crate::Writer) appends.
+pub struct EventLog {
+    identity: LogIdentity,
+    stored: Arc<dyn StoredLog>,
+    pub(crate) shared: Arc<Shared>,
+    state: Mutex<State>,
+    /// Held while entries are encoded, so that each is encoded once.
+    pub(crate) encoding: Mutex<()>,
+    /// How many entries were encoded, in all formats together.
+    pub(crate) encoded: AtomicUsize,
+    subscribers: AtomicUsize,
+    subscribers_changed: Notify,
+    /// Told when entries became durable, for producers that wait for room.
+    pub(crate) room: Notify,
+}
+
+/// What is guarded by one lock, held for copying only.
+pub(crate) struct State {
+    /// What is visible and at hand, without gaps; the last is `last`.
+    pub(crate) hot: VecDeque<Arc<Entry>>,
+    /// What is accepted and not durable yet, in order; follows `last`.
+    pub(crate) pending: VecDeque<Arc<Entry>>,
+    pub(crate) pending_bytes: usize,
+    /// The last visible entry.
+    pub(crate) last: Seq,
+    /// The last accepted entry.
+    pub(crate) accepted: Seq,
+    pub(crate) accepted_time: Timestamp,
+    pub(crate) sealing: bool,
+    pub(crate) sealed: bool,
+    pub(crate) status: Option<Status>,
+    pub(crate) failed: Option<StoreError>,
+    pub(crate) ledger: Ledger,
+    pub(crate) waiters: Waiters,
+    acknowledged: BTreeMap<String, Seq>,
+}
+
+/// Where a log stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// The last entry that is no longer kept; the first kept one is the next.
+    pub trimmed: Seq,
+    /// The last visible entry.
+    pub last: Seq,
+    /// Whether nothing follows.
+    pub sealed: bool,
+    /// The newest status.
+    pub status: Option<Status>,
+    /// Bytes that the kept entries take, encodings included.
+    pub bytes: usize,
+}
+
+/// Where a cursor begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Start {
+    /// Before the first entry. If that is no longer kept, the cursor says so by a gap.
+    #[default]
+    Beginning,
+    /// After the last visible entry.
+    Now,
+    /// After a position that was handed out before.
+    After(Position),
+}
+
+impl EventLog {
+    pub(crate) fn new(
+        identity: LogIdentity,
+        stored: Arc<dyn StoredLog>,
+        head: &StoredHead,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let state = State {
+            hot: VecDeque::new(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            last: head.last,
+            accepted: head.last,
+            accepted_time: Timestamp::default(),
+            sealing: head.sealed,
+            sealed: head.sealed,
+            status: head.status,
+            failed: None,
+            ledger: Ledger::after(head.trimmed),
+            waiters: Waiters::default(),
+            acknowledged: BTreeMap::new(),
+        };
+        Self {
+            identity,
+            stored,
+            shared,
+            state: Mutex::new(state),
+            encoding: Mutex::new(()),
+            encoded: AtomicUsize::new(0),
+            subscribers: AtomicUsize::new(0),
+            subscribers_changed: Notify::new(),
+            room: Notify::new(),
+        }
+    }
+
+    /// Which execution's log this is, and which incarnation.
+    pub const fn identity(&self) -> &LogIdentity {
+        &self.identity
+    }
+
+    /// Where it stands.
+    pub fn head(&self) -> Head {
+        let state = self.lock();
+        Head {
+            trimmed: state.ledger.trimmed(),
+            last: state.last,
+            sealed: state.sealed,
+            status: state.status,
+            bytes: state.ledger.bytes(),
+        }
+    }
+
+    /// The position after `seq`.
+    pub const fn position(&self, seq: Seq) -> Position {
+        self.identity.position(seq)
+    }
+
+    /// A new reader. It counts as a subscriber until it is dropped.
+    pub fn cursor(self: &Arc<Self>, from: Start) -> Cursor {
+        self.subscribers.fetch_add(1, Ordering::AcqRel);
+        self.subscribers_changed.notify_waiters();
+        Cursor::new(self.clone(), from, true)
+    }
+
+    /// A new reader that does not count as a subscriber: it watches, but nobody looks through it.
+    pub fn observer(self: &Arc<Self>, from: Start) -> Cursor {
+        Cursor::new(self.clone(), from, false)
+    }
+
+    pub(crate) fn unsubscribe(&self) {
+        self.subscribers.fetch_sub(1, Ordering::AcqRel);
+        self.subscribers_changed.notify_waiters();
+    }
+
+    /// How many cursors follow it now.
+    pub fn subscribers(&self) -> usize {
+        self.subscribers.load(Ordering::Acquire)
+    }
+
+    /// Waits until the number of subscribers is one that `condition` holds of.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn subscribers_become(&self, condition: impl Fn(usize) -> bool) {
+        loop {
+            let changed = self.subscribers_changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if condition(self.subscribers()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// How many times an entry of this log was encoded; at most once per entry and wire format.
+    pub fn encodings(&self) -> usize {
+        self.encoded.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that the named subscription has everything up to `seq`. An older acknowledgement changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::AcknowledgedAhead`]; [`Error::TooManySubscriptions`] for a new name.
+    pub fn acknowledge(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
+        let mut state = self.lock();
+        let (last, count) = (state.last, state.acknowledged.len());
+        if seq > last {
+            return Err(Error::AcknowledgedAhead { seq, last });
+        }
+        match state.acknowledged.get_mut(subscription) {
+            Some(acknowledged) => *acknowledged = seq.max(*acknowledged),
+            None => {
+                let limit = self.shared.options.max_subscriptions;
+                if count >= limit {
+                    return Err(Error::TooManySubscriptions { limit });
+                }
+                state.acknowledged.insert(subscription.into(), seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last entry that the named subscription acknowledged.
+    pub fn acknowledged(&self, subscription: &str) -> Option<Seq> {
+        self.lock().acknowledged.get(subscription).copied()
+    }
+
+    /// Forgets every visible entry up to and including `up_to`, but never the newest one.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn trim(&self, up_to: Seq) -> Result<(), Error> {
+        let mut state = self.lock();
+        let limit = Seq::try_from(state.last.get().saturating_sub(1)).unwrap_or_default();
+        let before = state.ledger.bytes();
+        let trimmed = state.ledger.trim(up_to.min(limit));
+        self.forget(&mut state, before, trimmed).map_err(Error::Store)
+    }
+
+    /// Forgets what retention no longer allows.
+    pub(crate) fn enforce_retention(&self, state: &mut State, now: Timestamp) -> Result<(), StoreError> {
+        let before = state.ledger.bytes();
+        let trimmed = state.ledger.enforce(&self.shared.options.retention, now);
+        self.forget(state, before, trimmed)
+    }
+
+    fn forget(&self, state: &mut State, bytes_before: usize, trimmed: Option<Seq>) -> Result<(), StoreError> {
+        let Some(trimmed) = trimmed else { return Ok(()) };
+        self.shared.bytes.fetch_sub(bytes_before - state.ledger.bytes(), Ordering::Relaxed);
+        while state.hot.front().is_some_and(|entry| entry.seq() <= trimmed) {
+            state.hot.pop_front();
+        }
+        self.stored.trim(self.stored.head().term, trimmed)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent between statements, so a panic elsewhere leaves nothing broken.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stored(&self) -> &Arc<dyn StoredLog> {
+        &self.stored
+    }
+
+    /// Makes accepted entries up to `up_to` visible. Returns who waits for them, to be woken without the lock.
+    pub(crate) fn publish(&self, state: &mut State, up_to: Seq, sealed: bool) -> Vec<Option<Waker>> {
+        let options = &self.shared.options;
+        let mut added = 0;
+        let bytes_before = state.ledger.bytes();
+        while state.pending.front().is_some_and(|entry| entry.seq() <= up_to) {
+            let Some(entry) = state.pending.pop_front() else { break };
+            state.pending_bytes -= entry.weight();
+            state.ledger.push(&entry);
+            state.last = entry.seq();
+            added += 1;
+            if entry.event().class() == Class::Status
+                && let Ok(Some(update)) = entry.event().as_status()
+            {
+                state.status = Some(update.status);
+            }
+            state.hot.push_back(entry);
+            if state.hot.len() > options.hot_entries {
+                state.hot.pop_front();
+            }
+        }
+        self.shared.bytes.fetch_add(state.ledger.bytes() - bytes_before, Ordering::Relaxed);
+        let seals = sealed && !state.sealed;
+        state.sealed |= sealed;
+        if added == 0 && !seals {
+            return Vec::new();
+        }
+        if let Err(error) = self.enforce_retention(state, state.accepted_time) {
+            tracing::warn!(execution = %self.identity.execution, %error, "retention could not trim the log");
+        }
+        if seals {
+            self.shared.finished(&self.identity.execution, state.accepted_time);
+        }
+        state.waiters.take()
+    }
+}
+
+impl Drop for EventLog {
+    fn drop(&mut self) {
+        let bytes = self.lock().ledger.bytes();
+        self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLog").field("identity", &self.identity).field("head", &self.head()).finish()
+    }
+}
+
+/// Hears of durability for a log that is made only after the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Watch(pub(crate) OnceLock<Weak<EventLog>>);
+
+impl DurabilityWatch for Watch {
+    fn durable(&self, up_to: Seq, sealed: bool) {
+        let Some(log) = self.0.get().and_then(Weak::upgrade) else { return };
+        let wakers = log.publish(&mut log.lock(), up_to, sealed);
+        log.shared.relay.wake(wakers, log.shared.options.wake_inline);
+        log.room.notify_waiters();
+    }
+
+    fn failed(&self, error: StoreError) {
+        let Some(log) = self.0.get().and_then(Weak::upgrade) else { return };
+        let wakers = {
+            let mut state = log.lock();
+            state.failed.get_or_insert(error);
+            state.pending.clear();
+            state.pending_bytes = 0;
+            state.waiters.take()
+        };
+        log.shared.relay.wake(wakers, log.shared.options.wake_inline);
+        log.room.notify_waiters();
+    }
+}

@@ -1,0 +1,269 @@
+//! One reader of many logs.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt,
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use streamnest_core::{Entry, ExecutionId};
+
+use crate::{Cursor, Error, EventLog, Filter, Gap, Read, ReadLimit, Start};
+
+/// Which logs a [`FanInCursor`] follows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum FanInScope {
+    /// Every one, also those that come later.
+    #[default]
+    All,
+    /// Those of these executions, also if they come later.
+    Executions(HashSet<ExecutionId>),
+}
+
+impl FanInScope {
+    fn takes(&self, log: &EventLog) -> bool {
+        match self {
+            Self::All => true,
+            Self::Executions(ids) => ids.contains(&log.identity().execution),
+        }
+    }
+}
+
+/// A view over many logs: those that are there, from now on, and those that come, from their start.
+///
+/// # Ordering
+/// Entries of one execution come in order; between executions nothing is promised. A fan-in has no position and does
+/// not resume. It follows at most [`LogOptions::max_fan_in`](crate::LogOptions::max_fan_in) logs at once and tells of
+/// those that it had to leave out.
+pub struct FanInCursor {
+    arrivals: Arc<Arrivals>,
+    filter: Filter,
+    members: Vec<Option<Member>>,
+    free: Vec<usize>,
+}
+
+struct Member {
+    cursor: Cursor,
+    flag: Arc<Flag>,
+    waker: Waker,
+}
+
+/// What a [`FanInCursor`] found.
+#[derive(Clone, Debug)]
+pub enum FanIn {
+    /// Entries of one execution that pass the filter, in order; never empty.
+    Entries {
+        /// The execution's log.
+        log: Arc<EventLog>,
+        /// The entries.
+        entries: Vec<Arc<Entry>>,
+    },
+    /// A range of one execution that this view missed.
+    Gap {
+        /// The execution's log.
+        log: Arc<EventLog>,
+        /// The range.
+        gap: Gap,
+    },
+    /// New executions that are not followed, because as many as may be are.
+    LeftOut {
+        /// How many since this was told last.
+        executions: u64,
+    },
+}
+
+/// Where new logs and wakes for one fan-in arrive.
+pub(crate) struct Arrivals {
+    scope: FanInScope,
+    limit: usize,
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// Logs that came and are not followed yet; together with the followed ones at most `limit`.
+    new: Vec<Arc<EventLog>>,
+    following: usize,
+    left_out: u64,
+    /// Members that may have something, each at most once.
+    ready: VecDeque<Arc<Flag>>,
+    waker: Option<Waker>,
+}
+
+/// The ready flag of one member.
+struct Flag {
+    member: usize,
+    raised: AtomicBool,
+    arrivals: std::sync::Weak<Arrivals>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        if self.raised.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(arrivals) = self.arrivals.upgrade() {
+            let waker = {
+                let mut inbox = arrivals.lock();
+                inbox.ready.push_back(self);
+                inbox.waker.take()
+            };
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl Arrivals {
+    pub(crate) fn new(scope: FanInScope, limit: usize) -> Arc<Self> {
+        Arc::new(Self { scope, limit, inbox: Mutex::default() })
+    }
+
+    /// A log has come. Always true, so that the registry keeps this.
+    pub(crate) fn arrive(&self, log: &Arc<EventLog>) -> bool {
+        if self.scope.takes(log) {
+            let waker = {
+                let mut inbox = self.lock();
+                if inbox.following + inbox.new.len() < self.limit {
+                    inbox.new.push(log.clone());
+                } else {
+                    inbox.left_out += 1;
+                }
+                inbox.waker.take()
+            };
+            waker.into_iter().for_each(Waker::wake);
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FanInCursor {
+    pub(crate) fn new(arrivals: Arc<Arrivals>, filter: Filter, present: &[Arc<EventLog>]) -> Self {
+        let mut fan = Self { arrivals, filter, members: Vec::new(), free: Vec::new() };
+        for log in present {
+            if !fan.arrivals.scope.takes(log) {
+                continue;
+            }
+            if fan.members.len() < fan.arrivals.limit {
+                fan.follow(log, Start::Now);
+            } else {
+                fan.arrivals.lock().left_out += 1;
+            }
+        }
+        fan
+    }
+
+    fn follow(&mut self, log: &Arc<EventLog>, from: Start) {
+        let member = self.free.pop().unwrap_or(self.members.len());
+        let flag = Arc::new(Flag {
+            member,
+            raised: AtomicBool::new(true),
+            arrivals: Arc::downgrade(&self.arrivals),
+        });
+        let new = Member { cursor: log.observer(from), flag: flag.clone(), waker: flag.clone().into() };
+        match self.members.get_mut(member) {
+            Some(slot) => *slot = Some(new),
+            None => self.members.push(Some(new)),
+        }
+        let mut inbox = self.arrivals.lock();
+        inbox.following += 1;
+        inbox.ready.push_back(flag);
+    }
+
+    /// How many logs are followed.
+    pub fn following(&self) -> usize {
+        self.arrivals.lock().following
+    }
+
+    /// Waits for what comes next in any of the logs. There is always more to come.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if one of the logs cannot be read; that one is no longer followed, the others are.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn next(&mut self, limit: ReadLimit) -> Result<FanIn, Error> {
+        poll_fn(|cx| self.poll_next(cx, limit)).await
+    }
+
+    /// As [`next`](Self::next), by hand.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, limit: ReadLimit) -> Poll<Result<FanIn, Error>> {
+        loop {
+            let (new, left_out) = {
+                let mut inbox = self.arrivals.lock();
+                (std::mem::take(&mut inbox.new), std::mem::take(&mut inbox.left_out))
+            };
+            for log in new {
+                self.follow(&log, Start::Beginning);
+            }
+            if left_out > 0 {
+                return Poll::Ready(Ok(FanIn::LeftOut { executions: left_out }));
+            }
+            let ready = {
+                let mut inbox = self.arrivals.lock();
+                let ready = inbox.ready.pop_front();
+                if ready.is_none() {
+                    if !inbox.new.is_empty() {
+                        continue;
+                    }
+                    inbox.waker = Some(cx.waker().clone());
+                }
+                ready
+            };
+            let Some(flag) = ready else { return Poll::Pending };
+            if let Some(found) = self.read(&flag, limit) {
+                return Poll::Ready(found);
+            }
+        }
+    }
+
+    /// Reads a member that may have something. It goes to the end of the line if it has, so that none is starved.
+    fn read(&mut self, flag: &Arc<Flag>, limit: ReadLimit) -> Option<Result<FanIn, Error>> {
+        let member = self.members.get_mut(flag.member)?.as_mut()?;
+        if !Arc::ptr_eq(&member.flag, flag) {
+            return None;
+        }
+        flag.raised.store(false, Ordering::Release);
+        let waker = member.waker.clone();
+        match member.cursor.poll_next_batch(&mut Context::from_waker(&waker), limit) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(Some(read))) => {
+                let log = member.cursor.log().clone();
+                waker.wake();
+                match read {
+                    Read::Gap(gap) => Some(Ok(FanIn::Gap { log, gap })),
+                    Read::Batch(batch) => {
+                        let entries: Vec<_> =
+                            batch.into_iter().filter(|entry| self.filter.matches(entry.event())).collect();
+                        (!entries.is_empty()).then_some(Ok(FanIn::Entries { log, entries }))
+                    }
+                }
+            }
+            Poll::Ready(end) => {
+                if let Some(slot) = self.members.get_mut(flag.member) {
+                    *slot = None;
+                }
+                self.free.push(flag.member);
+                self.arrivals.lock().following -= 1;
+                end.err().map(Err)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for FanInCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FanInCursor").field("following", &self.following()).finish_non_exhaustive()
+    }
+}
