@@ -1,0 +1,37 @@
+//! The native protocol, version 1: JSON frames over WebSocket and Server-Sent Events.
+//!
+//! | direction | here |
+//! |---|---|
+//! | an entry to a client | [`entry_json`], [`WebSocketFrame`], [`SseEvent`], [`with_subscription`] |
+//! | anything else to a client | [`ServerFrame`], [`ErrorBody`], [`CloseCode`] |
+//! | a client's request | [`Request`], [`ClientCommand`], [`ParseError`] |
+//! | a frame as a client reads it | [`Frame`], [`EntryFrame`] |
+
+mod close;
+mod command;
+mod decode;
+mod digits;
+mod entry;
+mod http;
+mod server;
+pub mod sse;
+mod text;
+pub mod websocket;
+
+pub use close::{CloseCode, Reconnect};
+pub use command::{
+    ClientCommand, EventScope, MAX_FLUSH_WINDOW, MAX_LIST_ITEMS, MAX_REQUEST_ID, ParseError, Replay, Request,
+    StartAt, SubscribeEvents, SubscribeExecution, SubscriptionName,
+};
+pub use decode::{EntryFrame, Frame};
+pub use entry::{WebSocketFrame, entry_json, with_subscription};
+pub use http::ErrorBody;
+pub use server::{
+    CancelAccepted, Connected, ErrorFrame, EventsSubscriptionConfirmed, ExecutionStarted, Gap, GapReason,
+    Heartbeat, ReaderPosition, ServerFrame, StatusResponse, SubscriptionConfirmed, SubscriptionState,
+    SubscriptionStatus, UnsubscriptionConfirmed,
+};
+pub use sse::SseEvent;
+
+/// The WebSocket subprotocol; a client that offers none speaks it too.
+pub const SUBPROTOCOL: &str = "streamnest.v1";

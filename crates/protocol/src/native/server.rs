@@ -1,0 +1,324 @@
+//! What a server says besides entries: frames of the connection.
+//!
+//! All have one envelope, `{"type":…,"replyTo"?:…,"payload":{…}}`; `replyTo` repeats the `id` of the request that a
+//! frame answers. Fields that are absent are left out, never `null`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use streamnest_core::{ControlError, EventType, ExecutionId, Position, Seq, Status};
+
+use super::{EventScope, ParseError, SubscriptionName, sse, text, websocket};
+
+/// A frame of the connection, which stands in no log.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum ServerFrame {
+    /// The first frame of every connection.
+    Connected(Connected),
+    /// Sent in every interval of `heartbeatMs`, also in silence.
+    Heartbeat(Heartbeat),
+    /// Entries that the reader asked for and does not get.
+    Gap(Gap),
+    /// What the server's own program sent to this one connection; of any shape.
+    Message(Value),
+    /// A request was refused.
+    Error(ErrorFrame),
+    /// The answer to `ping`.
+    Pong,
+    /// The answer to `get_status`.
+    StatusResponse(StatusResponse),
+    /// The answer to `subscribe_execution`; the entries follow it.
+    SubscriptionConfirmed(SubscriptionConfirmed),
+    /// The answer to `unsubscribe_execution`; no entry follows it.
+    UnsubscriptionConfirmed(UnsubscriptionConfirmed),
+    /// The answer to `subscribe_events`.
+    EventsSubscriptionConfirmed(EventsSubscriptionConfirmed),
+    /// The answer to `start_execution`.
+    ExecutionStarted(ExecutionStarted),
+    /// The answer to `cancel_execution`; the terminal status follows in the log.
+    CancelAccepted(CancelAccepted),
+}
+
+/// Greets a client.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connected {
+    /// The connection's name, by which the server's program can send to it.
+    pub connection_id: String,
+    /// How often the server sends a heartbeat, in milliseconds.
+    pub heartbeat_ms: u64,
+}
+
+/// Says that the server lives, and where each subscription stands, so that a filtered one resumes there.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// One per subscription to an execution. Everything up to it that passes the filter has been sent before.
+    pub positions: Vec<ReaderPosition>,
+}
+
+/// Where a subscription stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReaderPosition {
+    /// The execution.
+    pub execution_id: ExecutionId,
+    /// The subscription's name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionName>,
+    /// To be given as `from` to go on after it.
+    pub position: Position,
+}
+
+/// Entries that are not delivered: nothing is skipped in silence.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// The execution.
+    pub execution_id: ExecutionId,
+    /// The subscription's name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionName>,
+    /// The first sequence number that is missed.
+    pub from: Seq,
+    /// The last one, inclusive.
+    pub to: Seq,
+    /// Why.
+    pub reason: GapReason,
+    /// Where the reader stands now: after `to`.
+    pub position: Position,
+}
+
+/// Why entries are not delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The log no longer keeps them.
+    Trimmed,
+    /// The log's content is a new incarnation; what the reader knew is void.
+    Epoch,
+    /// The reader lagged too far behind and takes at-most-once delivery.
+    Lagged,
+}
+
+impl GapReason {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::Epoch => "epoch",
+            Self::Lagged => "lagged",
+        }
+    }
+}
+
+/// Why a request was refused.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ErrorFrame {
+    /// A stable identifier, listed in `docs/errors.md`.
+    pub code: String,
+    /// The fact, and what to do.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+}
+
+impl From<&ParseError> for ErrorFrame {
+    fn from(error: &ParseError) -> Self {
+        Self { code: error.code.into(), message: error.message.clone(), retryable: false }
+    }
+}
+
+impl From<&ControlError> for ErrorFrame {
+    fn from(error: &ControlError) -> Self {
+        Self { code: error.code().into(), message: error.to_string(), retryable: error.is_retryable() }
+    }
+}
+
+/// What the server knows of this connection.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusResponse {
+    /// The connection's name.
+    pub connection_id: String,
+    /// How long it stands, in milliseconds.
+    pub connected_ms: u64,
+    /// Its subscriptions to executions.
+    pub subscriptions: Vec<SubscriptionStatus>,
+}
+
+/// What the server knows of a subscription.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionStatus {
+    /// The execution.
+    pub execution_id: ExecutionId,
+    /// The subscription's name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionName>,
+    /// Where it stands.
+    pub position: Position,
+    /// How many entries of the log lie after that.
+    pub lag: u64,
+    /// Where the execution stands.
+    pub state: SubscriptionState,
+}
+
+/// Where the execution of a subscription stands: a [`Status`], or `waiting` while there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionState {
+    /// The execution does not exist yet; its entries come when it does.
+    Waiting,
+    /// It goes on.
+    Running,
+    /// It came to its end.
+    Completed,
+    /// It failed.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+impl From<Status> for SubscriptionState {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Running => Self::Running,
+            Status::Completed => Self::Completed,
+            Status::Failed => Self::Failed,
+            Status::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// A subscription to an execution stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionConfirmed {
+    /// The execution.
+    pub execution_id: ExecutionId,
+    /// The subscription's name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionName>,
+    /// Where it begins: the next entry is the one after it. All zeros before the first, and while it waits.
+    pub position: Position,
+    /// Where the execution stands.
+    pub state: SubscriptionState,
+}
+
+/// A subscription has ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnsubscriptionConfirmed {
+    /// The execution.
+    pub execution_id: ExecutionId,
+    /// The subscription's name, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionName>,
+}
+
+/// A subscription to event types of many executions stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventsSubscriptionConfirmed {
+    /// The types, in their usual spelling.
+    pub event_types: Vec<EventType>,
+    /// To what it is limited; left out if to nothing.
+    #[serde(default, skip_serializing_if = "EventScope::is_everything")]
+    pub scope: EventScope,
+}
+
+/// An execution was started, or found running.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionStarted {
+    /// Its id.
+    pub execution_id: ExecutionId,
+    /// The position before its first entry.
+    pub position: Position,
+    /// Whether it was there already, with the same workflow and input.
+    pub attached: bool,
+}
+
+/// A cancel was heard: nothing but the terminal status follows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelAccepted {
+    /// The execution.
+    pub execution_id: ExecutionId,
+}
+
+/// What every frame of the connection looks like.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a, P> {
+    #[serde(rename = "type")]
+    frame_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<&'a str>,
+    payload: P,
+}
+
+/// The payload of a frame that says nothing more.
+#[derive(Serialize)]
+struct Nothing {}
+
+impl ServerFrame {
+    /// The `type` on the wire.
+    pub const fn frame_type(&self) -> &'static str {
+        match self {
+            Self::Connected(_) => "connected",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::Gap(_) => "gap",
+            Self::Message(_) => "message",
+            Self::Error(_) => "error",
+            Self::Pong => "pong",
+            Self::StatusResponse(_) => "status_response",
+            Self::SubscriptionConfirmed(_) => "subscription_confirmed",
+            Self::UnsubscriptionConfirmed(_) => "unsubscription_confirmed",
+            Self::EventsSubscriptionConfirmed(_) => "events_subscription_confirmed",
+            Self::ExecutionStarted(_) => "execution_started",
+            Self::CancelAccepted(_) => "cancel_accepted",
+        }
+    }
+
+    /// An error of any origin.
+    pub fn error(code: impl Into<String>, message: impl Into<String>, retryable: bool) -> Self {
+        Self::Error(ErrorFrame { code: code.into(), message: message.into(), retryable })
+    }
+
+    /// The frame as JSON on one line; `reply_to` is the `id` of the request that it answers.
+    pub fn to_json(&self, reply_to: Option<&str>) -> String {
+        let frame_type = self.frame_type();
+        match self {
+            Self::Connected(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::Heartbeat(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::Gap(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::Message(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::Error(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::Pong => text::to_json(&Envelope { frame_type, reply_to, payload: Nothing {} }),
+            Self::StatusResponse(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::SubscriptionConfirmed(payload) => {
+                text::to_json(&Envelope { frame_type, reply_to, payload })
+            }
+            Self::UnsubscriptionConfirmed(payload) => {
+                text::to_json(&Envelope { frame_type, reply_to, payload })
+            }
+            Self::EventsSubscriptionConfirmed(payload) => {
+                text::to_json(&Envelope { frame_type, reply_to, payload })
+            }
+            Self::ExecutionStarted(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::CancelAccepted(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+        }
+    }
+
+    /// Appends the frame as a text message of a WebSocket server.
+    pub fn encode_websocket(&self, reply_to: Option<&str>, out: &mut Vec<u8>) {
+        websocket::text(&self.to_json(reply_to), out);
+    }
+
+    /// Appends the frame as a Server-Sent Event. Only a gap moves the reader's position, so only it has an `id`.
+    pub fn encode_sse(&self, out: &mut Vec<u8>) {
+        let id = if let Self::Gap(gap) = self { Some(gap.position) } else { None };
+        sse::event(id, &self.to_json(None), out);
+    }
+}
