@@ -46,6 +46,29 @@ impl Writer {
         self.append_now(events, false)
     }
 
+    /// Appends `events` in order and in one piece if there is room now, and takes them out of the vector.
+    ///
+    /// `None` means that [`LogOptions::max_pending_bytes`](crate::LogOptions::max_pending_bytes) are not durable yet: wait for
+    /// [`room`](Self::room) and try again. For callers that must append in the order of a lock of their own.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and then the events stay where they are.
+    pub fn try_append(&self, events: &mut Vec<Event>) -> Result<Option<Seq>, Error> {
+        let bytes = self.check(events)?;
+        if !self.fits(&self.log.lock(), bytes) {
+            return Ok(None);
+        }
+        self.append_now(std::mem::take(events), false).map(Some)
+    }
+
+    /// Waits until there is room for more that is not durable yet.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn room(&self) {
+        self.room_for(size_of::<Entry>()).await;
+    }
+
     /// Appends the terminal status and seals the log: nothing follows it.
     ///
     /// # Errors
@@ -103,12 +126,13 @@ impl Writer {
     }
 
     async fn room_for(&self, bytes: usize) {
+        self.wait_until(|state| self.fits(state, bytes).then_some(())).await;
+    }
+
+    /// Whether `bytes` more may wait for the store. A broken store lets everything through, to its error.
+    fn fits(&self, state: &State, bytes: usize) -> bool {
         let limit = self.log.shared.options.max_pending_bytes;
-        let fits = |state: &State| {
-            let fits = state.pending_bytes == 0 || state.pending_bytes + bytes <= limit;
-            (fits || state.failed.is_some()).then_some(())
-        };
-        self.wait_until(fits).await;
+        state.pending_bytes == 0 || state.pending_bytes + bytes <= limit || state.failed.is_some()
     }
 
     /// Waits until `done` says something of the state.
