@@ -12,7 +12,13 @@ struct Doubled {
     why: &'static str,
 }
 
-const DOUBLED: &[Doubled] = &[];
+const DOUBLED: &[Doubled] = &[
+    Doubled { krate: "getrandom", why: "ahash (of jsonschema, in tests) is at 0.3, rand and uuid at 0.4" },
+    Doubled {
+        krate: "syn",
+        why: "tracing-attributes, zerocopy-derive and strum_macros are at 2, serde and tokio at 3",
+    },
+];
 
 /// Refuses a crate in two versions that is not listed, and a listed one that is not in two versions.
 pub(super) fn check(metadata: &Value) -> Violations {
