@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use streamnest_core::{
     Class, ExecutionId, NodeName, Position, Seq, Timestamp,
@@ -108,8 +108,13 @@ struct Envelope<'a> {
     #[serde(borrow)]
     timestamp: Option<Cow<'a, str>>,
     subscription: Option<SubscriptionName>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "raw")]
     payload: Option<&'a RawValue>,
+}
+
+/// A payload of `null` is one, not none: a `message` may hold it.
+fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl Frame {

@@ -40,10 +40,9 @@ impl Fields {
         Self { command, path: "payload.", left }
     }
 
-    /// The fields of the object `name` in the payload of `command`.
-    pub(super) fn nested(command: &'static str, name: &'static str, left: Map<String, Value>) -> Self {
-        let path = if name == "scope" { "payload.scope." } else { "payload." };
-        Self { command, path, left }
+    /// The fields of `scope` in the payload of `command`.
+    pub(super) const fn scope(command: &'static str, left: Map<String, Value>) -> Self {
+        Self { command, path: "payload.scope.", left }
     }
 
     /// Takes a field that may be absent.

@@ -170,7 +170,7 @@ fn subscribe_events(mut payload: Fields) -> Result<ClientCommand, Problem> {
         Some(types) => types,
         None => return Err(payload.missing("eventTypes")),
     };
-    let mut scope = Fields::nested("subscribe_events", "scope", payload.object("scope")?);
+    let mut scope = Fields::scope("subscribe_events", payload.object("scope")?);
     payload.finish(&["eventTypes", "scope"])?;
     let execution_ids = scope.list::<ExecutionId>("executionIds")?.unwrap_or_default();
     let node_ids = scope.list::<NodeName>("nodeIds")?.unwrap_or_default();
