@@ -1,0 +1,104 @@
+// The gateway over plain HTTP: what there is to run, what runs, and the two commands that also work without a socket.
+
+import { Refusal } from "./client.js";
+
+/** Where the gateway is mounted: this module lies in its `console/`. */
+export const BASE = new URL("../", import.meta.url);
+
+/**
+ * @typedef {object} Workflow
+ * @property {string} name
+ * @property {string} [description]
+ * @property {any} inputSchema
+ * @property {{nodes?: {name: string, kind?: string}[]}} graph
+ *
+ * @typedef {object} Execution
+ * @property {string} executionId
+ * @property {string} workflow
+ * @property {"running" | "completed" | "failed" | "cancelled"} status
+ * @property {string | number} startedAt
+ * @property {string} last
+ */
+
+/** @returns {URL} where the WebSocket is */
+export function socketUrl() {
+  const url = new URL("ws", BASE);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url;
+}
+
+/** @returns {Promise<Workflow[]>} */
+export async function workflows() {
+  const answer = await get("workflows");
+  return answer.workflows;
+}
+
+/**
+ * @param {string} name
+ * @returns {Promise<Workflow>}
+ */
+export function workflow(name) {
+  return get(`workflows/${encodeURIComponent(name)}`);
+}
+
+/** @returns {Promise<Execution[]>} the newest */
+export async function executions() {
+  const answer = await get("executions?limit=12");
+  return answer.executions;
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<Execution>}
+ */
+export function execution(id) {
+  return get(`executions/${encodeURIComponent(id)}`);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} input
+ * @param {string} executionId
+ * @returns {Promise<{executionId: string}>}
+ */
+export function start(name, input, executionId) {
+  return post(`workflows/${encodeURIComponent(name)}/executions`, { input, executionId });
+}
+
+/**
+ * @param {string} id
+ * @param {string} reason
+ */
+export function cancel(id, reason) {
+  return post(`executions/${encodeURIComponent(id)}/cancel`, { reason });
+}
+
+/** @param {string} path */
+function get(path) {
+  return answerOf(fetch(new URL(path, BASE), { headers: { accept: "application/json" } }));
+}
+
+/**
+ * @param {string} path
+ * @param {object} body
+ */
+function post(path, body) {
+  const headers = { accept: "application/json", "content-type": "application/json" };
+  return answerOf(fetch(new URL(path, BASE), { method: "POST", headers, body: JSON.stringify(body) }));
+}
+
+/**
+ * @param {Promise<Response>} asked
+ * @returns {Promise<any>}
+ */
+async function answerOf(asked) {
+  /** @type {Response} */ let response;
+  try {
+    response = await asked;
+  } catch {
+    throw new Refusal({ code: "unreachable", message: "the server cannot be reached", retryable: true });
+  }
+  const body = await response.json().catch(() => null);
+  if (response.ok) return body ?? {};
+  throw new Refusal(body?.error ?? { code: `http_${response.status}`, message: `the server answered ${response.status}` });
+}
