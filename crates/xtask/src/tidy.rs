@@ -9,6 +9,7 @@ mod layout;
 mod licences;
 mod links;
 mod manifests;
+mod named_tests;
 mod rust_text;
 mod versions;
 mod words;
@@ -25,7 +26,7 @@ type Violations = Vec<String>;
 pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     let files = workspace.files()?;
     let metadata = workspace.metadata()?;
-    let rules: [(&str, Violations); 12] = [
+    let rules: [(&str, Violations); 13] = [
         ("arrows", arrows::check(&metadata)),
         ("manifests", manifests::check(&metadata, &files)),
         ("licences", licences::check(&metadata)),
@@ -38,6 +39,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
         ("codes in docs", codes::check_in_use(&files)),
         ("changelog", changelog::check(&files)),
         ("links", links::check(&files)),
+        ("named tests", named_tests::check(&files)),
     ];
     let count = rules.len();
     let violations: Violations = rules
