@@ -36,7 +36,7 @@ pub struct ChatRequest {
     pub max_tokens: Option<u32>,
     /// Same seed and request, same answer, as far as the model can promise it.
     pub seed: Option<u64>,
-    /// The answer ends before the first of these; none may be empty.
+    /// The answer ends before the first of these that is complete; none may be empty.
     pub stop: Vec<String>,
 }
 
@@ -236,3 +236,6 @@ impl ToolCall {
             .map_err(|source| Error::ToolArguments { tool: self.name.clone(), source: Arc::new(source) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,9 @@ use std::{collections::HashMap, fmt};
 
 use crate::offline::corpus::{bare, ends_sentence};
 
+/// What the weights of words are parts of; large, so that they are whole numbers.
+const RAREST: u32 = 1_000_000;
+
 /// A word's number in a chain.
 pub(super) type WordId = u32;
 
@@ -127,7 +130,8 @@ impl Chain {
         self.sentences.get(sentence).map_or(&[], |sentence| &sentence.opening)
     }
 
-    /// The words of the corpus with the bare form `bare`, each with its weight: the rarer, the heavier.
+    /// The words of the corpus with the bare form `bare`, each with its weight: the rarer, the heavier,
+    /// but what occurs once is as heavy as what occurs four times.
     pub(super) fn spellings(&self, bare: &str) -> impl Iterator<Item = (WordId, u32)> {
         let ids = self.by_bare.get(bare).map_or(&[][..], Vec::as_slice);
         let occurrences =
@@ -135,7 +139,7 @@ impl Chain {
         let total = occurrences.sum::<u32>().max(1);
         // A word that makes up more than a fiftieth of the corpus, such as "the", says nothing of what it is about.
         let common = total as usize > (self.length / 50).max(3);
-        ids.iter().filter(move |_| !common).map(move |id| (*id, 1_000_000 / total))
+        ids.iter().filter(move |_| !common).map(move |id| (*id, RAREST / total.max(4)))
     }
 
     /// The sum of the weights of the words of a sentence, each counted once.

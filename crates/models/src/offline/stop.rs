@@ -26,8 +26,13 @@ impl StopGuard {
     pub(super) fn push(&mut self, token: String, out: &mut VecDeque<String>) -> Guarded {
         self.held.push_back(token);
         let text: String = self.held.iter().map(String::as_str).collect();
-        if let Some(end) = self.sequences.iter().filter_map(|sequence| text.find(sequence)).min() {
-            let mut left = end;
+        // The one that is complete first counts, however the text is cut into tokens.
+        let found = self.sequences.iter().filter_map(|sequence| {
+            let start = text.find(sequence.as_str())?;
+            Some((start + sequence.len(), start))
+        });
+        if let Some((_, start)) = found.min() {
+            let mut left = start;
             for token in self.held.drain(..) {
                 let part = token.get(..left.min(token.len())).unwrap_or_default();
                 left -= part.len();

@@ -27,6 +27,15 @@ const OPENINGS: usize = 6;
 /// corpus again.
 const DEPARTURE: u64 = 4;
 
+/// The words that bind, ask or point, as they are [compared](bare): a prompt is never about them. Sorted.
+const BINDING_WORDS: [&str; 64] = [
+    "a", "about", "all", "an", "and", "any", "are", "as", "at", "be", "but", "by", "can", "could",
+    "describe", "do", "doe", "explain", "for", "from", "give", "has", "have", "how", "i", "if", "in", "into",
+    "is", "it", "its", "me", "my", "no", "not", "of", "on", "one", "or", "our", "please", "say", "should",
+    "so", "tell", "that", "the", "their", "them", "then", "there", "they", "thi", "to", "u", "was", "we",
+    "what", "when", "where", "which", "who", "with", "you",
+];
+
 /// What a prompt means to a chain: a seed, and words to prefer.
 pub(super) struct Prompt {
     seed: u64,
@@ -51,7 +60,7 @@ impl Prompt {
                 words.insert(bare(word));
             }
         }
-        words.remove("");
+        words.retain(|word| !word.is_empty() && BINDING_WORDS.binary_search(&word.as_str()).is_err());
         Self { seed: hash.0, words, length }
     }
 
@@ -151,7 +160,7 @@ impl Writer {
         if self.openings.is_empty() {
             self.openings = self.rank_openings();
         }
-        let first = if self.openings.iter().any(|(_, score)| *score > 0) && self.temperature == 0.0 {
+        let first = if self.temperature == 0.0 {
             0
         } else {
             let best = self.openings.iter().take(OPENINGS).map(|(_, score)| f64::from(*score)).collect();
@@ -162,13 +171,19 @@ impl Writer {
         self.ahead.pop_front().expect("every sentence of a chain has words")
     }
 
-    /// Every sentence, the best first; where none shares a word with the prompt, in an order of chance.
+    /// Every sentence, the best first. Equals stand in an order of chance; at temperature 0 in that of the corpus, unless
+    /// the prompt gives nothing to go by.
     fn rank_openings(&mut self) -> Vec<(usize, u32)> {
-        let mut openings: Vec<_> = (0..self.chain.sentences())
-            .map(|sentence| (sentence, self.chain.score(sentence, &self.preferred), self.random.next_u64()))
-            .collect();
-        openings.sort_by_key(|(_, score, chance)| (std::cmp::Reverse(*score), *chance));
-        openings.into_iter().map(|(sentence, score, _)| (sentence, score)).collect()
+        let scores = (0..self.chain.sentences()).map(|sentence| self.chain.score(sentence, &self.preferred));
+        let mut openings: Vec<_> = scores.enumerate().collect();
+        if self.temperature > 0.0 || openings.iter().all(|(_, score)| *score == 0) {
+            let lots = openings.into_iter().map(|opening| (self.random.next_u64(), opening));
+            let mut lots: Vec<_> = lots.collect();
+            lots.sort_unstable();
+            openings = lots.into_iter().map(|(_, opening)| opening).collect();
+        }
+        openings.sort_by_key(|(_, score)| std::cmp::Reverse(*score));
+        openings
     }
 
     fn weight(&self, follower: &Follower) -> u32 {

@@ -59,6 +59,12 @@ impl Script {
         self
     }
 
+    /// Then the steps of another script.
+    pub fn then(mut self, other: Self) -> Self {
+        self.steps.extend(other.steps);
+        self
+    }
+
     /// Then this token.
     pub fn token(self, token: impl Into<TokenDelta>) -> Self {
         self.step(ScriptStep::Say(Delta::Token(token.into())))
