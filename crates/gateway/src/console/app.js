@@ -33,7 +33,6 @@ const history_ = new HistoryView(linkTo, (id) => go(id));
 const launcher = new Launcher(connection, (id, workflow) => {
   go(id, workflow);
   refreshHistory();
-  byId("run").scrollIntoView({ block: "start" });
   byId("run-title").focus({ preventScroll: true });
 });
 
@@ -89,6 +88,8 @@ async function open(id, workflow) {
   if (id === null) return;
   session = new Session(connection, id, workflow ?? "");
   summary.show(session.run, linkTo(id));
+  // On a narrow screen the run lies below the form.
+  byId("run").scrollIntoView({ block: "start" });
   session.addEventListener("change", draw);
   session.addEventListener("change", ended(session));
   session.addEventListener("resume", () => announce("Connection is back; the run resumes where it was cut"));
@@ -111,7 +112,8 @@ async function describe(shown, turn) {
     run.expect(graph?.nodes ?? []);
     document.title = `${run.workflow} · Streamnest console`;
   } catch (error) {
-    if (turn === opening) summary.complain(/** @type {Error} */ (error).message);
+    // Without its workflow a run shows the nodes it speaks of; why it is missing, the subscription says.
+    if (turn === opening && connection.isOpen && !shown.error) summary.complain(/** @type {Error} */ (error).message);
   }
   draw();
 }

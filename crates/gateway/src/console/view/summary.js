@@ -47,11 +47,12 @@ export class SummaryView {
    */
   show(run, link) {
     this.#run = run;
+    byId("run").removeAttribute("data-unavailable");
     this.#announced = "";
     this.#result.hidden = true;
     this.#cancel.disabled = false;
     this.#link.href = link.href;
-    setText(this.#title, run.workflow);
+    setText(this.#title, run.workflow || "Run");
     setText(this.#id, run.executionId);
     this.complain("");
   }
@@ -65,11 +66,13 @@ export class SummaryView {
 
   /** @param {import("../session.js").Session} session */
   draw({ run, ledger, error }) {
-    if (error) this.complain(error.message);
-    setText(this.#title, run.workflow);
-    setText(this.#badge, STATUS[run.status]);
-    this.#badge.dataset.status = run.status;
-    this.#cancel.hidden = run.isOver || run.status === "unknown";
+    const lost = error !== null && !run.isOver;
+    if (error) this.complain(ledger.received > 0 ? `${error.message}; what came before is still shown` : error.message);
+    byId("run").toggleAttribute("data-unavailable", lost && ledger.received === 0);
+    setText(this.#title, run.workflow || (lost ? "This run cannot be shown" : "Run"));
+    setText(this.#badge, lost ? "Not available" : STATUS[run.status]);
+    this.#badge.dataset.status = lost ? "unknown" : run.status;
+    this.#cancel.hidden = lost || run.isOver || run.status === "unknown";
     setText(byId("stat-elapsed"), run.status === "unknown" ? "–" : duration(run.elapsed()));
     setText(byId("stat-tokens"), count(run.tokens));
     setText(byId("stat-rate"), run.tokens > 1 ? rate(run.tokenRate()) : "–");
