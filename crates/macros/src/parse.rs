@@ -1,0 +1,15 @@
+//! From tokens to the [model](crate::model): one attribute a file.
+
+pub(crate) mod args;
+pub(crate) mod attribute;
+pub(crate) mod cfg;
+mod event;
+pub(crate) mod item;
+pub(crate) mod node;
+mod progress;
+pub(crate) mod signature;
+pub(crate) mod state;
+pub(crate) mod stream;
+mod token;
+mod value;
+pub(crate) mod workflow;

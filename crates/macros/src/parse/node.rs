@@ -1,0 +1,167 @@
+//! A node: `#[node(…)]`, its stream attributes and its method.
+
+use proc_macro2::TokenStream;
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, ext::IdentExt, parse::Parser};
+
+use super::{
+    args::{self, Arg, Owner, text},
+    attribute::{Attribute, Ours},
+    item::Item,
+    signature, stream,
+    value::{self, Zero},
+};
+use crate::{
+    model::{Kind, Node, NodeName, NodeOptions, Routes},
+    report::Report,
+};
+
+const KINDS: &[(&str, Kind)] = &[
+    ("standard", Kind::Standard),
+    ("llm", Kind::Llm),
+    ("tool", Kind::Tool),
+    ("task", Kind::Task),
+    ("condition", Kind::Condition),
+    ("stream", Kind::Stream),
+];
+
+/// The longest name of a node or a workflow, in characters.
+const NAME_MAX: usize = 64;
+
+/// Reads a node; `None` if too much is wrong for the graph to be checked with it.
+pub(crate) fn parse(item: &Item, report: &mut Report) -> Option<Node> {
+    let mut ours: Vec<(Ours, Attribute)> = Vec::new();
+    for attribute in &item.attributes {
+        let Some(which) = attribute.ours() else { continue };
+        if ours.iter().any(|(other, _)| *other == which) {
+            let message = format!("{} stands here twice; merge the options of both into one", which.title());
+            report.at(&attribute.path, message);
+            continue;
+        }
+        ours.push((which, attribute.clone()));
+    }
+    let Some((_, node)) = ours.iter().find(|(which, _)| *which == Ours::Node) else {
+        for (which, attribute) in &ours {
+            let message = format!("{} needs `#[node]` on the same method: only nodes stream", which.title());
+            report.at(&attribute.path, message);
+        }
+        return None;
+    };
+    let options = parse_options(node.arguments(report), report);
+    let streams = stream::parse(&ours, report);
+    let (method, signature) = signature::parse(&item.rest, report)?;
+    let name = match &options.name {
+        Some(literal) => NodeName { text: literal.value(), span: literal.span() },
+        None => NodeName { text: method.unraw().to_string(), span: method.span() },
+    };
+    if options.name.is_none()
+        && let Err(error) = check_name(&name.text, "node", &method)
+    {
+        report.push(error);
+    }
+    let stream::Streams { token, event, progress } = streams;
+    Some(Node { method, name, options, signature, token, event, progress })
+}
+
+fn parse_options(tokens: TokenStream, report: &mut Report) -> NodeOptions {
+    let mut node = NodeOptions::default();
+    let title = Ours::Node.title();
+    let owner = Owner { title: &title, options: Ours::Node.table().options };
+    args::read(tokens, owner, report, |arg, report| {
+        match arg.option.name {
+            "kind" => node.kind = Some((arg.choice(KINDS)?, arg.name.span())),
+            "start" => node.start = arg.flag()?.then(|| arg.name.span()),
+            "after" => node.after = Some(after(&arg)?),
+            "routes" => node.routes = Some(routes(&arg, report)?),
+            "timeout" => node.timeout = Some(arg.duration(Zero::Refused)?),
+            "gather" => node.gather = Some(gather(&arg)?),
+            "name" => node.name = Some(name(&arg, "node")?),
+            "description" => node.description = Some(arg.string()?),
+            "tags" => node.tags = tags(&arg, report)?,
+            _ => return Err(args::unread(&arg)),
+        }
+        Ok(())
+    });
+    node
+}
+
+fn after(arg: &Arg<'_>) -> syn::Result<LitStr> {
+    if arg.is_list() {
+        arg.list()?;
+        let message = "`after` takes one node; write `after = \"draft\"` (a node that waits for several is not supported)";
+        return Err(syn::Error::new_spanned(&arg.name, message));
+    }
+    arg.string()
+}
+
+fn routes(arg: &Arg<'_>, report: &mut Report) -> syn::Result<Routes> {
+    let mut routes = Routes { span: arg.name.span(), targets: Vec::new(), end: false };
+    for item in value::expressions(arg.list()?, arg, report) {
+        let twice = match &item {
+            Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => {
+                let known = routes.targets.iter().any(|other| other.value() == literal.value());
+                routes.targets.push(literal.clone());
+                known
+            }
+            Expr::Path(path) if path.path.is_ident("end") => std::mem::replace(&mut routes.end, true),
+            Expr::Path(path) => {
+                let name = text(path);
+                report.at(path, format!("`{name}` in `routes(…)` has no quotes; write `\"{name}\"`, or `end` to end the workflow"));
+                false
+            }
+            other => {
+                let message = format!("`{}` is no route; write `{}`", text(other), arg.option.example);
+                report.at(other, message);
+                false
+            }
+        };
+        if twice {
+            report.at(&item, format!("`{}` is listed twice in `routes(…)`; keep one of them", text(&item)));
+        }
+    }
+    Ok(routes)
+}
+
+fn gather(arg: &Arg<'_>) -> syn::Result<LitStr> {
+    let literal = arg.string()?;
+    if Ident::parse_any.parse_str(&literal.value()).is_ok() {
+        return Ok(literal);
+    }
+    let message = format!(
+        "`gather = {}` is no field; name the field of the state that takes the whole text",
+        text(&literal)
+    );
+    Err(syn::Error::new_spanned(literal, message))
+}
+
+/// The name of a node or a workflow.
+pub(crate) fn name(arg: &Arg<'_>, what: &str) -> syn::Result<LitStr> {
+    let literal = arg.string()?;
+    check_name(&literal.value(), what, &literal)?;
+    Ok(literal)
+}
+
+/// Holds the rule of `NodeName` and `WorkflowName` at compile time.
+pub(crate) fn check_name(name: &str, what: &str, at: &dyn quote::ToTokens) -> syn::Result<()> {
+    let rule = format!("a {what}'s name has 1 to {NAME_MAX} characters of a-z A-Z 0-9 - _");
+    let length = name.chars().count();
+    if length > NAME_MAX {
+        return Err(syn::Error::new_spanned(at, format!("`{name}` has {length} characters; {rule}")));
+    }
+    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))) {
+        Some(c) => Err(syn::Error::new_spanned(at, format!("`{name}` holds `{}`; {rule}", c.escape_debug()))),
+        None => Ok(()),
+    }
+}
+
+fn tags(arg: &Arg<'_>, report: &mut Report) -> syn::Result<Vec<LitStr>> {
+    let tags = value::strings(arg.list()?, arg, report);
+    for (index, tag) in tags.iter().enumerate() {
+        let value = tag.value();
+        if value.trim().is_empty() {
+            report.at(tag, format!("a tag is empty; write `{}`", arg.option.example));
+        } else if tags.iter().take(index).any(|other| other.value() == value) {
+            report.at(tag, format!("tag `{value}` is listed twice; keep one of them"));
+        }
+    }
+    Ok(tags)
+}

@@ -1,0 +1,63 @@
+//! The one place that spells `::streamnest::__private`, and the list of what generated code names there.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::Path;
+
+/// What generated code names in the facade's `__private`; [`Paths::get`] gives nothing else.
+pub(crate) const NAMES: &[&str] = &[
+    "Delivery",
+    "EventFilter",
+    "EventOptions",
+    "EventType",
+    "Granularity",
+    "InputError",
+    "InputReader",
+    "NodeBuilder",
+    "NodeContext",
+    "NodeKind",
+    "NodeResult",
+    "OnDisconnect",
+    "Priority",
+    "ProgressFormat",
+    "ProgressOptions",
+    "SchemaBuilder",
+    "State",
+    "StateUpdate",
+    "TokenFilter",
+    "TokenFormat",
+    "TokenOptions",
+    "Workflow",
+    "WorkflowBuilder",
+    "reduce",
+    "serde",
+    "serde_json",
+    "stream_tokens",
+    "workflow_configured",
+];
+
+/// Where the facade is found in the user's crate.
+#[derive(Clone)]
+pub(crate) struct Paths {
+    facade: TokenStream,
+}
+
+impl Paths {
+    /// The facade under its own name, or where `crate = path` says.
+    pub(crate) fn new(renamed: Option<&Path>) -> Self {
+        Self { facade: renamed.map_or_else(|| quote!(::streamnest), Path::to_token_stream) }
+    }
+
+    /// The path of `name`, hygienic: nothing that the user declares can stand in its way.
+    pub(crate) fn get(&self, name: &str) -> TokenStream {
+        self.spanned(name, Span::mixed_site())
+    }
+
+    /// The path of `name`, told at `span` when the compiler finds it does not fit.
+    pub(crate) fn spanned(&self, name: &str, span: Span) -> TokenStream {
+        debug_assert!(NAMES.contains(&name), "`{name}` is missing in the list of names");
+        let name = Ident::new(name, span);
+        let facade = self.facade.clone();
+        quote_spanned!(span=> #facade::__private::#name)
+    }
+}

@@ -1,0 +1,246 @@
+//! Whole expansions over token streams: what the compiler sees is held by `tests/ui`, what only tokens show is held here.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+
+use crate::{
+    Pass, expand_state, expand_workflow,
+    options::{ATTRIBUTES, Attribute, Opt},
+    paths,
+};
+
+fn tokens(text: &str) -> TokenStream {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// What the messages of an expansion say, in order.
+fn messages(expansion: &TokenStream) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compile_error = false;
+    for token in expansion.clone() {
+        match token {
+            TokenTree::Ident(ident) => compile_error = ident == "compile_error",
+            TokenTree::Group(group) if compile_error => {
+                found.extend(syn::parse2::<syn::LitStr>(group.stream()).map(|message| message.value()));
+                compile_error = false;
+            }
+            TokenTree::Group(group) => found.extend(messages(&group.stream())),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+    found
+}
+
+/// Expands `item` under `#[workflow(state = S)]`.
+fn workflow(item: &str) -> TokenStream {
+    expand_workflow(quote!(state = S), tokens(item), Pass::First)
+}
+
+/// A workflow of one node that carries `attributes`.
+fn one_node(attributes: &str) -> String {
+    format!(
+        "impl W {{ {attributes} async fn a(&self, state: &S, ctx: &NodeContext) -> NodeResult<SUpdate> {{}} }}"
+    )
+}
+
+/// Expands an item that uses `option` of `attribute`.
+fn expansion_with(attribute: &Attribute, is_field: bool, option: &str) -> TokenStream {
+    match (attribute.name, is_field) {
+        ("workflow", _) => {
+            let arguments =
+                if option.starts_with("state") { option.into() } else { format!("state = S, {option}") };
+            expand_workflow(tokens(&arguments), tokens(&one_node("#[node(start)]")), Pass::First)
+        }
+        ("node", _) => {
+            let streams = option.starts_with("gather");
+            let output = if streams { "impl Stream<Item = String>" } else { "NodeResult<Goto<SUpdate>>" };
+            let routes =
+                if streams || option.starts_with("routes") { "" } else { ", routes(\"draft\", end)" };
+            let start = if option == "start" { "" } else { "start, " };
+            let first = if option.starts_with("name") { "first-draft" } else { "a" };
+            workflow(&format!(
+                "impl W {{
+                    #[node({start}{option}{routes})] async fn a(&self, s: &S) -> {output} {{}}
+                    #[node(after = \"{first}\", name = \"draft\")] async fn b(&self, s: &S) -> NodeResult<SUpdate> {{}}
+                }}"
+            ))
+        }
+        ("state", true) => state(&format!("struct S {{ #[state({option})] words: Vec<String> }}")),
+        ("state", false) => state(&format!("#[state({option})] struct S {{ words: Vec<String> }}")),
+        (name, _) => workflow(&one_node(&format!("#[node(start)] #[{name}({option})]"))),
+    }
+}
+
+fn state(item: &str) -> TokenStream {
+    expand_state(&syn::parse_str(item).unwrap_or_else(|error| panic!("{item}: {error}")))
+}
+
+#[test]
+fn every_listed_option_is_read_and_changes_the_expansion() {
+    fn walk(attribute: &Attribute, is_field: bool, options: &[Opt], wrap: &dyn Fn(&str) -> String) -> usize {
+        let mut count = 0;
+        for option in options {
+            let with = expansion_with(attribute, is_field, &wrap(option.example));
+            assert_eq!(messages(&with), [""; 0], "#[{}({})]", attribute.name, wrap(option.example));
+            let neutral = match (attribute.name, option.name) {
+                // These are part of the frame that the option is tried in.
+                ("workflow", "state") | ("node", "start" | "routes" | "name" | "after") => None,
+                ("node", _) => Some(expansion_with(attribute, is_field, "kind = \"standard\"")),
+                ("workflow", _) => Some(expansion_with(attribute, is_field, "state = S")),
+                _ => Some(expansion_with(attribute, is_field, "")),
+            };
+            if let Some(neutral) = neutral {
+                assert_ne!(with.to_string(), neutral.to_string(), "#[{}({})]", attribute.name, option.name);
+            }
+            let inner = |example: &str| wrap(&format!("{}({example})", option.name));
+            count += 1 + walk(attribute, is_field, option.options, &inner);
+        }
+        count
+    }
+    let mut count = 0;
+    for (index, attribute) in ATTRIBUTES.iter().enumerate() {
+        let is_field = index + 1 == ATTRIBUTES.len();
+        count += walk(attribute, is_field, attribute.options, &str::to_owned);
+    }
+    assert_eq!(count, 96, "an option came or went; count again, so that none slips out of the walk");
+}
+
+#[test]
+fn a_body_is_emitted_token_for_token_also_half_typed() {
+    let body = "{ let x = self . ; state . prompt . \n ctx.token(| , ) ; match { } if #[odd] 'a }";
+    let expansion = workflow(&format!(
+        "impl W {{ #[node(start)] pub(crate) async fn a(&self, s: &S) -> NodeResult<SUpdate> {body} }}"
+    ));
+    assert_eq!(messages(&expansion), [""; 0]);
+    let expected =
+        format!("pub (crate) async fn a (& self , s : & S) -> NodeResult < SUpdate > {}", tokens(body));
+    let expansion = expansion.to_string();
+    let squeeze = |text: &str| text.split_whitespace().collect::<String>();
+    assert!(squeeze(&expansion).contains(&squeeze(&expected)), "{expansion}");
+    assert!(expansion.contains("definition"), "the glue is there: {expansion}");
+}
+
+#[test]
+fn a_method_without_a_body_yet_costs_its_neighbours_nothing() {
+    let expansion = workflow(
+        "impl W {
+            #[node(start)] async fn a(&self, s: &S)
+            #[node(after = \"a\")] async fn b(&self, s: &S) -> NodeResult<SUpdate> { keep_me() }
+        }",
+    );
+    assert!(expansion.to_string().contains("keep_me"), "{expansion}");
+    assert!(!expansion.to_string().contains("# [node"), "no attribute of ours stays: {expansion}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let expansion = workflow(
+        "impl W {
+            #[node(start, retries = 3)]
+            #[stream_token(bufer_size = 1, flush_interval = 100)]
+            async fn a(&self, s: &S) -> NodeResult<SUpdate> {}
+            #[node(after = \"aa\")]
+            async fn b(&mut self, s: &S) -> NodeResult<SUpdate> {}
+            #[node(after = \"bb\")]
+            async fn c(&self, s: &S) -> NodeResult<SUpdate> {}
+        }",
+    );
+    let messages = messages(&expansion);
+    for part in ["`retries`", "`bufer_size`", "`flush_interval = 100`", "take `&self`"] {
+        assert_eq!(
+            messages.iter().filter(|message| message.contains(part)).count(),
+            1,
+            "{part}: {messages:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_leaves_the_users_items_and_a_stand_in() {
+    let expansion = workflow(
+        "impl W {
+            const LIMIT: u32 = 3;
+            #[node(start, kid = \"llm\")]
+            #[cfg_attr(x, stream_token, inline)]
+            async fn a(&self, s: &S) -> NodeResult<SUpdate> { body() }
+        }",
+    )
+    .to_string();
+    let second = expand_workflow(
+        quote!(state = S),
+        tokens("impl W { #[node(start, kid = 1)] #[inline] async fn a(&self, s: &S) -> R { body() } const X: u8 = 1; }"),
+        Pass::Second,
+    )
+    .to_string();
+    assert!(expansion.contains("workflow_configured"), "a question first: {expansion}");
+    for part in ["compile_error", "# [inline]", "body ()", "const X", "Workflow for W"] {
+        assert!(second.contains(part), "{part}: {second}");
+    }
+    assert!(!second.contains("# [node"), "{second}");
+}
+
+#[test]
+fn the_compilers_answers_decide_which_nodes_there_are() {
+    let block = "impl W {
+        #[cfg(one)] #[node(start)] async fn a(&self, s: &S) -> NodeResult<SUpdate> { one() }
+        #[cfg(not(one))] #[node(start)] async fn a(&self, s: &S) -> NodeResult<SUpdate> { two() }
+        #[node(after = \"a\")]
+        #[cfg_attr(one, stream_token(buffer_size = 7), cfg_attr(deep, stream_progress))]
+        async fn b(&self, s: &S) -> NodeResult<SUpdate> {}
+        #[cfg(other)] fn untouched(&self) {}
+    }";
+    let asked = workflow(block).to_string();
+    for index in 0..4 {
+        assert!(asked.contains(&format!("streamnest:cfg:{index}")), "{asked}");
+    }
+    assert!(!asked.contains("streamnest:cfg:4"), "what is no node keeps its own `#[cfg]`: {asked}");
+    let answered = |answers: &[u32]| {
+        let answers: String =
+            answers.iter().map(|index| format!("#[doc = \"streamnest:cfg:{index}\"]")).collect();
+        expand_workflow(quote!(state = S), tokens(&format!("{answers} {block}")), Pass::Second)
+    };
+    let one = answered(&[0, 2]);
+    assert_eq!(messages(&one), [""; 0]);
+    let one = one.to_string();
+    assert!(one.contains("one ()") && !one.contains("two ()"), "{one}");
+    assert!(one.contains("with_buffer_size (7usize)") && !one.contains("stream_progress"), "{one}");
+    assert!(one.contains("# [cfg (other)]"), "{one}");
+    let two = answered(&[1, 3]).to_string();
+    assert!(two.contains("two ()") && !two.contains("one ()") && !two.contains("stream_token"), "{two}");
+    assert!(!two.contains("streamnest:cfg"), "the answers are not left behind: {two}");
+}
+
+#[test]
+fn generated_code_uses_every_name_of_the_list_and_no_other() {
+    let everything = [
+        expand_workflow(
+            quote!(state = S, on_disconnect = "cancel"),
+            tokens(
+                "impl W {
+                    #[node(kind = \"llm\", start)]
+                    #[stream_token(format = \"json\", filter(min_length = 1))]
+                    #[stream_event(events(ToolStart), delivery = \"exactly-once\", filter(min_priority = \"high\"))]
+                    #[stream_progress(granularity = \"coarse\", format(show_rate))]
+                    async fn a(&self, s: &S) -> NodeResult<SUpdate> {}
+                    #[node(after = \"a\", gather = \"x\")] fn b(&self, s: &S) -> impl Stream<Item = String> {}
+                }",
+            ),
+            Pass::First,
+        ),
+        workflow(&format!("#[cfg(x)] {}", one_node("#[node(start)]"))),
+        state("struct S { #[state(reducer = append)] x: String }"),
+    ];
+    let mut used = BTreeSet::new();
+    for expansion in everything {
+        assert_eq!(messages(&expansion), [""; 0]);
+        let text = expansion.to_token_stream().to_string();
+        used.extend(
+            text.split("__private :: ").skip(1).map(|rest| {
+                rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+            }),
+        );
+    }
+    assert_eq!(used, paths::NAMES.iter().map(|name| (*name).to_owned()).collect());
+}

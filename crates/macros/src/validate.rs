@@ -1,0 +1,12 @@
+//! Every rule that spans more than one option: within a node, and across the nodes of a workflow.
+
+mod graph;
+mod node;
+
+use crate::{model::Workflow, report::Report};
+
+/// Checks the whole workflow and reports all that is wrong.
+pub(crate) fn workflow(workflow: &Workflow, report: &mut Report) {
+    workflow.nodes.iter().for_each(|node| node::check(node, report));
+    graph::check(workflow, report);
+}
