@@ -96,6 +96,8 @@ async fn an_answer_ends_before_the_first_stop_sequence() {
     assert_eq!(answer.finish, FinishReason::Stop);
     let unmet = ask().with_stop(["never to be found"]);
     assert_eq!(text(options(), unmet).await, whole);
+    let half_met = ask().with_stop([format!("{} and on", whole.rsplit_once(' ').unwrap().1)]);
+    assert_eq!(text(options(), half_met).await, whole, "what was held back comes out at the end");
 }
 
 #[tokio::test]
