@@ -149,8 +149,8 @@ fn copy(from: Option<impl Read>, show: bool, to: &mut dyn Write) -> String {
     kept
 }
 
-/// Whether a program is there.
-pub(crate) fn is_installed(program: &str) -> bool {
+/// Where a program is, if it is anywhere on the path.
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
 }

@@ -1,63 +1,75 @@
 //! Programs that cargo and npm do not bring.
 
+use std::path::PathBuf;
+
 use crate::{
-    command::{Run, is_installed},
+    command::{Run, which},
     workspace::Workspace,
 };
 
-/// A program, under any of its names, and the Debian package that has it.
+/// A program, under any of its names, and the Debian packages that bring it.
 pub(crate) struct Program {
     pub(crate) names: &'static [&'static str],
-    pub(crate) package: &'static str,
+    pub(crate) packages: &'static [&'static str],
 }
 
-/// Installs what is missing of `programs`, as root; names the line to type otherwise.
+/// Installs `program` as root if it is missing, and returns where it is; names the line to type if it cannot.
 ///
 /// # Errors
-/// If something is missing and cannot be installed.
-pub(crate) fn install(workspace: &Workspace, programs: &[Program]) -> Result<(), String> {
-    let missing = missing(programs, is_installed);
-    if missing.is_empty() {
-        return Ok(());
+/// If it is missing and cannot be installed.
+pub(crate) fn find_or_install(workspace: &Workspace, program: &Program) -> Result<PathBuf, String> {
+    if let Some(path) = find(program, which) {
+        return Ok(path);
     }
-    let by_hand = format!(
-        "{} missing; install with: apt-get update && apt-get install -y --no-install-recommends {}",
-        missing.join(", "),
-        missing.join(" ")
-    );
+    let by_hand = by_hand(program);
     let is_root =
         Run::new(workspace, "id").args(["-u"]).silent().run().is_ok_and(|id| id.stdout.trim() == "0");
-    if !is_root || !is_installed("apt-get") {
+    if !is_root || which("apt-get").is_none() {
         return Err(by_hand);
     }
-    println!("installing {}", missing.join(", "));
+    println!("installing {}", program.packages.join(", "));
     let apt = || Run::new(workspace, "apt-get").env("DEBIAN_FRONTEND", "noninteractive").silent();
     apt().args(["update"]).run().map_err(|error| format!("{error}\n{by_hand}"))?;
     apt()
         .args(["install", "-y", "--no-install-recommends"])
-        .args(missing.iter().copied())
+        .args(program.packages.iter().copied())
         .run()
         .map_err(|error| format!("{error}\n{by_hand}"))?;
-    Ok(())
+    find(program, which).ok_or(by_hand)
 }
 
-fn missing(programs: &[Program], is_installed: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let absent = |program: &&Program| !program.names.iter().any(|name| is_installed(name));
-    programs.iter().filter(absent).map(|program| program.package).collect()
+fn find(program: &Program, which: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    program.names.iter().find_map(|name| which(name))
+}
+
+fn by_hand(program: &Program) -> String {
+    let packages = program.packages.join(" ");
+    format!(
+        "{} is missing; install with: apt-get update && apt-get install -y --no-install-recommends {packages}",
+        program.names.join(" or ")
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const CHROMIUM: Program =
+        Program { names: &["chromium", "google-chrome"], packages: &["chromium", "fonts-x"] };
+
     #[test]
-    fn a_program_is_there_under_any_of_its_names() {
-        let programs = [
-            Program { names: &["chromium", "google-chrome"], package: "chromium" },
-            Program { names: &["node"], package: "nodejs" },
-        ];
-        assert_eq!(missing(&programs, |name| name == "google-chrome"), ["nodejs"]);
-        assert!(missing(&programs, |_| true).is_empty());
-        assert_eq!(missing(&programs, |_| false), ["chromium", "nodejs"]);
+    fn a_program_is_found_under_any_of_its_names() {
+        let only_chrome = |name: &str| (name == "google-chrome").then(|| PathBuf::from("/opt/chrome"));
+        assert_eq!(find(&CHROMIUM, only_chrome), Some("/opt/chrome".into()));
+        assert_eq!(find(&CHROMIUM, |_| None), None);
+    }
+
+    #[test]
+    fn what_cannot_be_installed_is_named_with_the_line_to_type() {
+        assert_eq!(
+            by_hand(&CHROMIUM),
+            "chromium or google-chrome is missing; install with: apt-get update && apt-get install -y \
+             --no-install-recommends chromium fonts-x"
+        );
     }
 }
