@@ -19,14 +19,22 @@ use crate::{Error, EventLog, Start, event_log::State, wake::Ticket};
 /// [`Gap`] says otherwise.
 pub struct Cursor {
     log: Arc<EventLog>,
+    place: Place,
+    subscriber: bool,
+    ticket: Option<Ticket>,
+    cold: Option<BoxFuture<'static, Result<Vec<Arc<Entry>>, StoreError>>>,
+}
+
+/// How far a reader has come.
+#[derive(Debug)]
+struct Place {
     /// The last entry that was read.
     seq: Seq,
     /// Whether it began at a position that this log never handed out.
     foreign: bool,
     at_most_once: bool,
-    subscriber: bool,
-    ticket: Option<Ticket>,
-    cold: Option<BoxFuture<'static, Result<Vec<Arc<Entry>>, StoreError>>>,
+    /// [`LogOptions::at_most_once_lag`](crate::LogOptions::at_most_once_lag).
+    lag: u64,
 }
 
 /// What a cursor found.
@@ -117,14 +125,15 @@ impl Cursor {
                 if ours { (position.seq(), false) } else { (Seq::BEFORE_FIRST, true) }
             }
         };
-        Self { log, seq, foreign, at_most_once: false, subscriber, ticket: None, cold: None }
+        let place = Place { seq, foreign, at_most_once: false, lag: log.shared.options.at_most_once_lag };
+        Self { log, place, subscriber, ticket: None, cold: None }
     }
 
     /// With [`Delivery::AtMostOnce`] it is moved past whatever it lags too far behind, and told; otherwise only past
     /// events that their producer sent at most once.
     #[must_use]
     pub fn with_delivery(mut self, delivery: Delivery) -> Self {
-        self.at_most_once = delivery == Delivery::AtMostOnce;
+        self.place.at_most_once = delivery == Delivery::AtMostOnce;
         self
     }
 
@@ -135,12 +144,12 @@ impl Cursor {
 
     /// After the last entry that it read: start there again to go on.
     pub fn position(&self) -> Position {
-        self.log.position(self.seq)
+        self.log.position(self.place.seq)
     }
 
     /// How many visible entries it has not read.
     pub fn lag(&self) -> u64 {
-        self.log.lock().last.distance_from(self.seq)
+        self.log.lock().last.distance_from(self.place.seq)
     }
 
     /// Waits for entries after this cursor and returns them in order.
@@ -150,7 +159,8 @@ impl Cursor {
     ///
     /// # Errors
     /// [`Error::Store`] if a cold read fails, and then the cursor has not moved and the call may be repeated; or if
-    /// the log's store broke and everything visible was read.
+    /// the log's store broke and everything visible was read. [`Error::Removed`] if the log was removed before it
+    /// ended, and everything visible was read.
     ///
     /// # Cancel safety
     /// Safe: the position moves only when the batch is returned.
@@ -171,47 +181,84 @@ impl Cursor {
             if let Some(cold) = &mut self.cold {
                 let read = ready!(cold.as_mut().poll(cx));
                 self.cold = None;
-                match read {
-                    Ok(entries) => {
-                        let last = self.log.lock().last;
-                        if let Some(read) = self.take(entries.iter(), last, limit) {
-                            return Poll::Ready(Ok(Some(read)));
-                        }
-                        let missing = format!("entries after {} are visible but not stored", self.seq);
-                        let source = Arc::new(std::io::Error::other(missing));
-                        return Poll::Ready(Err(Error::Store(StoreError::Unavailable { source })));
-                    }
-                    // Retention passed while we read; the next look at the log says how far.
-                    Err(StoreError::Trimmed { .. }) => {}
-                    Err(error) => return Poll::Ready(Err(Error::Store(error))),
-                }
-            }
-            let log = self.log.clone();
-            let mut state = log.lock();
-            let trimmed = state.ledger.trimmed();
-            if self.foreign || self.seq < trimmed {
-                let reason = if self.foreign { GapReason::Epoch } else { GapReason::Trimmed };
-                self.foreign = false;
-                return Poll::Ready(Ok(Some(self.skip_to(trimmed, reason))));
-            }
-            if self.seq < state.last {
-                if let Some(read) = self.take_hot(&state, limit) {
+                if let Some(read) = self.take_cold(read, limit)? {
                     return Poll::Ready(Ok(Some(read)));
                 }
-                self.cold = Some(self.read_cold(&state, limit));
+            }
+            let mut state = self.log.lock();
+            let place = &mut self.place;
+            let trimmed = state.ledger.trimmed();
+            if place.foreign || place.seq < trimmed {
+                let reason = if place.foreign { GapReason::Epoch } else { GapReason::Trimmed };
+                place.foreign = false;
+                return Poll::Ready(Ok(Some(place.skip_to(trimmed, reason))));
+            }
+            if place.seq < state.last {
+                if let Some(read) = place.take_hot(&state, limit) {
+                    return Poll::Ready(Ok(Some(read)));
+                }
+                self.cold = Some(read_cold(&self.log, place.seq, state.last, limit));
                 continue;
             }
             if state.sealed {
                 return Poll::Ready(Ok(None));
             }
-            if let Some(error) = &state.failed {
-                return Poll::Ready(Err(Error::Store(error.clone())));
+            // What was accepted before a failure may still become durable.
+            if let (Some(error), true) = (&state.failed, state.pending.is_empty()) {
+                return Poll::Ready(Err(error.clone()));
             }
             state.waiters.wait(&mut self.ticket, cx.waker());
             return Poll::Pending;
         }
     }
 
+    /// Takes what the store read. `None` if there is nothing to take any more, because retention passed meanwhile.
+    fn take_cold(
+        &mut self,
+        read: Result<Vec<Arc<Entry>>, StoreError>,
+        limit: ReadLimit,
+    ) -> Result<Option<Read>, Error> {
+        let (last, trimmed) = {
+            let state = self.log.lock();
+            (state.last, state.ledger.trimmed())
+        };
+        let seq = self.place.seq;
+        match read {
+            Ok(entries) if entries.first().is_some_and(|first| first.seq() == seq.next()) => {
+                Ok(self.place.take(entries.iter(), last, limit))
+            }
+            Ok(_) if trimmed > seq => Ok(None),
+            Ok(_) => Err(Error::Store(missing(seq))),
+            // The store may have been trimmed by someone else, so its word counts too.
+            Err(StoreError::Trimmed { trimmed: stored }) if stored.max(trimmed) > seq && stored <= last => {
+                Ok(Some(self.place.skip_to(stored.max(trimmed), GapReason::Trimmed)))
+            }
+            Err(error) => Err(Error::Store(error)),
+        }
+    }
+}
+
+/// Reads what follows `seq` from the store.
+fn read_cold(
+    log: &EventLog,
+    seq: Seq,
+    last: Seq,
+    limit: ReadLimit,
+) -> BoxFuture<'static, Result<Vec<Arc<Entry>>, StoreError>> {
+    let stored = log.stored().clone();
+    // What is accepted but not visible may be in the store already.
+    let visible = usize::try_from(last.distance_from(seq)).unwrap_or(usize::MAX);
+    let entries = limit.entries.clamp(1, visible);
+    Box::pin(async move { stored.read(seq.next(), entries, limit.bytes).await })
+}
+
+fn missing(seq: Seq) -> StoreError {
+    let source =
+        std::io::Error::other(format!("entries after {seq} are visible but the store has not got them"));
+    StoreError::Unavailable { source: Arc::new(source) }
+}
+
+impl Place {
     /// Takes from the hot tail; `None` if the next entry is not in it.
     fn take_hot(&mut self, state: &State, limit: ReadLimit) -> Option<Read> {
         let first = state.hot.front()?.seq();
@@ -219,30 +266,19 @@ impl Cursor {
         self.take(state.hot.range(usize::try_from(offset).ok()?..), state.last, limit)
     }
 
-    fn read_cold(
-        &self,
-        state: &State,
-        limit: ReadLimit,
-    ) -> BoxFuture<'static, Result<Vec<Arc<Entry>>, StoreError>> {
-        let (stored, from) = (self.log.stored().clone(), self.seq.next());
-        // What is accepted but not visible may be in the store already.
-        let visible = usize::try_from(state.last.distance_from(self.seq)).unwrap_or(usize::MAX);
-        let entries = limit.entries.clamp(1, visible);
-        Box::pin(async move { stored.read(from, entries, limit.bytes).await })
-    }
-
-    /// Takes as many of `entries`, which follow this cursor, as the limit allows.
+    /// Takes as many of `entries`, which follow this place, as the limit allows.
     fn take<'a>(
         &mut self,
         entries: impl Iterator<Item = &'a Arc<Entry>>,
         last: Seq,
         limit: ReadLimit,
     ) -> Option<Read> {
-        let late = last.get().saturating_sub(self.log.shared.options.at_most_once_lag);
+        let late = last.get().saturating_sub(self.lag);
         let skips = |entry: &Entry| {
             let event = entry.event();
-            let once = self.at_most_once || event.delivery() == Delivery::AtMostOnce;
-            once && entry.seq().get() <= late && event.class() != Class::Status
+            entry.seq().get() <= late
+                && (self.at_most_once || event.delivery() == Delivery::AtMostOnce)
+                && event.class() != Class::Status
         };
         let mut entries = entries.peekable();
         let mut skipped = None;
@@ -252,7 +288,7 @@ impl Cursor {
         if let Some(to) = skipped {
             return Some(self.skip_to(to, GapReason::Lagged));
         }
-        let mut batch = Vec::with_capacity(limit.entries.min(entries.size_hint().0));
+        let mut batch = Vec::with_capacity(limit.entries.clamp(1, entries.size_hint().0.max(1)));
         let mut bytes = 0;
         while batch.len() < limit.entries.max(1) {
             let fits = |entry: &&Arc<Entry>| batch.is_empty() || bytes + entry.weight() <= limit.bytes;
@@ -286,7 +322,7 @@ impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cursor")
             .field("execution", &self.log.identity().execution)
-            .field("seq", &self.seq)
+            .field("seq", &self.place.seq)
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
-use streamnest_core::{Encoded, Entry, Seq, WireFormat};
+use streamnest_core::{Encoded, Entry, Seq, WIRE_FORMAT_SLOTS, WireFormat};
 
 use crate::EventLog;
 
@@ -19,6 +19,7 @@ impl EventLog {
     /// Each entry is encoded at most once per format, by whoever asks first; everyone shares the bytes. Neighbours that
     /// were encoded together come as one piece.
     pub fn encoded<F: WireFormat>(&self, entries: &[Arc<Entry>], out: &mut Vec<Bytes>) {
+        const { assert!(F::SLOT < WIRE_FORMAT_SLOTS, "an entry has no slot for the bytes of this format") };
         if entries.iter().any(|entry| entry.encoded(F::SLOT).is_none()) {
             self.encode_missing::<F>(entries);
         }
@@ -68,19 +69,17 @@ impl EventLog {
                 }
             }
             self.encoded.fetch_add(added.len(), Ordering::Relaxed);
-            self.count_encoded(&added);
+            self.count_encoded(F::SLOT, &added);
             rest = left;
         }
     }
 
     /// Puts encodings into the books; retention counts them.
-    fn count_encoded(&self, added: &[(Seq, usize)]) {
+    fn count_encoded(&self, slot: usize, added: &[(Seq, usize)]) {
         let mut state = self.lock();
         let mut bytes = 0;
         for (seq, length) in added {
-            if state.ledger.add(*seq, *length) {
-                bytes += length;
-            }
+            bytes += state.ledger.add(*seq, slot, *length);
         }
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         // Only the bytes are in question here, so the time of the newest entry will do.

@@ -58,6 +58,9 @@ pub enum Error {
         /// Its last entry.
         last: Seq,
     },
+    /// The log was removed before it ended.
+    #[error("execution was removed from the registry before it ended; start a new one")]
+    Removed,
     /// A bound leaves no room to work.
     #[error("option `{option}` is zero, which leaves no room; leave it out for its default")]
     InvalidOption {
@@ -83,6 +86,7 @@ impl Error {
             Self::AcknowledgedAhead { .. } => "acknowledged_ahead",
             Self::EventTooLarge { .. } => "event_too_large",
             Self::Sealed { .. } => "sealed",
+            Self::Removed => "removed",
             Self::InvalidOption { .. } => "invalid_option",
             Self::Filter(_) => "invalid_filter",
             Self::Store(error) => error.code(),

@@ -12,7 +12,7 @@ use std::{
 
 use streamnest_core::{
     Class, DurabilityWatch, Entry, LogIdentity, Position, Seq, Status, StoreError, StoredHead, StoredLog,
-    Timestamp,
+    Term, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -24,6 +24,8 @@ use crate::{Cursor, Error, registry::Shared, retention::Ledger, wake::Waiters};
 pub struct EventLog {
     identity: LogIdentity,
     stored: Arc<dyn StoredLog>,
+    /// The fencing number of the one writer.
+    pub(crate) term: Term,
     pub(crate) shared: Arc<Shared>,
     state: Mutex<State>,
     /// Held while entries are encoded, so that each is encoded once.
@@ -48,13 +50,21 @@ pub(crate) struct State {
     /// The last accepted entry.
     pub(crate) accepted: Seq,
     pub(crate) accepted_time: Timestamp,
+    /// Bytes that an append was refused for want of room, until one goes through.
+    pub(crate) wanted_bytes: usize,
+    /// The last entry is accepted; nothing follows it.
     pub(crate) sealing: bool,
+    /// The store has not accepted the seal after that last entry yet.
+    pub(crate) seal_owed: bool,
     pub(crate) sealed: bool,
     pub(crate) status: Option<Status>,
-    pub(crate) failed: Option<StoreError>,
+    /// Why nothing more is accepted, if the log did not end.
+    pub(crate) failed: Option<Error>,
     pub(crate) ledger: Ledger,
     pub(crate) waiters: Waiters,
     acknowledged: BTreeMap<String, Seq>,
+    /// What an append writes its entries to before the store takes them; empty between appends.
+    pub(crate) scratch: Vec<Arc<Entry>>,
 }
 
 /// Where a log stands.
@@ -91,24 +101,29 @@ impl EventLog {
         head: &StoredHead,
         shared: Arc<Shared>,
     ) -> Self {
+        let opened = shared.clock.now();
         let state = State {
             hot: VecDeque::new(),
             pending: VecDeque::new(),
             pending_bytes: 0,
             last: head.last,
             accepted: head.last,
-            accepted_time: Timestamp::default(),
+            accepted_time: opened,
+            wanted_bytes: 0,
             sealing: head.sealed,
+            seal_owed: false,
             sealed: head.sealed,
             status: head.status,
             failed: None,
-            ledger: Ledger::after(head.trimmed),
+            ledger: Ledger::opened(head, opened),
             waiters: Waiters::default(),
             acknowledged: BTreeMap::new(),
+            scratch: Vec::new(),
         };
         Self {
             identity,
             stored,
+            term: head.term,
             shared,
             state: Mutex::new(state),
             encoding: Mutex::new(()),
@@ -153,6 +168,11 @@ impl EventLog {
         Cursor::new(self.clone(), from, false)
     }
 
+    /// When its last entry was written.
+    pub(crate) fn ended_at(&self) -> Timestamp {
+        self.lock().accepted_time
+    }
+
     pub(crate) fn unsubscribe(&self) {
         self.subscribers.fetch_sub(1, Ordering::AcqRel);
         self.subscribers_changed.notify_waiters();
@@ -179,7 +199,7 @@ impl EventLog {
         }
     }
 
-    /// How many times an entry of this log was encoded; at most once per entry and wire format.
+    /// How many times an entry of this log was encoded; at most once per entry and wire format while it is at hand.
     pub fn encodings(&self) -> usize {
         self.encoded.load(Ordering::Relaxed)
     }
@@ -237,7 +257,7 @@ impl EventLog {
         while state.hot.front().is_some_and(|entry| entry.seq() <= trimmed) {
             state.hot.pop_front();
         }
-        self.stored.trim(self.stored.head().term, trimmed)
+        self.stored.trim(self.term, trimmed)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -251,6 +271,9 @@ impl EventLog {
 
     /// Makes accepted entries up to `up_to` visible. Returns who waits for them, to be woken without the lock.
     pub(crate) fn publish(&self, state: &mut State, up_to: Seq, sealed: bool) -> Vec<Option<Waker>> {
+        if matches!(state.failed, Some(Error::Removed)) {
+            return Vec::new();
+        }
         let options = &self.shared.options;
         let mut added = 0;
         let bytes_before = state.ledger.bytes();
@@ -284,6 +307,30 @@ impl EventLog {
         }
         state.waiters.take()
     }
+
+    /// Accepts nothing more, for `error`. Returns who waits, to be woken without the lock.
+    pub(crate) fn fail(&self, state: &mut State, error: Error) -> Vec<Option<Waker>> {
+        if state.failed.is_none() || matches!(error, Error::Removed) {
+            state.failed = Some(error);
+        }
+        state.waiters.take()
+    }
+
+    /// Lets what is accepted and not durable go, and tells everyone `error` who has read what is visible.
+    pub(crate) fn break_off(&self, error: Error) {
+        let wakers = {
+            let mut state = self.lock();
+            state.pending.clear();
+            state.pending_bytes = 0;
+            self.fail(&mut state, error)
+        };
+        self.wake(wakers);
+        self.room.notify_waiters();
+    }
+
+    pub(crate) fn wake(&self, wakers: Vec<Option<Waker>>) {
+        self.shared.relay.wake(wakers, self.shared.options.wake_inline);
+    }
 }
 
 impl Drop for EventLog {
@@ -307,20 +354,13 @@ impl DurabilityWatch for Watch {
     fn durable(&self, up_to: Seq, sealed: bool) {
         let Some(log) = self.0.get().and_then(Weak::upgrade) else { return };
         let wakers = log.publish(&mut log.lock(), up_to, sealed);
-        log.shared.relay.wake(wakers, log.shared.options.wake_inline);
+        log.wake(wakers);
         log.room.notify_waiters();
     }
 
     fn failed(&self, error: StoreError) {
-        let Some(log) = self.0.get().and_then(Weak::upgrade) else { return };
-        let wakers = {
-            let mut state = log.lock();
-            state.failed.get_or_insert(error);
-            state.pending.clear();
-            state.pending_bytes = 0;
-            state.waiters.take()
-        };
-        log.shared.relay.wake(wakers, log.shared.options.wake_inline);
-        log.room.notify_waiters();
+        if let Some(log) = self.0.get().and_then(Weak::upgrade) {
+            log.break_off(Error::Store(error));
+        }
     }
 }

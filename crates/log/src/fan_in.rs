@@ -4,6 +4,7 @@ use std::{
     collections::{HashSet, VecDeque},
     fmt,
     future::poll_fn,
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,6 +15,9 @@ use std::{
 use streamnest_core::{Entry, ExecutionId};
 
 use crate::{Cursor, Error, EventLog, Filter, Gap, Read, ReadLimit, Start};
+
+/// Batches that one poll reads, in all of which the filter leaves nothing, before it lets others run.
+const FRUITLESS_READS: usize = 64;
 
 /// Which logs a [`FanInCursor`] follows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -45,6 +49,8 @@ pub struct FanInCursor {
     filter: Filter,
     members: Vec<Option<Member>>,
     free: Vec<usize>,
+    /// Whether it was told last that logs were left out, so that entries come first now.
+    told_left_out: bool,
 }
 
 struct Member {
@@ -95,6 +101,22 @@ struct Inbox {
     waker: Option<Waker>,
 }
 
+impl Inbox {
+    /// How many places are taken.
+    fn taken(&self) -> usize {
+        self.following + self.new.len()
+    }
+
+    /// Lets `waker` wait if there is nothing; whether it does.
+    fn wait(&mut self, waker: &Waker) -> bool {
+        let nothing = self.new.is_empty() && self.ready.is_empty() && self.left_out == 0;
+        if nothing && !self.waker.as_ref().is_some_and(|waiting| waiting.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        nothing
+    }
+}
+
 /// The ready flag of one member.
 struct Flag {
     member: usize,
@@ -123,21 +145,21 @@ impl Arrivals {
         Arc::new(Self { scope, limit, inbox: Mutex::default() })
     }
 
-    /// A log has come. Always true, so that the registry keeps this.
-    pub(crate) fn arrive(&self, log: &Arc<EventLog>) -> bool {
-        if self.scope.takes(log) {
-            let waker = {
-                let mut inbox = self.lock();
-                if inbox.following + inbox.new.len() < self.limit {
-                    inbox.new.push(log.clone());
-                } else {
-                    inbox.left_out += 1;
-                }
-                inbox.waker.take()
-            };
-            waker.into_iter().for_each(Waker::wake);
+    /// A log has come.
+    pub(crate) fn arrive(&self, log: &Arc<EventLog>) {
+        if !self.scope.takes(log) {
+            return;
         }
-        true
+        let waker = {
+            let mut inbox = self.lock();
+            if inbox.taken() < self.limit {
+                inbox.new.push(log.clone());
+            } else {
+                inbox.left_out += 1;
+            }
+            inbox.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox> {
@@ -147,15 +169,20 @@ impl Arrivals {
 
 impl FanInCursor {
     pub(crate) fn new(arrivals: Arc<Arrivals>, filter: Filter, present: &[Arc<EventLog>]) -> Self {
-        let mut fan = Self { arrivals, filter, members: Vec::new(), free: Vec::new() };
-        for log in present {
+        let mut fan = Self { arrivals, filter, members: Vec::new(), free: Vec::new(), told_left_out: false };
+        // A log that has ended says nothing from now on.
+        for log in present.iter().filter(|log| !log.head().sealed) {
             if !fan.arrivals.scope.takes(log) {
                 continue;
             }
-            if fan.members.len() < fan.arrivals.limit {
+            let room = {
+                let mut inbox = fan.arrivals.lock();
+                let room = inbox.taken() < fan.arrivals.limit;
+                inbox.left_out += u64::from(!room);
+                room
+            };
+            if room {
                 fan.follow(log, Start::Now);
-            } else {
-                fan.arrivals.lock().left_out += 1;
             }
         }
         fan
@@ -199,33 +226,36 @@ impl FanInCursor {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn poll_next(&mut self, cx: &mut Context<'_>, limit: ReadLimit) -> Poll<Result<FanIn, Error>> {
-        loop {
-            let (new, left_out) = {
+        for _ in 0..FRUITLESS_READS {
+            let (new, ready, left_out) = {
                 let mut inbox = self.arrivals.lock();
-                (std::mem::take(&mut inbox.new), std::mem::take(&mut inbox.left_out))
+                let new = mem::take(&mut inbox.new);
+                // Logs between here and `follow` keep their places.
+                inbox.following += new.len();
+                let left_out = if self.told_left_out { 0 } else { mem::take(&mut inbox.left_out) };
+                let ready = if left_out > 0 { None } else { inbox.ready.pop_front() };
+                (new, ready, left_out)
             };
+            let came = !new.is_empty();
             for log in new {
+                self.arrivals.lock().following -= 1;
                 self.follow(&log, Start::Beginning);
             }
+            self.told_left_out = left_out > 0;
             if left_out > 0 {
                 return Poll::Ready(Ok(FanIn::LeftOut { executions: left_out }));
             }
-            let ready = {
-                let mut inbox = self.arrivals.lock();
-                let ready = inbox.ready.pop_front();
-                if ready.is_none() {
-                    if !inbox.new.is_empty() {
-                        continue;
-                    }
-                    inbox.waker = Some(cx.waker().clone());
+            if let Some(flag) = ready {
+                if let Some(found) = self.read(&flag, limit) {
+                    return Poll::Ready(found);
                 }
-                ready
-            };
-            let Some(flag) = ready else { return Poll::Pending };
-            if let Some(found) = self.read(&flag, limit) {
-                return Poll::Ready(found);
+            } else if !came && self.arrivals.lock().wait(cx.waker()) {
+                return Poll::Pending;
             }
         }
+        // What was read passed no filter. Others on this thread come first, then this goes on.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads a member that may have something. It goes to the end of the line if it has, so that none is starved.

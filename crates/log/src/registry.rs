@@ -1,12 +1,15 @@
 //! All logs of one program.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
+    future::poll_fn,
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -22,6 +25,8 @@ use crate::{
 
 /// How often finished logs are looked over.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How many logs are looked over before waiting readers get their turn.
+const SWEEP_AT_ONCE: usize = 256;
 
 /// Finds and makes the logs. A cheap handle; all clones are the same registry.
 #[derive(Clone)]
@@ -56,15 +61,15 @@ pub(crate) struct Shared {
     /// Bytes that all kept entries take.
     pub(crate) bytes: AtomicUsize,
     /// Logs that have ended, oldest first.
-    finished: Mutex<VecDeque<(Timestamp, ExecutionId)>>,
+    finished: Mutex<BTreeSet<(Timestamp, ExecutionId)>>,
 }
 
 impl Shared {
     pub(crate) fn finished(&self, id: &ExecutionId, at: Timestamp) {
-        self.ended().push_back((at, id.clone()));
+        self.ended().insert((at, id.clone()));
     }
 
-    fn ended(&self) -> MutexGuard<'_, VecDeque<(Timestamp, ExecutionId)>> {
+    fn ended(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, ExecutionId)>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,7 +87,19 @@ impl Registry {
         Self(Arc::new(Inner { shared: Arc::new(shared), store, logs: Mutex::default() }))
     }
 
+    /// The bounds of its logs.
+    pub fn options(&self) -> &LogOptions {
+        &self.0.shared.options
+    }
+
+    /// The time by the registry's clock.
+    pub fn now(&self) -> Timestamp {
+        self.0.shared.clock.now()
+    }
+
     /// Makes the log of a new execution and returns its one writer.
+    ///
+    /// If the store has entries of it from before, the log goes on after them.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`]; [`Error::TooManyLogs`] if none can be evicted; [`Error::Store`].
@@ -98,9 +115,13 @@ impl Registry {
         let log = Arc::new(EventLog::new(identity, stored, &head, self.0.shared.clone()));
         // Nothing was appended yet, so nothing can have become durable before this.
         let _ = watch.0.set(Arc::downgrade(&log));
-        let writer = Writer::new(log, head.term);
-        self.enter(&writer);
-        drop(reserved);
+        let writer = Writer::new(log);
+        if head.sealed {
+            self.0.shared.finished(id, writer.log().ended_at());
+        }
+        let (awaited, fans) = self.enter(&writer, reserved);
+        awaited.iter().for_each(|awaited| awaited.notify_waiters());
+        fans.iter().for_each(|fan| fan.arrive(writer.log()));
         Ok(writer)
     }
 
@@ -123,14 +144,15 @@ impl Registry {
         }
     }
 
-    fn enter(&self, writer: &Writer) {
-        let id = &writer.log().identity().execution;
+    /// Puts a log in its reserved place. Returns who is to hear of it, without the lock.
+    fn enter(&self, writer: &Writer, reserved: Reserved<'_>) -> (Option<Arc<Notify>>, Vec<Arc<Arrivals>>) {
+        let id = reserved.id;
         let mut logs = self.lock();
+        reserved.release(&mut logs);
         logs.by_id.insert(id.clone(), writer.clone());
-        if let Some(awaited) = logs.awaited.remove(id) {
-            awaited.notify_waiters();
-        }
-        logs.fans.retain(|fan| fan.upgrade().is_some_and(|fan| fan.arrive(writer.log())));
+        let mut fans = Vec::new();
+        logs.fans.retain(|fan| fan.upgrade().map(|fan| fans.push(fan)).is_some());
+        (logs.awaited.remove(id), fans)
     }
 
     /// The log of `id`, if there is one.
@@ -204,20 +226,35 @@ impl Registry {
         FanInCursor::new(arrivals, filter, &present)
     }
 
-    /// Forgets the log of `id` and all its entries. Who reads it keeps what it has at hand. Does nothing if there is none.
+    /// Forgets the log of `id` and all its entries. Does nothing if there is none.
+    ///
+    /// Who reads it reads on as far as it was written. If it had not ended, they and its writer then get
+    /// [`Error::Removed`].
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::Store`], and then the log stays.
+    ///
+    /// # Cancel safety
+    /// Not safe: the log is gone, but the store may keep what it holds of it.
     pub async fn remove(&self, id: &ExecutionId) -> Result<(), Error> {
-        let hooks = {
+        let (writer, reserved, hooks) = {
             let mut logs = self.lock();
-            if logs.by_id.remove(id).is_none() {
-                return Ok(());
-            }
-            logs.on_removed.clone()
+            let Some(writer) = logs.by_id.remove(id) else { return Ok(()) };
+            // Until the store has forgotten it nobody makes it anew.
+            logs.opening.insert(id.clone());
+            (writer, Reserved { registry: self, id }, logs.on_removed.clone())
         };
+        if let Err(error) = self.0.store.delete(id).await {
+            let mut logs = self.lock();
+            reserved.release(&mut logs);
+            logs.by_id.insert(id.clone(), writer);
+            return Err(Error::Store(error));
+        }
+        writer.log().break_off(Error::Removed);
+        self.0.shared.ended().remove(&(writer.log().ended_at(), id.clone()));
+        drop(reserved);
         hooks.iter().for_each(|hook| hook(id));
-        Ok(self.0.store.delete(id).await?)
+        Ok(())
     }
 
     /// Calls `hook` whenever a log is removed, by a call or because it was evicted.
@@ -228,12 +265,13 @@ impl Registry {
     /// Removes the log that ended first; whether there was one.
     async fn evict_oldest(&self) -> Result<bool, Error> {
         loop {
-            let Some((_, id)) = self.0.shared.ended().pop_front() else { return Ok(false) };
-            // It may have been removed before, and its id taken anew by an execution that runs.
-            if self.get(&id).is_some_and(|log| log.head().sealed) {
-                self.remove(&id).await?;
-                return Ok(true);
+            let Some((_, id)) = self.0.shared.ended().pop_first() else { return Ok(false) };
+            let Some(log) = self.get(&id) else { continue };
+            if let Err(error) = self.remove(&id).await {
+                self.0.shared.finished(&id, log.ended_at());
+                return Err(error);
             }
+            return Ok(true);
         }
     }
 
@@ -254,13 +292,13 @@ impl Registry {
             let options = &self.0.shared.options;
             let now = self.0.shared.clock.now();
             loop {
-                let oldest = self.0.shared.ended().front().map(|(ended, _)| *ended);
+                let oldest = self.0.shared.ended().first().map(|(ended, _)| *ended);
                 let expired = oldest.is_some_and(|ended| now.since(ended) > options.finished_ttl);
                 if !(expired || self.bytes() > options.max_total_bytes) {
                     break;
                 }
                 match self.evict_oldest().await {
-                    Ok(true) => {}
+                    Ok(true) => yield_once().await,
                     Ok(false) => break,
                     Err(error) => {
                         tracing::warn!(%error, "a finished log could not be evicted");
@@ -269,7 +307,10 @@ impl Registry {
                 }
             }
             let logs: Vec<_> = self.lock().by_id.values().map(|writer| writer.log().clone()).collect();
-            for log in logs {
+            for (index, log) in logs.iter().enumerate() {
+                if index % SWEEP_AT_ONCE == SWEEP_AT_ONCE - 1 {
+                    yield_once().await;
+                }
                 if let Err(error) = log.enforce_retention(&mut log.lock(), now) {
                     tracing::warn!(execution = %log.identity().execution, %error, "retention could not trim the log");
                 }
@@ -288,10 +329,32 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// An id that is kept free while the store opens its log.
+/// Lets the other half of [`Registry::maintain`] run.
+async fn yield_once() {
+    let mut yielded = false;
+    let once = poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    once.await;
+}
+
+/// An id that is kept free while the store opens or deletes its log.
 struct Reserved<'a> {
     registry: &'a Registry,
     id: &'a ExecutionId,
+}
+
+impl Reserved<'_> {
+    /// Gives the id back under a lock that is held already.
+    fn release(self, logs: &mut Logs) {
+        logs.opening.remove(self.id);
+        mem::forget(self);
+    }
 }
 
 impl Drop for Reserved<'_> {

@@ -2,15 +2,19 @@
 
 use std::collections::VecDeque;
 
-use streamnest_core::{Entry, Seq, Timestamp};
+use streamnest_core::{Entry, Seq, StoredHead, Timestamp};
 
 use crate::Retention;
 
 /// What each kept entry weighs and when it came: the books by which retention decides.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
     /// The last entry that is no longer kept.
     trimmed: Seq,
+    /// Entries that the store had when the log was opened. They are older than `kept`, and what they weigh is not known.
+    earlier: u64,
+    /// When the log was opened, which stands for the time of those.
+    opened: Timestamp,
     bytes: usize,
     kept: VecDeque<Kept>,
 }
@@ -18,13 +22,16 @@ pub(crate) struct Ledger {
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     bytes: u32,
+    /// One bit for each wire format whose bytes are counted.
+    formats: u8,
     time: Timestamp,
 }
 
 impl Ledger {
-    /// The books of a log of which everything up to `trimmed` is gone.
-    pub(crate) fn after(trimmed: Seq) -> Self {
-        Self { trimmed, ..Self::default() }
+    /// The books of a log that was opened as it stands in the store.
+    pub(crate) fn opened(head: &StoredHead, opened: Timestamp) -> Self {
+        let earlier = head.last.distance_from(head.trimmed);
+        Self { trimmed: head.trimmed, earlier, opened, bytes: 0, kept: VecDeque::new() }
     }
 
     /// The last entry that is no longer kept.
@@ -39,20 +46,26 @@ impl Ledger {
 
     /// Counts an entry that follows the last counted one.
     pub(crate) fn push(&mut self, entry: &Entry) {
-        let bytes = entry.weight() + size_of::<Kept>();
-        self.bytes += bytes;
-        self.kept.push_back(Kept { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), time: entry.time() });
+        let bytes = clamped(entry.weight() + size_of::<Kept>());
+        self.bytes += bytes as usize;
+        self.kept.push_back(Kept { bytes, formats: 0, time: entry.time() });
     }
 
-    /// Counts `bytes` more of the kept entry `seq`; whether it is kept.
-    pub(crate) fn add(&mut self, seq: Seq, bytes: usize) -> bool {
-        let Some(offset) = seq.distance_from(self.trimmed).checked_sub(1) else { return false };
-        let Some(kept) = usize::try_from(offset).ok().and_then(|index| self.kept.get_mut(index)) else {
-            return false;
-        };
-        kept.bytes = kept.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        self.bytes += bytes;
-        true
+    /// Counts `bytes` more of the kept entry `seq` for the wire format of `slot`, once. How many were counted.
+    pub(crate) fn add(&mut self, seq: Seq, slot: usize, bytes: usize) -> usize {
+        let before = self.trimmed.forward(self.earlier);
+        let index = seq.distance_from(before).checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        let Some(kept) = index.and_then(|index| self.kept.get_mut(index)) else { return 0 };
+        let format = 1 << slot;
+        if kept.formats & format != 0 {
+            // A store that reads entries back afresh has them encoded afresh too; those are not kept.
+            return 0;
+        }
+        kept.formats |= format;
+        let added = clamped(bytes).min(u32::MAX - kept.bytes);
+        kept.bytes += added;
+        self.bytes += added as usize;
+        added as usize
     }
 
     /// Forgets what `retention` does not allow to be kept; the last entry that went, if any did.
@@ -60,11 +73,15 @@ impl Ledger {
     /// The newest entry is always kept, so that a log never forgets how it stands.
     pub(crate) fn enforce(&mut self, retention: &Retention, now: Timestamp) -> Option<Seq> {
         let before = self.trimmed;
-        while let (Some(oldest), true) = (self.kept.front(), self.kept.len() > 1) {
-            let too_many = self.kept.len() as u64 > retention.max_entries;
-            let too_large = self.bytes > retention.max_bytes;
-            let too_old = now.since(oldest.time) > retention.max_age;
-            if !(too_many || too_large || too_old) {
+        loop {
+            let count = self.earlier + self.kept.len() as u64;
+            let too_old = || {
+                let oldest =
+                    if self.earlier > 0 { Some(self.opened) } else { self.kept.front().map(|k| k.time) };
+                oldest.is_some_and(|oldest| now.since(oldest) > retention.max_age)
+            };
+            let too_much = count > retention.max_entries || self.bytes > retention.max_bytes;
+            if count <= 1 || !(too_much || too_old()) {
                 break;
             }
             self.forget_oldest();
@@ -75,16 +92,24 @@ impl Ledger {
     /// Forgets everything up to and including `up_to`; the last entry that went, if any did.
     pub(crate) fn trim(&mut self, up_to: Seq) -> Option<Seq> {
         let before = self.trimmed;
-        while self.trimmed < up_to && !self.kept.is_empty() {
+        while self.trimmed < up_to && (self.earlier > 0 || !self.kept.is_empty()) {
             self.forget_oldest();
         }
         (self.trimmed > before).then_some(self.trimmed)
     }
 
     fn forget_oldest(&mut self) {
-        if let Some(oldest) = self.kept.pop_front() {
+        if self.earlier > 0 {
+            self.earlier -= 1;
+        } else if let Some(oldest) = self.kept.pop_front() {
             self.bytes -= oldest.bytes as usize;
-            self.trimmed = self.trimmed.next();
+        } else {
+            return;
         }
+        self.trimmed = self.trimmed.next();
     }
+}
+
+fn clamped(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -1,13 +1,16 @@
 //! The one place where entries get their numbers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc, task::Waker};
 
-use streamnest_core::{Appended, Entry, Event, Seq, StoreError, Term, Timestamp, payload::StatusUpdate};
+use streamnest_core::{Appended, Entry, Event, Seq, StoreError, payload::StatusUpdate};
 
 use crate::{
     Error,
     event_log::{EventLog, State},
 };
+
+/// How many entries an append may hold for its memory to be kept for the next one.
+const SCRATCH_ENTRIES: usize = 256;
 
 /// The one writer of a log: it gives each event its [`Seq`] and its time.
 ///
@@ -16,12 +19,11 @@ use crate::{
 #[derive(Clone)]
 pub struct Writer {
     log: Arc<EventLog>,
-    term: Term,
 }
 
 impl Writer {
-    pub(crate) const fn new(log: Arc<EventLog>, term: Term) -> Self {
-        Self { log, term }
+    pub(crate) const fn new(log: Arc<EventLog>) -> Self {
+        Self { log }
     }
 
     /// The log that it writes.
@@ -35,15 +37,18 @@ impl Writer {
     /// [`LogOptions::max_pending_bytes`](crate::LogOptions::max_pending_bytes) are not durable yet, never for readers.
     ///
     /// # Errors
-    /// [`Error::EventTooLarge`], and then none is appended; [`Error::Sealed`]; [`Error::Store`].
+    /// [`Error::EventTooLarge`], and then none is appended; [`Error::Sealed`]; [`Error::Removed`]; [`Error::Store`].
     ///
     /// # Cancel safety
     /// Safe: all or none are appended.
     pub async fn append(&self, events: impl IntoIterator<Item = Event>) -> Result<Seq, Error> {
-        let events: Vec<Event> = events.into_iter().collect();
+        let mut events: Vec<Event> = events.into_iter().collect();
         let bytes = self.check(&events)?;
-        self.room_for(bytes).await;
-        self.append_now(events, false)
+        let appended = self.wait_until(|state| {
+            let fits = self.fits(state, bytes);
+            fits.then(|| self.append_now(state, &mut events, false))
+        });
+        self.tell(appended.await)
     }
 
     /// Appends `events` in order and in one piece if there is room now, and takes them out of the vector.
@@ -55,18 +60,24 @@ impl Writer {
     /// As [`append`](Self::append), and then the events stay where they are.
     pub fn try_append(&self, events: &mut Vec<Event>) -> Result<Option<Seq>, Error> {
         let bytes = self.check(events)?;
-        if !self.fits(&self.log.lock(), bytes) {
-            return Ok(None);
-        }
-        self.append_now(std::mem::take(events), false).map(Some)
+        let appended = {
+            let mut state = self.log.lock();
+            if !self.fits(&state, bytes) {
+                state.wanted_bytes = state.wanted_bytes.max(bytes);
+                return Ok(None);
+            }
+            state.wanted_bytes = 0;
+            self.append_now(&mut state, events, false)
+        };
+        self.tell(appended).map(Some)
     }
 
-    /// Waits until there is room for more that is not durable yet.
+    /// Waits until there is room for what [`try_append`](Self::try_append) had no room for.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn room(&self) {
-        self.room_for(size_of::<Entry>()).await;
+        self.wait_until(|state| self.fits(state, state.wanted_bytes).then_some(())).await;
     }
 
     /// Appends the terminal status and seals the log: nothing follows it.
@@ -94,39 +105,35 @@ impl Writer {
         last: StatusUpdate,
     ) -> Result<Seq, Error> {
         debug_assert!(last.status.is_terminal(), "only a terminal status ends a log");
-        let events: Vec<Event> = events.into_iter().chain([Event::status(&last)]).collect();
+        let mut events: Vec<Event> = events.into_iter().chain([Event::status(&last)]).collect();
         self.check(&events)?;
-        let seq = self.append_now(events, true)?;
-        self.durable(seq).await?;
+        let appended = self.append_now(&mut self.log.lock(), &mut events, true);
+        let seq = self.tell(appended)?;
+        self.wait_until(|state| if state.sealed { Some(Ok(())) } else { lost(state) }).await?;
         Ok(seq)
     }
 
     /// Waits until the entry `seq` is durable, and so visible.
     ///
     /// # Errors
-    /// [`Error::Store`] if it never will be.
+    /// [`Error::Store`] or [`Error::Removed`] if it never will be.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn durable(&self, seq: Seq) -> Result<(), Error> {
-        let done = |state: &State| match (&state.failed, state.last >= seq) {
-            (_, true) => Some(Ok(())),
-            (Some(error), false) => Some(Err(Error::Store(error.clone()))),
-            (None, false) => None,
-        };
-        self.wait_until(done).await
+        self.wait_until(|state| if state.last >= seq { Some(Ok(())) } else { lost(state) }).await
     }
 
     fn check(&self, events: &[Event]) -> Result<usize, Error> {
         let limit = self.log.shared.options.max_event_bytes;
-        if let Some(size) = events.iter().map(|event| event.payload().len()).find(|size| *size > limit) {
-            return Err(Error::EventTooLarge { size, limit });
+        let mut bytes = 0;
+        for size in events.iter().map(|event| event.payload().len()) {
+            if size > limit {
+                return Err(Error::EventTooLarge { size, limit });
+            }
+            bytes += size + size_of::<Entry>() + size_of::<Arc<Entry>>();
         }
-        Ok(events.iter().map(|event| event.payload().len() + size_of::<Entry>()).sum())
-    }
-
-    async fn room_for(&self, bytes: usize) {
-        self.wait_until(|state| self.fits(state, bytes).then_some(())).await;
+        Ok(bytes)
     }
 
     /// Whether `bytes` more may wait for the store. A broken store lets everything through, to its error.
@@ -135,82 +142,142 @@ impl Writer {
         state.pending_bytes == 0 || state.pending_bytes + bytes <= limit || state.failed.is_some()
     }
 
-    /// Waits until `done` says something of the state.
-    async fn wait_until<T>(&self, done: impl Fn(&State) -> Option<T>) -> T {
-        if let Some(answer) = done(&self.log.lock()) {
+    /// Waits until `done`, which is asked under the lock, has an answer.
+    async fn wait_until<T>(&self, mut done: impl FnMut(&mut State) -> Option<T>) -> T {
+        if let Some(answer) = done(&mut self.log.lock()) {
             return answer;
         }
         loop {
             let changed = self.log.room.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(answer) = done(&self.log.lock()) {
+            if let Some(answer) = done(&mut self.log.lock()) {
                 return answer;
             }
             changed.await;
         }
     }
 
-    fn append_now(&self, events: Vec<Event>, seal: bool) -> Result<Seq, Error> {
-        let shared = &self.log.shared;
-        let now = shared.clock.now();
-        let mut state = self.log.lock();
+    fn append_now(&self, state: &mut State, events: &mut Vec<Event>, seal: bool) -> Outcome {
         if let Some(error) = &state.failed {
-            return Err(Error::Store(error.clone()));
+            return Outcome::refused(error.clone());
+        }
+        if state.seal_owed && seal {
+            return self.seal_now(state, Appended::Durable);
         }
         if state.sealing {
-            return Err(Error::Sealed { last: state.accepted });
+            return Outcome::refused(Error::Sealed { last: state.accepted });
         }
-        let expected_last = state.accepted;
         // A wall clock may step back; within a log time does not.
-        let time = now.max(state.accepted_time);
-        let mut seq = expected_last;
-        let number = |event| {
+        let time = self.log.shared.clock.now().max(state.accepted_time);
+        let mut seq = state.accepted;
+        let mut bytes = 0;
+        let mut entries = mem::take(&mut state.scratch);
+        entries.extend(events.drain(..).map(|event| {
             seq = seq.next();
-            Arc::new(Entry::new(seq, time, event))
-        };
-        let entries: Vec<Arc<Entry>> = events.into_iter().map(number).collect();
+            let entry = Entry::new(seq, time, event);
+            bytes += entry.weight();
+            Arc::new(entry)
+        }));
         let mut appended = Appended::Durable;
         if !entries.is_empty() {
-            appended = self.log.stored().append(self.term, expected_last, &entries)?;
-        }
-        if seal {
-            match self.log.stored().seal(self.term, seq) {
-                Ok(Appended::Durable) => {}
-                Ok(Appended::Pending) => appended = Appended::Pending,
+            match self.log.stored().append(self.log.term, state.accepted, &entries) {
+                Ok(answer) => appended = answer,
                 Err(error) => {
-                    // The entries are accepted, so they stand; the log just never ends.
-                    self.accept(&mut state, seq, time, entries);
-                    return Err(Error::Store(error));
+                    events.extend(entries.iter().map(|entry| entry.event().clone()));
+                    return self.refused(state, error);
                 }
             }
         }
-        state.sealing = seal;
-        self.accept(&mut state, seq, time, entries);
-        if appended == Appended::Pending {
-            return Ok(seq);
-        }
-        let wakers = self.log.publish(&mut state, seq, seal);
-        drop(state);
-        shared.relay.wake(wakers, shared.options.wake_inline);
-        Ok(seq)
-    }
-
-    fn accept(&self, state: &mut State, last: Seq, time: Timestamp, entries: Vec<Arc<Entry>>) {
-        state.accepted = last;
+        state.accepted = seq;
         state.accepted_time = time;
-        state.pending_bytes += entries.iter().map(|entry| entry.weight()).sum::<usize>();
-        state.pending.extend(entries);
+        state.pending_bytes += bytes;
+        state.pending.extend(entries.drain(..));
+        if entries.capacity() <= SCRATCH_ENTRIES {
+            state.scratch = entries;
+        }
+        if seal {
+            return self.seal_now(state, appended);
+        }
+        self.accepted(state, appended, false)
     }
 
-    /// Whether the store has refused this writer for good.
+    /// Seals after the last entry, which the store `appended`.
+    fn seal_now(&self, state: &mut State, appended: Appended) -> Outcome {
+        state.sealing = true;
+        match self.log.stored().seal(self.log.term, state.accepted) {
+            Ok(sealed) => {
+                state.seal_owed = false;
+                let both = if sealed == Appended::Durable { appended } else { Appended::Pending };
+                self.accepted(state, both, true)
+            }
+            Err(error) => {
+                // The entries are accepted, so they stand, and nothing follows them. Only the seal may be tried again.
+                state.seal_owed = true;
+                let mut outcome = self.accepted(state, appended, false);
+                let refused = self.refused(state, error);
+                outcome.wakers.extend(refused.wakers);
+                Outcome { result: refused.result, ..outcome }
+            }
+        }
+    }
+
+    fn accepted(&self, state: &mut State, appended: Appended, sealed: bool) -> Outcome {
+        let seq = state.accepted;
+        let wakers = match appended {
+            Appended::Durable => self.log.publish(state, seq, sealed),
+            Appended::Pending => Vec::new(),
+        };
+        Outcome { result: Ok(seq), wakers }
+    }
+
+    /// The store refused. If it will always refuse this writer, readers hear of it too.
+    fn refused(&self, state: &mut State, error: StoreError) -> Outcome {
+        let for_good = !error.is_retryable();
+        let error = Error::Store(error);
+        let wakers = if for_good { self.log.fail(state, error.clone()) } else { Vec::new() };
+        Outcome { result: Err(error), wakers }
+    }
+
+    /// Wakes whom an append concerns, now that the lock is free.
+    fn tell(&self, outcome: Outcome) -> Result<Seq, Error> {
+        if !outcome.wakers.is_empty() {
+            self.log.wake(outcome.wakers);
+        }
+        if outcome.result.is_err() {
+            self.log.room.notify_waiters();
+        }
+        outcome.result
+    }
+
+    /// Why the store has refused this writer for good, if it has.
     pub fn failed(&self) -> Option<StoreError> {
-        self.log.lock().failed.clone()
+        match &self.log.lock().failed {
+            Some(Error::Store(error)) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// Why an entry that is not visible will never be, if so. What was accepted before a failure may still become durable.
+fn lost<T>(state: &State) -> Option<Result<T, Error>> {
+    state.failed.as_ref().filter(|_| state.pending.is_empty()).map(|error| Err(error.clone()))
+}
+
+/// What came of an append, to be told without the lock.
+struct Outcome {
+    result: Result<Seq, Error>,
+    wakers: Vec<Option<Waker>>,
+}
+
+impl Outcome {
+    const fn refused(error: Error) -> Self {
+        Self { result: Err(error), wakers: Vec::new() }
     }
 }
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("log", &self.log).field("term", &self.term).finish()
+        f.debug_struct("Writer").field("log", &self.log).field("term", &self.log.term).finish()
     }
 }
