@@ -2,14 +2,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    fmt,
-    future::poll_fn,
-    mem,
+    fmt, mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
@@ -20,7 +17,7 @@ use crate::{
     Error, EventLog, Filter, LogOptions, Writer,
     event_log::Watch,
     fan_in::{Arrivals, FanInCursor, FanInScope},
-    wake::WakeRelay,
+    wake::{WakeRelay, yield_once},
 };
 
 /// How often finished logs are looked over.
@@ -327,20 +324,6 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry").field("logs", &self.len()).field("bytes", &self.bytes()).finish()
     }
-}
-
-/// Lets the other half of [`Registry::maintain`] run.
-async fn yield_once() {
-    let mut yielded = false;
-    let once = poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    });
-    once.await;
 }
 
 /// An id that is kept free while the store opens or deletes its log.

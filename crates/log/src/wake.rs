@@ -1,9 +1,10 @@
 //! Waking readers: a flag each, nothing more.
 
 use std::{
+    future::poll_fn,
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
-    task::Waker,
+    task::{Poll, Waker},
 };
 
 use tokio::sync::Notify;
@@ -121,4 +122,18 @@ impl Drop for Stopped<'_> {
         let left = mem::take(&mut *self.0.lock());
         left.wakers.into_iter().flatten().for_each(Waker::wake);
     }
+}
+
+/// Lets other tasks, and the other branches of the same task, run.
+pub(crate) async fn yield_once() {
+    let mut yielded = false;
+    let once = poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    once.await;
 }
