@@ -1,0 +1,125 @@
+//! Where a server is, and what can be asked of it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use streamnest_core::{ExecutionId, StartExecution};
+use streamnest_protocol::native::{ClientCommand, ExecutionStarted, Request, ServerFrame};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::{
+    ClientOptions, Error, Subscribe, address::Address, backoff, socket::Socket, subscription::unexpected,
+};
+
+/// A server, as seen from here. Cheap to clone; it holds no connection.
+///
+/// Each [subscription](Self::subscribe) has a connection of its own, each request one for as long as it takes.
+#[derive(Clone, Debug)]
+pub struct Client {
+    address: Arc<Address>,
+    options: Arc<ClientOptions>,
+}
+
+impl Client {
+    /// A client of the server at `url`, for example `http://127.0.0.1:8080`; `ws://` is the same, and a path is where
+    /// the server is mounted.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if it is no such address, or needs TLS.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        Ok(Self { address: Arc::new(Address::parse(url)?), options: Arc::default() })
+    }
+
+    /// The same client with other options.
+    #[must_use]
+    pub fn with_options(self, options: ClientOptions) -> Self {
+        Self { options: Arc::new(options), ..self }
+    }
+
+    /// Follows an execution; what and how is said to the [`Subscribe`].
+    pub fn subscribe(&self, execution_id: ExecutionId) -> Subscribe {
+        Subscribe::new(self.clone(), execution_id)
+    }
+
+    /// Starts an execution of `workflow`.
+    ///
+    /// # Errors
+    /// As [`start_execution`](Self::start_execution).
+    pub async fn start(&self, workflow: &str, input: Value) -> Result<ExecutionStarted, Error> {
+        let workflow = workflow.into();
+        self.start_execution(StartExecution { workflow, input, execution_id: None, on_disconnect: None })
+            .await
+    }
+
+    /// Starts an execution, or attaches to it: the same id, workflow and input again is the same execution.
+    ///
+    /// Without an id it gets one here, so that an answer lost with its connection is asked for again, and nothing
+    /// starts twice.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's reason; [`Error::Connect`] and the like if there is no server, at once;
+    /// [`Error::GaveUp`] if it was lost while it was asked.
+    pub async fn start_execution(&self, mut request: StartExecution) -> Result<ExecutionStarted, Error> {
+        if request.execution_id.is_none() {
+            let id = ExecutionId::new(&Uuid::now_v7().to_string());
+            let invalid =
+                |error: streamnest_core::Error| Error::Argument { what: "id", reason: error.to_string() };
+            request.execution_id = Some(id.map_err(invalid)?);
+        }
+        match self.ask(ClientCommand::StartExecution(request)).await? {
+            ServerFrame::ExecutionStarted(started) => Ok(started),
+            other => Err(unexpected("start_execution", &other)),
+        }
+    }
+
+    /// Stops an execution: nothing but its terminal status follows. Stopping one again, or one that has ended, is no error.
+    ///
+    /// # Errors
+    /// As [`start_execution`](Self::start_execution).
+    pub async fn cancel(&self, execution_id: ExecutionId, reason: Option<&str>) -> Result<(), Error> {
+        let reason = reason.map(Into::into);
+        match self.ask(ClientCommand::CancelExecution { execution_id, reason }).await? {
+            ServerFrame::CancelAccepted(_) => Ok(()),
+            other => Err(unexpected("cancel_execution", &other)),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
+    /// Asks on a connection of its own; again if that was lost, for what is asked here may be asked twice.
+    async fn ask(&self, command: ClientCommand) -> Result<ServerFrame, Error> {
+        let request = Request::new("request", command);
+        let mut attempts = 0;
+        loop {
+            let error = match Socket::open(&self.address, &self.options).await {
+                Ok(mut socket) => match socket.ask(&request, self.options.connect_timeout).await {
+                    Err(error @ Error::Refused { .. }) => {
+                        socket.close().await;
+                        return Err(error);
+                    }
+                    Err(error) => error,
+                    Ok(answer) => {
+                        socket.close().await;
+                        return Ok(answer);
+                    }
+                },
+                // A wrong address is to be heard of at once.
+                Err(error) if attempts == 0 => return Err(error),
+                Err(error) => error,
+            };
+            attempts += 1;
+            let Some(delay) = backoff::delay(&self.options, attempts, &error) else { return Err(error) };
+            if attempts > self.options.max_attempts {
+                return Err(Error::GaveUp { attempts: self.options.max_attempts, last: Box::new(error) });
+            }
+            sleep(delay).await;
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! An execution as a client follows it.
+
+use futures_core::Stream;
+use futures_util::stream;
+use serde_json::Value;
+use streamnest_core::{Class, ExecutionId, Position, Seq};
+use streamnest_protocol::native::{
+    ClientCommand, EntryFrame, Frame, Gap, Heartbeat, Request, ServerFrame, StartAt, StatusResponse,
+    SubscribeExecution, SubscriptionConfirmed, SubscriptionName, SubscriptionState,
+};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    Client, Error, backoff,
+    socket::Socket,
+    tracker::{Tracker, Verdict},
+};
+
+/// The `id` of the request that subscribes.
+const SUBSCRIBE: &str = "subscribe";
+/// The `id` of the request that asks whether anything is to come.
+const STATUS: &str = "status";
+
+/// What a subscription gives to its caller.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Item {
+    /// An entry: each once, in order.
+    Entry(EntryFrame),
+    /// Entries that do not come.
+    Gap(Gap),
+    /// What the server's program sent to this connection; it is in no log, and lost if the connection is.
+    Message(Value),
+}
+
+/// What became of a subscription's connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Connections that were greeted and subscribed.
+    pub connections: u64,
+    /// Attempts to come back after a connection was lost, whatever became of them.
+    pub reconnects: u64,
+    /// Connections on which it went on after an entry or a gap that its caller had.
+    pub resumes: u64,
+    /// Entries given to the caller.
+    pub entries: u64,
+    /// Entries that arrived again and were dropped.
+    pub duplicates: u64,
+    /// Gaps given to the caller.
+    pub gaps: u64,
+}
+
+/// An execution as a client follows it: each entry once, in order, across lost connections.
+///
+/// It owns its connection and reads it while [`next`](Self::next) is awaited; there is no task and no queue behind it.
+/// A caller that is slow is a slow reader to the server, which closes in the end; then the next call resumes.
+#[derive(Debug)]
+pub struct Subscription {
+    client: Client,
+    command: SubscribeExecution,
+    tracker: Tracker,
+    link: Link,
+    /// Failures to come back, and connections that brought nothing new, in a row.
+    attempts: u32,
+    /// The last entry that the caller has worked on.
+    acknowledged: Option<Seq>,
+    statistics: Statistics,
+}
+
+/// Whether there is a connection.
+#[derive(Debug)]
+enum Link {
+    Up(Box<Up>),
+    /// To be opened at that time.
+    Down(Instant),
+    /// The terminal status was given, or it cannot go on.
+    Ended,
+}
+
+/// A connection on which the subscription stands.
+#[derive(Debug)]
+struct Up {
+    socket: Socket,
+    /// The last entry that was acknowledged on it.
+    acknowledged: Option<Seq>,
+    /// The execution had ended when the subscription was confirmed, so that there may be nothing to come.
+    over: bool,
+    /// Whether to ask the server if there is.
+    ask: bool,
+    /// The server no longer knows the subscription; whatever it sent comes before its next heartbeat.
+    leaving: bool,
+    /// The last thing was given.
+    done: bool,
+}
+
+/// What to do about a frame.
+enum Taken {
+    Item(Item),
+    Nothing,
+    End,
+}
+
+/// What becomes of a subscription that lost its connection.
+enum Lost {
+    /// It will try again.
+    ForNow(Error),
+    /// It has ended.
+    ForGood(Error),
+}
+
+impl Subscription {
+    pub(crate) async fn connect(client: Client, command: SubscribeExecution) -> Result<Self, Error> {
+        let (up, confirmed) = open(&client, command.clone()).await?;
+        let dense = command.events.is_empty() && command.nodes.is_empty();
+        Ok(Self {
+            client,
+            command,
+            // For `now` and for a named subscription only the server knows where that is.
+            tracker: Tracker::new(confirmed.position, dense),
+            link: Link::Up(Box::new(up)),
+            attempts: 0,
+            acknowledged: None,
+            statistics: Statistics { connections: 1, ..Statistics::default() },
+        })
+    }
+
+    /// The execution.
+    pub const fn execution_id(&self) -> &ExecutionId {
+        &self.command.execution_id
+    }
+
+    /// After the last entry that was given: subscribe from here to go on, also in another process.
+    pub const fn position(&self) -> Position {
+        self.tracker.position()
+    }
+
+    /// What became of its connections so far.
+    pub const fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// The name of the present connection, by which the server's program can send to it; `None` while there is none.
+    pub fn connection_id(&self) -> Option<&str> {
+        match &self.link {
+            Link::Up(up) => Some(up.socket.connection_id()),
+            _ => None,
+        }
+    }
+
+    /// Waits for what comes next; `None` once the terminal status was given, or after an error that ends it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a request other than to subscribe, and [`Error::Hole`]: it goes on, and after a hole
+    /// resumes behind the last entry that was given. Any other ends it: [`Error::Closed`] with a code that forbids to
+    /// come back, [`Error::GaveUp`], [`Error::Frame`], and [`Error::Refused`] if it may not subscribe again.
+    ///
+    /// # Cancel safety
+    /// Safe: what was not returned is still to come.
+    pub async fn next(&mut self) -> Option<Result<Item, Error>> {
+        loop {
+            let received = match &mut self.link {
+                Link::Ended => return None,
+                Link::Down(at) => {
+                    let at = *at;
+                    sleep_until(at).await;
+                    match self.come_back().await {
+                        Ok(()) => continue,
+                        Err(error) => Err(error),
+                    }
+                }
+                Link::Up(up) => match up.send_due(&self.command, self.acknowledged).await {
+                    Ok(()) if up.done => Ok(Taken::End),
+                    Ok(()) => match up.socket.next().await {
+                        Ok((Frame::Server { frame: ServerFrame::Error(refused), .. }, _)) => {
+                            return Some(Err(refused.into()));
+                        }
+                        Ok((frame, _)) => self.take(frame),
+                        Err(error) => Err(error),
+                    },
+                    Err(error) => Err(error),
+                },
+            };
+            match received {
+                Ok(Taken::Item(item)) => return Some(Ok(item)),
+                Ok(Taken::Nothing) => {}
+                Ok(Taken::End) => {
+                    if let Link::Up(up) = std::mem::replace(&mut self.link, Link::Ended) {
+                        up.socket.close().await;
+                    }
+                    return None;
+                }
+                Err(error) => match self.lose(error) {
+                    Lost::ForNow(error @ Error::Hole { .. }) | Lost::ForGood(error) => return Some(Err(error)),
+                    Lost::ForNow(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Tells the server that everything up to `sequence` has been worked on, so that a later subscription of the same
+    /// name goes on after it. Told again after a lost connection.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the subscription has no name; the error that ended the subscription, if this found it.
+    ///
+    /// # Cancel safety
+    /// Safe: once called, it is sent by the next call of [`next`](Self::next) at the latest.
+    pub async fn acknowledge(&mut self, sequence: Seq) -> Result<(), Error> {
+        if self.command.subscription.is_none() {
+            let reason = "has no name; give it one with `Subscribe::subscription`".into();
+            return Err(Error::Argument { what: "subscription", reason });
+        }
+        self.acknowledged = self.acknowledged.max(Some(sequence));
+        if let Link::Up(up) = &mut self.link
+            && let Err(error) = up.send_due(&self.command, self.acknowledged).await
+            && let Lost::ForGood(error) = self.lose(error)
+        {
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The subscription as a stream that ends where [`next`](Self::next) gives `None`.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Item, Error>> + Send {
+        stream::unfold(self, |mut subscription| async move {
+            let item = subscription.next().await?;
+            Some((item, subscription))
+        })
+    }
+
+    /// Connects again and resumes.
+    async fn come_back(&mut self) -> Result<(), Error> {
+        self.statistics.reconnects += 1;
+        let from = Some(StartAt::After(self.tracker.position()));
+        let (up, _) = open(&self.client, SubscribeExecution { from, ..self.command.clone() }).await?;
+        self.statistics.connections += 1;
+        if self.statistics.entries + self.statistics.gaps > 0 {
+            self.statistics.resumes += 1;
+        }
+        self.link = Link::Up(Box::new(up));
+        Ok(())
+    }
+
+    /// Decides what becomes of a lost connection, and drops what is left of it.
+    fn lose(&mut self, error: Error) -> Lost {
+        self.attempts += 1;
+        let options = self.client.options();
+        let Some(delay) = backoff::delay(options, self.attempts, &error) else {
+            self.link = Link::Ended;
+            return Lost::ForGood(error);
+        };
+        if self.attempts > options.max_attempts {
+            self.link = Link::Ended;
+            return Lost::ForGood(Error::GaveUp { attempts: options.max_attempts, last: Box::new(error) });
+        }
+        self.link = Link::Down(Instant::now() + delay);
+        Lost::ForNow(error)
+    }
+
+    fn take(&mut self, frame: Frame) -> Result<Taken, Error> {
+        match frame {
+            Frame::Entry(entry) => self.take_entry(entry),
+            Frame::Server { frame: ServerFrame::Gap(gap), .. } => self.take_gap(gap),
+            Frame::Server { frame: ServerFrame::Message(message), .. } => {
+                Ok(Taken::Item(Item::Message(message)))
+            }
+            Frame::Server { frame: ServerFrame::Heartbeat(heartbeat), .. } => self.take_heartbeat(&heartbeat),
+            Frame::Server { frame: ServerFrame::StatusResponse(status), .. } => Ok(self.take_status(&status)),
+            _ => Ok(Taken::Nothing),
+        }
+    }
+
+    fn take_entry(&mut self, entry: EntryFrame) -> Result<Taken, Error> {
+        if !self.is_ours(&entry.execution_id, entry.subscription.as_ref()) {
+            return Ok(Taken::Nothing);
+        }
+        if entry.position.seq() != entry.sequence {
+            let reason = "`position` is not after `sequence`".into();
+            return Err(streamnest_protocol::Error::Field { frame: entry.class.as_str(), reason }.into());
+        }
+        let terminal =
+            entry.class == Class::Status && entry.status()?.is_some_and(|s| s.status.is_terminal());
+        if self.tracker.entry(entry.position)? == Verdict::Drop {
+            self.statistics.duplicates += 1;
+            return Ok(Taken::Nothing);
+        }
+        self.statistics.entries += 1;
+        self.attempts = 0;
+        if let Link::Up(up) = &mut self.link {
+            up.done = terminal;
+        }
+        Ok(Taken::Item(Item::Entry(entry)))
+    }
+
+    fn take_gap(&mut self, gap: Gap) -> Result<Taken, Error> {
+        if !self.is_ours(&gap.execution_id, gap.subscription.as_ref())
+            || self.tracker.gap(&gap)? == Verdict::Drop
+        {
+            return Ok(Taken::Nothing);
+        }
+        self.statistics.gaps += 1;
+        self.attempts = 0;
+        if let Link::Up(up) = &mut self.link {
+            // The gap may have swallowed the end of what is over.
+            up.ask = up.over;
+        }
+        Ok(Taken::Item(Item::Gap(gap)))
+    }
+
+    fn take_heartbeat(&mut self, heartbeat: &Heartbeat) -> Result<Taken, Error> {
+        self.attempts = 0;
+        let ours =
+            heartbeat.positions.iter().find(|at| self.is_ours(&at.execution_id, at.subscription.as_ref()));
+        match (ours, &self.link) {
+            (Some(at), _) => self.tracker.heartbeat(at.position).map(|()| Taken::Nothing),
+            (None, Link::Up(up)) if up.leaving => Ok(Taken::End),
+            _ => Ok(Taken::Nothing),
+        }
+    }
+
+    /// Whether anything is to come of an execution that had ended before it was subscribed to. Its terminal status
+    /// passes every filter, so nothing is only where the server stands at the end of the log, and so do we.
+    fn take_status(&mut self, status: &StatusResponse) -> Taken {
+        let ours =
+            status.subscriptions.iter().find(|at| self.is_ours(&at.execution_id, at.subscription.as_ref()));
+        match (ours, &mut self.link) {
+            (Some(at), _) if at.lag == 0 && at.position == self.tracker.position() => Taken::End,
+            (None, Link::Up(up)) => {
+                up.leaving = true;
+                Taken::Nothing
+            }
+            _ => Taken::Nothing,
+        }
+    }
+
+    fn is_ours(&self, execution_id: &ExecutionId, subscription: Option<&SubscriptionName>) -> bool {
+        *execution_id == self.command.execution_id && subscription == self.command.subscription.as_ref()
+    }
+}
+
+impl Up {
+    /// Sends what is owed to the server.
+    async fn send_due(
+        &mut self,
+        command: &SubscribeExecution,
+        acknowledged: Option<Seq>,
+    ) -> Result<(), Error> {
+        if let (Some(sequence), Some(subscription)) = (acknowledged, &command.subscription)
+            && acknowledged > self.acknowledged
+        {
+            let (execution_id, subscription) = (command.execution_id.clone(), subscription.clone());
+            let command = ClientCommand::Ack { execution_id, subscription, sequence };
+            self.socket.send(&Request { id: None, command }).await?;
+            self.acknowledged = acknowledged;
+        }
+        if self.ask {
+            self.socket.send(&Request::new(STATUS, ClientCommand::GetStatus)).await?;
+            self.ask = false;
+        }
+        Ok(())
+    }
+}
+
+/// Connects and subscribes.
+async fn open(client: &Client, command: SubscribeExecution) -> Result<(Up, SubscriptionConfirmed), Error> {
+    let mut socket = Socket::open(client.address(), client.options()).await?;
+    let request = Request::new(SUBSCRIBE, ClientCommand::SubscribeExecution(command));
+    let answer = socket.ask(&request, client.options().connect_timeout).await?;
+    let ServerFrame::SubscriptionConfirmed(confirmed) = answer else {
+        return Err(unexpected("subscribe_execution", &answer));
+    };
+    let over = !matches!(confirmed.state, SubscriptionState::Waiting | SubscriptionState::Running);
+    let up = Up { socket, acknowledged: None, over, ask: over, leaving: false, done: false };
+    Ok((up, confirmed))
+}
+
+/// The error of an answer that does not fit its request.
+pub(crate) fn unexpected(request: &str, answer: &ServerFrame) -> Error {
+    let reason = format!("`{}` is no answer to `{request}`", answer.frame_type());
+    streamnest_protocol::Error::Frame { reason }.into()
+}
