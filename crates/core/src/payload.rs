@@ -79,7 +79,7 @@ pub struct Progress {
     /// The update as a line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display: Option<String>,
-    /// `failed` when the node failed; left out otherwise.
+    /// `failed` or `cancelled` when the visit ended so; left out otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Figures that the node gave, for example memory or token counts.

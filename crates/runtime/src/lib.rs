@@ -1,1 +1,35 @@
-//! Placeholder while the workspace is laid out.
+//! Runs workflows: the graph, its nodes, and what they stream into the log of their execution.
+//!
+//! A [`Workflow`] is a value whose methods are nodes. The [`Engine`] runs one node after the other along the graph's
+//! edges. What a node says through its [`NodeContext`], and what models say that are called inside it, becomes entries of
+//! the execution's log while the node runs: tokens are filtered, processed and batched as [`TokenOptions`] tell, events
+//! chosen by [`EventOptions`], progress told by [`ProgressOptions`].
+//!
+//! Follow one token: [`NodeContext::token`] → `output` (its place among what the node says) → `output/token_buffer`
+//! (filter, processor, batch) → [`streamnest_log::Writer`].
+
+mod context;
+mod definition;
+mod engine;
+mod error;
+mod execution;
+mod graph;
+mod options;
+mod output;
+mod plan;
+pub mod reduce;
+mod run;
+mod scheduler;
+mod state;
+mod workflow;
+
+pub use context::{Emit, Message, NodeContext, TokenItem, stream_tokens};
+pub use engine::{Engine, EngineBuilder, EngineOptions};
+pub use error::{Error, NodeError, NodeResult};
+pub use options::{
+    EventFilter, EventOptions, Granularity, ProgressFormat, ProgressMetadata, ProgressOptions, TokenFilter,
+    TokenFormat, TokenMetadata, TokenOptions,
+};
+pub use run::{Events, EventsError, Run, RunError};
+pub use state::{InputError, InputReader, SchemaBuilder, State, StateUpdate};
+pub use workflow::{Goto, NodeBuilder, NodeKind, NodeOutcome, Step, Workflow, WorkflowBuilder};

@@ -1,0 +1,320 @@
+//! What a node's body can say and ask.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{Stream, StreamExt as _};
+use serde::Serialize;
+use streamnest_core::{
+    Delivery, Event, EventType, ExecutionId, MessageId, NodeName, Priority, Scope, ScopeExt as _, TokenDelta,
+};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::{
+    NodeError, NodeResult, ProgressMetadata,
+    output::{NodeOutput, Port},
+};
+
+/// One visit of a node, as its body sees it. A cheap handle.
+///
+/// What the node says goes into the execution's log as the node's attributes tell. Saying something waits only while too
+/// much of the log is not durable yet, never for readers. What is said after the visit has ended is not said.
+#[derive(Clone)]
+pub struct NodeContext {
+    output: Arc<NodeOutput>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// An event to be emitted.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Emit {
+    event_type: String,
+    data: serde_json::Value,
+    priority: Option<Priority>,
+}
+
+impl Emit {
+    /// An event of a type: a well-known one or a name of your own, 1 to 64 characters.
+    pub fn new(event_type: impl Into<String>, data: serde_json::Value) -> Self {
+        Self { event_type: event_type.into(), data, priority: None }
+    }
+
+    /// How much it matters. Default medium; for well-known types what [`EventType::default_priority`] says.
+    pub const fn priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+}
+
+impl NodeContext {
+    pub(crate) fn new(output: Arc<NodeOutput>) -> Self {
+        Self { output, tasks: Arc::default() }
+    }
+
+    /// The execution that this visit belongs to.
+    pub fn execution_id(&self) -> &ExecutionId {
+        self.output.execution.id()
+    }
+
+    /// The node.
+    pub fn node_id(&self) -> &NodeName {
+        &self.output.plan.name
+    }
+
+    /// Which pass through the node this is, from 1.
+    pub fn visit(&self) -> u32 {
+        self.output.visit
+    }
+
+    /// Which try of that pass this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.output.attempt
+    }
+
+    /// Waits until the execution is cancelled.
+    ///
+    /// A node need not: its future is dropped at its next await. This is for what it has started elsewhere.
+    pub async fn cancelled(&self) {
+        self.output.execution.cancelled().await;
+    }
+
+    /// Streams a token. Without `#[stream_token]` on the node nothing happens.
+    ///
+    /// All tokens that are streamed so in one visit are one message. For several, see [`message`](Self::message).
+    pub async fn token(&self, token: impl Into<TokenDelta>) {
+        self.output.token(None, token.into()).await;
+    }
+
+    /// Streams bytes of UTF-8 text, as they come from a socket: a piece may end within a character, which then goes
+    /// with the next one. What is no UTF-8 becomes U+FFFD.
+    pub async fn token_bytes(&self, bytes: &[u8]) {
+        self.output.token_bytes(None, bytes).await;
+    }
+
+    /// Begins a message of its own, whose text mixes with no other's.
+    pub fn message(&self) -> Message {
+        Message { output: self.output.clone(), id: self.output.open(None) }
+    }
+
+    /// Overrides `buffer_size` of `#[stream_token]` for messages of this visit that begin after this.
+    pub fn set_buffer_size(&self, buffer_size: usize) {
+        self.output.set_buffer_size(buffer_size);
+    }
+
+    /// Emits an event, if the node's `#[stream_event]` lets it.
+    ///
+    /// # Errors
+    /// If `event_type` is no name or one that the framework keeps for itself (`token`, `progress`, `status`), if `data`
+    /// is no JSON, or if the event is larger than the log takes.
+    pub async fn emit(&self, event_type: &str, data: impl Serialize) -> NodeResult<()> {
+        let data = serde_json::to_value(data)?;
+        self.emit_with(Emit::new(event_type, data)).await
+    }
+
+    /// Emits an event with a priority of its own.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_with(&self, emit: Emit) -> NodeResult<()> {
+        let event = self.event(emit)?;
+        self.output.emit(event).await.map(drop)
+    }
+
+    /// Emits an event once per execution and `key`, however often this is called; whether it did so now. When this
+    /// returns `true` the event is durable.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit); if the execution has used as many keys as it may; if the log broke.
+    pub async fn emit_once(&self, key: &str, event_type: &str, data: impl Serialize) -> NodeResult<bool> {
+        let data = serde_json::to_value(data)?;
+        let event = self.event(Emit::new(event_type, data))?.with_delivery(Delivery::ExactlyOnce);
+        let execution = &self.output.execution;
+        if !execution.claim_key(key)? {
+            return Ok(false);
+        }
+        let emitted = self.output.emit_durably(event).await;
+        if !matches!(emitted, Ok(true)) {
+            execution.release_key(key);
+        }
+        emitted
+    }
+
+    fn event(&self, emit: Emit) -> NodeResult<Event> {
+        let event_type = EventType::new(&emit.event_type)?;
+        if [EventType::TOKEN, EventType::PROGRESS, EventType::STATUS].contains(&event_type) {
+            return Err(NodeError::public(format!(
+                "event type `{event_type}` belongs to the framework; use `ctx.token` or `ctx.progress`, or choose another name"
+            )));
+        }
+        let event = Event::named(Some(self.node_id().clone()), event_type, &emit.data);
+        Ok(match emit.priority {
+            Some(priority) => event.with_priority(priority),
+            None => event,
+        })
+    }
+
+    /// Tells how far the node has come: `current` of `total` units. Without `#[stream_progress]` nothing happens.
+    pub async fn progress(&self, current: impl Into<f64>, total: impl Into<f64>) {
+        self.progress_with(current, total, ProgressMetadata::new()).await;
+    }
+
+    /// Tells how far the node has come, with figures for its calculator and its readers.
+    pub async fn progress_with(
+        &self,
+        current: impl Into<f64>,
+        total: impl Into<f64>,
+        figures: ProgressMetadata,
+    ) {
+        self.output.progress(current.into(), total.into(), figures).await;
+    }
+
+    /// The scope by which a model finds this node, to be carried where this visit's own poll does not reach.
+    pub fn scope(&self) -> Scope {
+        Scope::new(Arc::new(Port(self.output.clone())))
+    }
+
+    /// Runs `work` as a task of this visit, in its scope. The visit ends when all its tasks have; if it fails, times out
+    /// or is cancelled, they are aborted.
+    pub fn spawn<F>(&self, work: F) -> AbortHandle
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks().spawn(work.in_scope(self.scope()))
+    }
+
+    /// Waits for the tasks of this visit, also those that tasks spawn.
+    ///
+    /// # Errors
+    /// If one of them panicked.
+    pub(crate) async fn join_tasks(&self) -> NodeResult<()> {
+        while let Some(joined) = poll_fn(|cx| self.tasks().poll_join_next(cx)).await {
+            if joined.is_err_and(|error| error.is_panic()) {
+                let message = format!("a task of node `{}` panicked", self.node_id());
+                return Err(NodeError::coded("node_panicked", message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the tasks of this visit.
+    pub(crate) async fn abort_tasks(&self) {
+        self.tasks().abort_all();
+        while poll_fn(|cx| self.tasks().poll_join_next(cx)).await.is_some() {}
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for NodeContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeContext")
+            .field("execution", self.execution_id())
+            .field("node", self.node_id())
+            .field("visit", &self.visit())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One message of a node, streamed by hand. It ends when it is finished or dropped.
+#[must_use = "a message that is dropped ends at once"]
+pub struct Message {
+    output: Arc<NodeOutput>,
+    id: MessageId,
+}
+
+impl Message {
+    /// Its id.
+    pub const fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// Streams a token of this message.
+    pub async fn token(&self, token: impl Into<TokenDelta>) {
+        self.output.token(Some(self.id), token.into()).await;
+    }
+
+    /// Streams bytes of UTF-8 text of this message, as [`NodeContext::token_bytes`] does.
+    pub async fn token_bytes(&self, bytes: &[u8]) {
+        self.output.token_bytes(Some(self.id), bytes).await;
+    }
+
+    /// Ends the message.
+    pub async fn finish(self) {
+        self.output.finish_message(self.id).await;
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        self.output.end_message(self.id);
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What a node's stream may yield: tokens, or results of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no token",
+    note = "a node's stream yields `String`, `&'static str` or `TokenDelta`, or a `Result` of one of them"
+)]
+pub trait TokenItem: Send {
+    /// The token.
+    ///
+    /// # Errors
+    /// What the stream yielded instead of one; the node fails with it.
+    fn into_token(self) -> NodeResult<TokenDelta>;
+}
+
+impl TokenItem for String {
+    fn into_token(self) -> NodeResult<TokenDelta> {
+        Ok(self.into())
+    }
+}
+
+impl TokenItem for &'static str {
+    fn into_token(self) -> NodeResult<TokenDelta> {
+        Ok(self.into())
+    }
+}
+
+impl TokenItem for TokenDelta {
+    fn into_token(self) -> NodeResult<TokenDelta> {
+        Ok(self)
+    }
+}
+
+impl<T: TokenItem, E: Into<NodeError> + Send> TokenItem for Result<T, E> {
+    fn into_token(self) -> NodeResult<TokenDelta> {
+        self.map_err(Into::into)?.into_token()
+    }
+}
+
+/// Streams each token that `stream` yields as one message, and returns the whole text.
+///
+/// # Errors
+/// The first error that the stream yields; what came before it was streamed.
+pub async fn stream_tokens<S>(stream: S, ctx: &NodeContext) -> NodeResult<String>
+where
+    S: Stream<Item: TokenItem> + Send,
+{
+    let message = ctx.message();
+    let mut whole = String::new();
+    futures_util::pin_mut!(stream);
+    while let Some(item) = stream.next().await {
+        let token = item.into_token()?;
+        whole.push_str(&token.content);
+        message.token(token).await;
+    }
+    message.finish().await;
+    Ok(whole)
+}

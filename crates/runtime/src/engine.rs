@@ -1,0 +1,410 @@
+//! Runs the executions of a program's workflows.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use streamnest_core::{
+    BoxFuture, ControlError, ExecutionControl, ExecutionId, ExecutionPage, ExecutionSummary, OnDisconnect,
+    Position, Seq, StartExecution, Started, Status, WorkflowName, WorkflowSummary,
+};
+use streamnest_log::{Error as LogError, Registry};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use crate::{
+    Error, State as _, Workflow,
+    definition::Definition,
+    execution::{self, Execution},
+    run::Run,
+};
+
+/// The bounds and defaults of an [`Engine`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// `buffer_size` of nodes whose `#[stream_token]` does not say: flush as soon as this many tokens wait. Default 50.
+    pub default_buffer_size: usize,
+    /// How long the last subscriber must be gone before an execution with `on_disconnect = "cancel"` is cancelled.
+    /// Default 10 s, in which a page reloads.
+    pub disconnect_grace: Duration,
+    /// Keys that one execution may use with `emit_once`. Default 10,000.
+    pub max_once_keys: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { default_buffer_size: 50, disconnect_grace: Duration::from_secs(10), max_once_keys: 10_000 }
+    }
+}
+
+crate::options::setters! {
+    EngineOptions {
+        with_default_buffer_size default_buffer_size: usize,
+        with_disconnect_grace disconnect_grace: Duration,
+        with_max_once_keys max_once_keys: usize,
+    }
+}
+
+/// Checks a workflow once the bounds are known.
+type MakeWorkflow = Box<dyn FnOnce(&Registry, &EngineOptions) -> Result<Arc<dyn Runnable>, Error> + Send>;
+
+/// Collects the workflows of an [`Engine`].
+#[must_use]
+pub struct EngineBuilder {
+    logs: Registry,
+    options: EngineOptions,
+    workflows: Vec<MakeWorkflow>,
+}
+
+impl EngineBuilder {
+    /// Takes other bounds and defaults.
+    pub fn options(mut self, options: EngineOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Adds a workflow. One value serves all its executions.
+    pub fn workflow<W: Workflow>(self, workflow: W) -> Self {
+        self.shared_workflow(Arc::new(workflow))
+    }
+
+    /// Adds a workflow that is shared with others.
+    pub fn shared_workflow<W: Workflow>(mut self, workflow: Arc<W>) -> Self {
+        self.workflows.push(Box::new(move |logs, options| {
+            let max_event_bytes = logs.options().max_event_bytes;
+            let definition = Definition::new(W::definition(), options.default_buffer_size, max_event_bytes)?;
+            Ok(Arc::new(Runner { definition: Arc::new(definition), workflow }))
+        }));
+        self
+    }
+
+    /// Checks all workflows.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with one of them.
+    pub fn build(self) -> Result<Engine, Error> {
+        let mut workflows = BTreeMap::new();
+        for make in self.workflows {
+            let workflow = make(&self.logs, &self.options)?;
+            let name = workflow.name().to_string();
+            if workflows.insert(name.clone(), workflow).is_some() {
+                return Err(Error::DuplicateWorkflow { workflow: name });
+            }
+        }
+        let engine = Engine(Arc::new(Inner {
+            logs: self.logs,
+            options: Arc::new(self.options),
+            workflows,
+            executions: Mutex::default(),
+            tasks: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+        }));
+        // What is known of an execution goes with its log.
+        let inner = Arc::downgrade(&engine.0);
+        engine.0.logs.on_removed(move |id| {
+            if let Some(inner) = inner.upgrade() {
+                inner.executions().remove(id);
+            }
+        });
+        Ok(engine)
+    }
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// A workflow of any type.
+trait Runnable: Send + Sync {
+    fn name(&self) -> &WorkflowName;
+    fn on_disconnect(&self) -> OnDisconnect;
+    fn summary(&self) -> WorkflowSummary;
+    /// Checks the input; what is returned runs an execution with it.
+    fn prepare(&self, input: Value) -> Result<Start, ControlError>;
+}
+
+/// Runs an execution that was made for it.
+type Start = Box<dyn FnOnce(Arc<Execution>) -> BoxFuture<'static, ()> + Send>;
+
+struct Runner<W: Workflow> {
+    definition: Arc<Definition<W>>,
+    workflow: Arc<W>,
+}
+
+impl<W: Workflow> Runnable for Runner<W> {
+    fn name(&self) -> &WorkflowName {
+        &self.definition.name
+    }
+
+    fn on_disconnect(&self) -> OnDisconnect {
+        self.definition.on_disconnect
+    }
+
+    fn summary(&self) -> WorkflowSummary {
+        WorkflowSummary {
+            name: self.definition.name.clone(),
+            description: self.definition.description.clone(),
+            input_schema: W::State::input_schema(),
+            graph: self.definition.graph.to_json(),
+        }
+    }
+
+    fn prepare(&self, input: Value) -> Result<Start, ControlError> {
+        let state = W::State::from_input(input).map_err(|error| ControlError::InvalidInput {
+            workflow: self.definition.name.clone(),
+            reason: error.to_string(),
+        })?;
+        let (definition, workflow) = (self.definition.clone(), self.workflow.clone());
+        Ok(Box::new(move |execution| Box::pin(execution::run(execution, definition, workflow, state))))
+    }
+}
+
+/// Starts, runs and stops executions. A cheap handle; all clones are the same engine.
+///
+/// Must be used within a tokio runtime.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    logs: Registry,
+    options: Arc<EngineOptions>,
+    workflows: BTreeMap<String, Arc<dyn Runnable>>,
+    executions: Mutex<Executions>,
+    tasks: TaskTracker,
+    draining: AtomicBool,
+}
+
+/// The executions whose logs are kept, by id and in the order in which they began.
+#[derive(Default)]
+struct Executions {
+    by_id: HashMap<ExecutionId, (u64, Arc<Execution>)>,
+    by_age: BTreeMap<u64, ExecutionId>,
+    next: u64,
+}
+
+impl Executions {
+    fn insert(&mut self, execution: Arc<Execution>) {
+        self.next += 1;
+        self.by_age.insert(self.next, execution.id().clone());
+        self.by_id.insert(execution.id().clone(), (self.next, execution));
+    }
+
+    fn remove(&mut self, id: &ExecutionId) {
+        if let Some((age, _)) = self.by_id.remove(id) {
+            self.by_age.remove(&age);
+        }
+    }
+}
+
+impl Inner {
+    fn executions(&self) -> MutexGuard<'_, Executions> {
+        self.executions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// Begins an engine whose executions write to `logs`.
+    pub fn builder(logs: Registry) -> EngineBuilder {
+        EngineBuilder { logs, options: EngineOptions::default(), workflows: Vec::new() }
+    }
+
+    /// The logs that the executions write to.
+    pub fn logs(&self) -> &Registry {
+        &self.0.logs
+    }
+
+    /// Starts an execution, or attaches to it, and returns a handle of it.
+    ///
+    /// # Errors
+    /// As [`ExecutionControl::start`].
+    pub async fn run(&self, request: StartExecution) -> Result<Run, ControlError> {
+        self.start_or_attach(request).await.map(|(execution, _)| Run::new(execution))
+    }
+
+    /// Starts nothing new, waits for what runs at most `grace`, and cancels the rest.
+    pub async fn drain(&self, grace: Duration) {
+        self.0.draining.store(true, Ordering::Release);
+        self.0.tasks.close();
+        if timeout(grace, self.0.tasks.wait()).await.is_err() {
+            let running: Vec<_> = self.0.executions().by_id.values().map(|(_, run)| run.clone()).collect();
+            for execution in running.iter().filter(|execution| execution.ended().is_none()) {
+                execution.cancel(Some("server is shutting down".into()));
+            }
+            self.0.tasks.wait().await;
+        }
+    }
+
+    fn find(&self, id: &ExecutionId) -> Result<Arc<Execution>, ControlError> {
+        let found = self.0.executions().by_id.get(id).map(|(_, execution)| execution.clone());
+        found.ok_or_else(|| ControlError::UnknownExecution { id: id.clone() })
+    }
+
+    fn find_workflow(&self, name: &str) -> Result<&Arc<dyn Runnable>, ControlError> {
+        self.0.workflows.get(name).ok_or_else(|| ControlError::UnknownWorkflow {
+            name: name.chars().take(64).collect(),
+            known: self.0.workflows.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Starts an execution, or finds the one that the same request started; whether it was there.
+    async fn start_or_attach(&self, request: StartExecution) -> Result<(Arc<Execution>, bool), ControlError> {
+        if self.0.draining.load(Ordering::Acquire) {
+            return Err(ControlError::Draining);
+        }
+        let workflow = self.find_workflow(&request.workflow)?;
+        let input = request.input.to_string().into_boxed_str();
+        let id = match request.execution_id {
+            Some(id) => id,
+            None => {
+                ExecutionId::new(&uuid::Uuid::now_v7().to_string()).expect("a UUID is a legal execution id")
+            }
+        };
+        let start = workflow.prepare(request.input)?;
+        let writer = match self.0.logs.create(&id).await {
+            Ok(writer) => writer,
+            Err(LogError::AlreadyExists { .. }) => {
+                let same = |execution: &Arc<Execution>| {
+                    execution.workflow == *workflow.name() && execution.input == input
+                };
+                // While another start of the same id is under way its execution is not known yet; that is a conflict too.
+                let found = self.find(&id).ok().filter(same);
+                return found.map(|execution| (execution, true)).ok_or(ControlError::Conflict { id });
+            }
+            Err(LogError::TooManyLogs { limit }) => {
+                return Err(ControlError::TooManyExecutions { limit, option: "LogOptions::max_logs" });
+            }
+            Err(error) => {
+                tracing::error!(execution = %id, %error, "log could not be made");
+                return Err(ControlError::Unavailable);
+            }
+        };
+        let execution = Arc::new(Execution::new(
+            writer,
+            workflow.name().clone(),
+            input,
+            self.0.logs.now(),
+            self.0.options.clone(),
+            self.0.logs.options().max_event_bytes,
+        ));
+        self.0.executions().insert(execution.clone());
+        tracing::info!(execution = %id, workflow = %workflow.name(), "execution started");
+        let span = tracing::info_span!("execution", id = %id, workflow = %workflow.name());
+        self.0.tasks.spawn(start(execution.clone()).instrument(span));
+        if request.on_disconnect.unwrap_or(workflow.on_disconnect()) == OnDisconnect::Cancel {
+            self.0.tasks.spawn(cancel_when_left(execution.clone(), self.0.options.disconnect_grace));
+        }
+        Ok((execution, false))
+    }
+}
+
+/// Cancels `execution` when its last subscriber has been gone for `grace`. Before the first one comes nobody has gone.
+async fn cancel_when_left(execution: Arc<Execution>, grace: Duration) {
+    let log = execution.writer().log().clone();
+    let watch = async {
+        loop {
+            log.subscribers_become(|count| count > 0).await;
+            log.subscribers_become(|count| count == 0).await;
+            if timeout(grace, log.subscribers_become(|count| count > 0)).await.is_err() {
+                execution.cancel(Some("last subscriber is gone".into()));
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = watch => {}
+        _ = execution.end() => {}
+    }
+}
+
+fn summarize(execution: &Execution) -> ExecutionSummary {
+    let log = execution.writer().log();
+    let head = log.head();
+    ExecutionSummary {
+        execution_id: execution.id().clone(),
+        workflow: execution.workflow.clone(),
+        status: head.status.unwrap_or(Status::Running),
+        progress: execution.progress(),
+        started_at: execution.started_at,
+        first: log.position(head.trimmed),
+        last: log.position(head.last),
+        subscribers: log.subscribers(),
+    }
+}
+
+impl ExecutionControl for Engine {
+    fn workflows(&self) -> Vec<WorkflowSummary> {
+        self.0.workflows.values().map(|workflow| workflow.summary()).collect()
+    }
+
+    fn workflow(&self, name: &str) -> Result<WorkflowSummary, ControlError> {
+        self.find_workflow(name).map(|workflow| workflow.summary())
+    }
+
+    fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>> {
+        Box::pin(async move {
+            let (execution, attached) = self.start_or_attach(request).await?;
+            let position: Position = execution.writer().log().position(Seq::BEFORE_FIRST);
+            Ok(Started { execution_id: execution.id().clone(), position, attached })
+        })
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        id: &'a ExecutionId,
+        reason: Option<String>,
+    ) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            let execution = self.find(id)?;
+            if execution.ended().is_none() {
+                execution.cancel(reason);
+                execution.end().await;
+            }
+            Ok(())
+        })
+    }
+
+    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            if self.find(id)?.ended().is_none() {
+                return Err(ControlError::StillRunning { id: id.clone() });
+            }
+            self.0.logs.remove(id).await.map_err(|error| {
+                tracing::error!(execution = %id, %error, "log could not be removed");
+                ControlError::Unavailable
+            })
+        })
+    }
+
+    fn execution(&self, id: &ExecutionId) -> Result<ExecutionSummary, ControlError> {
+        self.find(id).map(|execution| summarize(&execution))
+    }
+
+    fn executions(&self, limit: usize, after: Option<&ExecutionId>) -> ExecutionPage {
+        let executions = self.0.executions();
+        let before = after.and_then(|id| executions.by_id.get(id)).map_or(u64::MAX, |(age, _)| *age);
+        let mut older = executions.by_age.range(..before).rev().map(|(_, id)| id);
+        let page: Vec<_> = older.by_ref().take(limit).filter_map(|id| executions.by_id.get(id)).collect();
+        let next = older.next().and_then(|_| page.last()).map(|(_, execution)| execution.id().clone());
+        ExecutionPage {
+            executions: page.into_iter().map(|(_, execution)| summarize(execution)).collect(),
+            next,
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("workflows", &self.0.workflows.keys()).finish_non_exhaustive()
+    }
+}

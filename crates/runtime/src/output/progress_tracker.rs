@@ -1,0 +1,199 @@
+//! From a node's counts to honest progress. Pure; the time comes in as a number.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use streamnest_core::payload;
+use tokio::time::Instant;
+
+use crate::{Granularity, ProgressMetadata, ProgressOptions};
+
+/// How a visit of a node ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// What one visit of a node has told of its progress.
+#[derive(Debug)]
+pub(crate) struct ProgressTracker {
+    options: Arc<ProgressOptions>,
+    visit: u32,
+    attempt: u32,
+    began: Instant,
+    /// Percent; never falls.
+    percent: f64,
+    current: Option<f64>,
+    total: Option<f64>,
+    metrics: Option<ProgressMetadata>,
+    /// The milestones that are to come, in order.
+    milestones: Vec<f64>,
+    told_at: Instant,
+    untold: bool,
+    ended: bool,
+}
+
+impl ProgressTracker {
+    /// The visit begins: the first update says so.
+    pub(crate) fn begin(
+        options: Arc<ProgressOptions>,
+        (visit, attempt): (u32, u32),
+        now: Instant,
+        out: &mut Vec<payload::Progress>,
+    ) -> Self {
+        let mut milestones = options.milestones.clone();
+        milestones.sort_by(f64::total_cmp);
+        milestones.dedup();
+        let mut tracker = Self {
+            options,
+            visit,
+            attempt,
+            began: now,
+            percent: 0.0,
+            current: None,
+            total: None,
+            metrics: None,
+            milestones,
+            told_at: now,
+            untold: false,
+            ended: false,
+        };
+        tracker.tell(now, None, out);
+        tracker
+    }
+
+    /// The node has done `current` of `total` units.
+    pub(crate) fn update(
+        &mut self,
+        current: f64,
+        total: f64,
+        metadata: ProgressMetadata,
+        now: Instant,
+        out: &mut Vec<payload::Progress>,
+    ) {
+        if self.ended {
+            return;
+        }
+        let percent = match self.options.calculator {
+            Some(calculator) => calculator(current, total, &metadata),
+            None => current / total * 100.0,
+        };
+        // 0 of 0 is not a number: nothing is known, so nothing changes. 100 is for the end.
+        if percent.is_finite() {
+            self.percent = self.percent.max(percent.clamp(0.0, 100.0));
+        }
+        (self.current, self.total) = (finite(current), finite(total));
+        if !metadata.is_empty() {
+            self.metrics = Some(metadata);
+        }
+        self.untold = true;
+        let reached = self.milestones.iter().take_while(|milestone| **milestone <= self.percent).count();
+        for milestone in self.milestones.drain(..reached).collect::<Vec<_>>() {
+            self.tell(now, Some(milestone), out);
+        }
+        let due = match self.options.granularity {
+            Granularity::Coarse => false,
+            Granularity::Fine => now.duration_since(self.told_at) >= self.options.interval,
+            Granularity::Detailed => true,
+        };
+        if due && self.untold {
+            self.tell(now, None, out);
+        }
+    }
+
+    /// When an update that was not told is due.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let waits = self.untold && !self.ended && self.options.granularity == Granularity::Fine;
+        waits.then(|| self.told_at + self.options.interval)
+    }
+
+    /// Tells the update that is due.
+    pub(crate) fn tick(&mut self, now: Instant, out: &mut Vec<payload::Progress>) {
+        if self.due().is_some_and(|due| due <= now) {
+            self.tell(now, None, out);
+        }
+    }
+
+    /// The visit has ended: 100 % if it succeeded; otherwise it says `failed` or `cancelled` where it stands.
+    pub(crate) fn end(&mut self, ending: Ending, now: Instant, out: &mut Vec<payload::Progress>) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let succeeded = ending == Ending::Succeeded;
+        if succeeded {
+            self.percent = 100.0;
+            for milestone in std::mem::take(&mut self.milestones).into_iter().filter(|m| *m <= 100.0) {
+                self.tell(now, Some(milestone), out);
+            }
+        }
+        // A milestone at 100 has said it already.
+        if !succeeded || out.last().is_none_or(|last| last.progress < 100.0) {
+            self.tell(now, None, out);
+        }
+        let outcome = match ending {
+            Ending::Succeeded => None,
+            Ending::Failed => Some("failed"),
+            Ending::Cancelled => Some("cancelled"),
+        };
+        if let Some(last) = out.last_mut() {
+            last.outcome = outcome.map(Into::into);
+        }
+    }
+
+    fn tell(&mut self, now: Instant, milestone: Option<f64>, out: &mut Vec<payload::Progress>) {
+        self.told_at = now;
+        self.untold = false;
+        let elapsed = now.duration_since(self.began);
+        let seconds = elapsed.as_secs_f64();
+        let rate = self.current.filter(|_| seconds > 0.0).map(|current| current / seconds);
+        let remaining = (self.percent > 0.0).then(|| elapsed.mul_f64((100.0 - self.percent) / self.percent));
+        let options = &self.options;
+        let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        out.push(payload::Progress {
+            progress: self.percent,
+            current: self.current,
+            total: self.total,
+            rate: rate.filter(|_| options.include_metrics),
+            eta_ms: remaining.filter(|_| options.include_eta).map(milliseconds),
+            elapsed_ms: options.include_metrics.then(|| milliseconds(elapsed)),
+            milestone,
+            display: self.display(rate),
+            outcome: None,
+            metrics: self.metrics.clone().filter(|_| options.include_metrics),
+            visit: self.visit,
+            attempt: self.attempt,
+        });
+    }
+
+    /// The line for people, of the parts that the format shows: `42.0 % · 42/100 · 17.3/s`.
+    fn display(&self, rate: Option<f64>) -> Option<String> {
+        let format = &self.options.format;
+        let precision = format.precision;
+        let mut line = String::new();
+        let mut part = |text: String| {
+            let separator = if line.is_empty() { "" } else { " · " };
+            // Writing to a string does not fail.
+            let _ = write!(line, "{separator}{text}");
+        };
+        if format.show_percentage {
+            part(format!("{:.precision$} %", self.percent));
+        }
+        let shown = |show: bool, units: Option<f64>| units.filter(|_| show);
+        match (shown(format.show_current, self.current), shown(format.show_total, self.total)) {
+            (Some(current), Some(total)) => part(format!("{current}/{total}")),
+            (Some(current), None) => part(format!("{current}")),
+            (None, Some(total)) => part(format!("of {total}")),
+            (None, None) => {}
+        }
+        if let Some(rate) = shown(format.show_rate, rate) {
+            part(format!("{rate:.precision$}/s"));
+        }
+        (!line.is_empty()).then_some(line)
+    }
+}
+
+fn finite(number: f64) -> Option<f64> {
+    number.is_finite().then_some(number)
+}

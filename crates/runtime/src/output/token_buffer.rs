@@ -1,0 +1,291 @@
+//! From tokens to frames: filter → processor → batch. Pure; the time comes in as a number.
+
+use std::{sync::Arc, time::Duration};
+
+use regex::Regex;
+use serde_json::{Map, Value};
+use streamnest_core::{MessageId, TokenDelta, payload};
+use tokio::time::Instant;
+
+use super::json_text::JsonText;
+use crate::{TokenFormat, TokenMetadata, TokenOptions};
+
+/// The shortest time between two values of `format = "json"`.
+const VALUE_EVERY: Duration = Duration::from_millis(200);
+
+/// A node's token options, ready to be used.
+#[derive(Debug)]
+pub(crate) struct TokenPlan {
+    pub(crate) options: TokenOptions,
+    pub(crate) buffer_size: usize,
+    pub(crate) pattern: Option<Regex>,
+    /// The longest text of one frame, in bytes. A longer token is cut.
+    pub(crate) max_content_bytes: usize,
+}
+
+/// The tokens of one message that have no frame yet.
+#[derive(Debug)]
+pub(crate) struct TokenBuffer {
+    plan: Arc<TokenPlan>,
+    buffer_size: usize,
+    message: MessageId,
+    visit: u32,
+    attempt: u32,
+    role: Option<String>,
+    next_index: u64,
+    /// Dropped since the last token that was not.
+    filtered: u64,
+    started: bool,
+    blank: Option<Piece>,
+    waiting: Vec<Piece>,
+    flush_at: Option<Instant>,
+    json: Option<JsonText>,
+    valued_at: Option<Instant>,
+    /// The bytes of a character of which the rest is still to come.
+    partial: Vec<u8>,
+}
+
+/// One token, or one with the blanks before it.
+#[derive(Debug)]
+struct Piece {
+    content: String,
+    index: u64,
+    count: u32,
+    filtered: u64,
+    kind: Option<String>,
+    logprob: Option<f64>,
+    metadata: Option<Map<String, Value>>,
+}
+
+impl TokenBuffer {
+    pub(crate) fn new(
+        plan: Arc<TokenPlan>,
+        buffer_size: Option<usize>,
+        message: MessageId,
+        role: Option<String>,
+        (visit, attempt): (u32, u32),
+    ) -> Self {
+        Self {
+            buffer_size: buffer_size.unwrap_or(plan.buffer_size),
+            json: (plan.options.format == TokenFormat::Json).then(JsonText::default),
+            plan,
+            message,
+            visit,
+            attempt,
+            role,
+            next_index: 0,
+            filtered: 0,
+            started: false,
+            blank: None,
+            waiting: Vec::new(),
+            flush_at: None,
+            valued_at: None,
+            partial: Vec::new(),
+        }
+    }
+
+    /// When the waiting tokens are due.
+    pub(crate) const fn due(&self) -> Option<Instant> {
+        self.flush_at
+    }
+
+    /// Takes a token; `now` tells the time if it is asked.
+    pub(crate) fn push(
+        &mut self,
+        token: TokenDelta,
+        now: impl Fn() -> Instant,
+        out: &mut Vec<payload::Token>,
+    ) {
+        let index = self.next_index;
+        self.next_index += 1;
+        if !self.passes(&token.content) {
+            self.filtered += 1;
+            return;
+        }
+        let TokenDelta { content, kind, logprob, metadata } = token;
+        let filtered = std::mem::take(&mut self.filtered);
+        let mut piece = Piece { content, index, count: 1, filtered, kind, logprob, metadata };
+        if let Some(mut blank) = self.blank.take() {
+            blank.absorb(piece);
+            piece = blank;
+        }
+        if self.plan.options.filter.exclude_whitespace && piece.content.chars().all(char::is_whitespace) {
+            self.blank = Some(piece);
+            return;
+        }
+        self.keep(piece);
+        // The first token of a message never waits.
+        if !self.started || self.waiting.len() >= self.buffer_size {
+            self.started = true;
+            self.flush(&now, out);
+        } else if self.flush_at.is_none() {
+            self.flush_at = Some(now() + self.plan.options.flush_interval);
+        }
+    }
+
+    /// Takes bytes of text, which may end within a character.
+    pub(crate) fn push_bytes(
+        &mut self,
+        bytes: &[u8],
+        now: impl Fn() -> Instant,
+        out: &mut Vec<payload::Token>,
+    ) {
+        self.partial.extend_from_slice(bytes);
+        let whole = match std::str::from_utf8(&self.partial) {
+            Ok(text) => text.len(),
+            // An unfinished character waits for its rest; a wrong byte does not wait, it is replaced.
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => self.partial.len(),
+        };
+        let rest = self.partial.split_off(whole);
+        let whole = std::mem::replace(&mut self.partial, rest);
+        if !whole.is_empty() {
+            self.push(String::from_utf8_lossy(&whole).into_owned().into(), now, out);
+        }
+    }
+
+    /// Frames for all that waits.
+    pub(crate) fn flush(&mut self, now: &impl Fn() -> Instant, out: &mut Vec<payload::Token>) {
+        self.flush_at = None;
+        let options = &self.plan.options;
+        let mut frame: Option<(payload::Token, Option<f64>)> = None;
+        for piece in self.waiting.drain(..) {
+            let joins = |frame: &payload::Token| {
+                frame.count + piece.count <= u32::try_from(options.batch_size).unwrap_or(u32::MAX)
+                    && frame.content.len() + piece.content.len() <= self.plan.max_content_bytes
+                    && (options.format != TokenFormat::Structured || frame.kind == piece.kind)
+                    && (!options.include_metadata || frame.metadata == piece.metadata)
+            };
+            match &mut frame {
+                Some((frame, logprob)) if joins(frame) => {
+                    frame.content.push_str(&piece.content);
+                    frame.count += piece.count;
+                    frame.filtered += piece.filtered;
+                    // The probability of a text is the product of its tokens', if all are known.
+                    *logprob = logprob.zip(piece.logprob).map(|(a, b)| a + b);
+                }
+                slot => {
+                    let structured = options.format == TokenFormat::Structured;
+                    let next = payload::Token {
+                        content: piece.content,
+                        index: piece.index,
+                        count: piece.count,
+                        filtered: piece.filtered,
+                        visit: self.visit,
+                        attempt: self.attempt,
+                        message: Some(self.message),
+                        role: self.role.clone().filter(|_| structured),
+                        kind: piece.kind.filter(|_| structured),
+                        metadata: piece.metadata.filter(|_| options.include_metadata),
+                        ..payload::Token::default()
+                    };
+                    let done = slot.replace((next, piece.logprob));
+                    finish_frame(done, structured, out);
+                }
+            }
+        }
+        finish_frame(frame, options.format == TokenFormat::Structured, out);
+        if let (Some(json), Some(last)) = (&self.json, out.last_mut()) {
+            let now = now();
+            if self.valued_at.is_none_or(|at| now.duration_since(at) >= VALUE_EVERY) {
+                self.valued_at = Some(now);
+                last.value = json.value();
+            }
+        }
+    }
+
+    /// Frames for all that waits, also for a last blank: the message has ended, whole or not.
+    pub(crate) fn finish(&mut self, now: &impl Fn() -> Instant, out: &mut Vec<payload::Token>) {
+        if !self.partial.is_empty() {
+            let rest = std::mem::take(&mut self.partial);
+            self.push(String::from_utf8_lossy(&rest).into_owned().into(), now, out);
+        }
+        if let Some(blank) = self.blank.take() {
+            self.keep(blank);
+        }
+        let before = out.len();
+        self.flush(now, out);
+        if out.len() == before && (self.filtered > 0 || (self.json.is_some() && self.next_index > 0)) {
+            out.push(payload::Token {
+                index: self.next_index,
+                visit: self.visit,
+                attempt: self.attempt,
+                message: Some(self.message),
+                ..payload::Token::default()
+            });
+        }
+        if let Some(last) = out.get_mut(before..).and_then(<[_]>::last_mut) {
+            last.filtered += std::mem::take(&mut self.filtered);
+            if let Some(json) = &self.json {
+                last.value = json.value();
+                last.complete = Some(json.is_complete());
+            }
+        }
+    }
+
+    fn passes(&self, content: &str) -> bool {
+        let filter = &self.plan.options.filter;
+        let bounded = filter.min_length.is_some() || filter.max_length.is_some();
+        let length = if bounded { content.chars().count() } else { 0 };
+        filter.min_length.is_none_or(|min| length >= min)
+            && filter.max_length.is_none_or(|max| length <= max)
+            && self.plan.pattern.as_ref().is_none_or(|pattern| pattern.is_match(content))
+    }
+
+    /// Processes a token and lets it wait, in pieces if it is too long for one frame.
+    fn keep(&mut self, mut piece: Piece) {
+        if let Some(processor) = self.plan.options.processor {
+            let metadata = TokenMetadata {
+                index: piece.index,
+                message: self.message,
+                visit: self.visit,
+                role: self.role.clone(),
+                kind: piece.kind.clone(),
+                logprob: piece.logprob,
+                metadata: piece.metadata.clone(),
+            };
+            piece.content = processor(&piece.content, &metadata);
+        }
+        if let Some(json) = &mut self.json {
+            json.push(&piece.content);
+        }
+        while piece.content.len() > self.plan.max_content_bytes {
+            let rest =
+                piece.content.split_off(piece.content.floor_char_boundary(self.plan.max_content_bytes));
+            let rest = Piece {
+                content: rest,
+                index: piece.index,
+                count: 0,
+                filtered: 0,
+                kind: piece.kind.clone(),
+                logprob: None,
+                metadata: piece.metadata.clone(),
+            };
+            self.waiting.push(std::mem::replace(&mut piece, rest));
+        }
+        self.waiting.push(piece);
+    }
+}
+
+impl Piece {
+    /// Takes in the token after it.
+    fn absorb(&mut self, next: Self) {
+        self.content.push_str(&next.content);
+        self.count += next.count;
+        self.filtered += next.filtered;
+        self.kind = next.kind;
+        self.logprob = self.logprob.zip(next.logprob).map(|(a, b)| a + b);
+        self.metadata = next.metadata.or(self.metadata.take());
+    }
+}
+
+fn finish_frame(
+    frame: Option<(payload::Token, Option<f64>)>,
+    structured: bool,
+    out: &mut Vec<payload::Token>,
+) {
+    if let Some((mut frame, logprob)) = frame {
+        frame.logprob = logprob.filter(|_| structured);
+        out.push(frame);
+    }
+}

@@ -1,0 +1,141 @@
+//! What a node streams, decided once: its attributes, its workflow's and the engine's defaults together.
+
+use std::sync::Arc;
+
+use regex::Regex;
+use streamnest_core::{Delivery, Event, EventType, NodeName};
+
+use crate::{
+    Error, EventOptions, NodeBuilder, ProgressOptions, TokenOptions, Workflow, options::names,
+    output::token_buffer::TokenPlan,
+};
+
+/// What a node streams.
+#[derive(Debug)]
+pub(crate) struct NodePlan {
+    pub(crate) name: NodeName,
+    pub(crate) token: Option<Arc<TokenPlan>>,
+    pub(crate) progress: Option<Arc<ProgressOptions>>,
+    pub(crate) event: Option<EventOptions>,
+}
+
+/// What the workflow and the engine say for all nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Defaults {
+    pub(crate) streaming: bool,
+    pub(crate) values: bool,
+    pub(crate) buffer_size: usize,
+    /// The largest event that the log takes, in bytes.
+    pub(crate) max_event_bytes: usize,
+}
+
+impl NodePlan {
+    pub(crate) fn new<W: Workflow>(
+        workflow: &str,
+        name: NodeName,
+        node: &NodeBuilder<W>,
+        defaults: Defaults,
+    ) -> Result<Self, Error> {
+        let place = Place { workflow, node: &node.name };
+        place.check(node)?;
+        let mut event = node.event.clone().unwrap_or_else(EventOptions::unannotated);
+        if defaults.values && !event.events.contains(&EventType::VALUES) {
+            event.events.push(EventType::VALUES);
+        }
+        let event = Some(event).filter(|event| event.enabled);
+        // Naming a stream among the events switches it on with its defaults.
+        let named = |stream: &EventType| event.as_ref().is_some_and(|event| event.events.contains(stream));
+        let token = match &node.token {
+            Some(options) => Some(options.clone()).filter(|options| options.enabled),
+            None => named(&EventType::TOKEN).then(TokenOptions::default),
+        };
+        let progress = match &node.progress {
+            Some(options) => Some(options.clone()).filter(|options| options.enabled),
+            None => named(&EventType::PROGRESS).then(ProgressOptions::default),
+        };
+        if !defaults.streaming {
+            return Ok(Self { name, token: None, progress: None, event: None });
+        }
+        let token = token.map(|options| place.token(options, defaults)).transpose()?;
+        Ok(Self { name, token: token.map(Arc::new), progress: progress.map(Arc::new), event })
+    }
+
+    /// The event as it goes into the log, or `None` if this node does not emit it.
+    pub(crate) fn admit(&self, event: Event) -> Option<Event> {
+        let options = self.event.as_ref()?;
+        let (filter, event_type) = (&options.filter, event.event_type());
+        let admitted = names(&options.events, event_type)
+            && (filter.event_types.is_empty() || names(&filter.event_types, event_type))
+            && !names(&filter.exclude_types, event_type)
+            && filter.min_priority.is_none_or(|min| event.priority() >= min)
+            && (*event_type != EventType::DEBUG || filter.include_debug);
+        if !admitted {
+            return None;
+        }
+        let event = match options.transformer {
+            Some(transformer) => {
+                let (class, node) = (event.class(), event.node().cloned());
+                let transformed = transformer(event.clone());
+                // A transformer changes what an event says, not what it is.
+                if transformed.class() == class && transformed.node() == node.as_ref() {
+                    transformed
+                } else {
+                    tracing::warn!(node = %self.name, "a transformer changed an event's class or node; it stays as it was");
+                    event
+                }
+            }
+            None => event,
+        };
+        let delivery =
+            if event.delivery() == Delivery::ExactlyOnce { Delivery::ExactlyOnce } else { options.delivery };
+        Some(event.with_delivery(delivery))
+    }
+}
+
+/// Where an option stands, for messages.
+struct Place<'a> {
+    workflow: &'a str,
+    node: &'a str,
+}
+
+impl Place<'_> {
+    fn check<W: Workflow>(&self, node: &NodeBuilder<W>) -> Result<(), Error> {
+        if let Some(token) = &node.token {
+            self.at_least_one("buffer_size", token.buffer_size.unwrap_or(1))?;
+            self.at_least_one("batch_size", token.batch_size)?;
+        }
+        if let Some(event) = &node.event {
+            self.at_least_one("buffer_size", event.buffer_size)?;
+            self.at_least_one("batch_size", event.batch_size)?;
+        }
+        let milestones = node.progress.iter().flat_map(|progress| &progress.milestones);
+        for milestone in milestones {
+            if !(0.0..=100.0).contains(milestone) {
+                return Err(self.option("milestones", milestone, "percentages from 0 to 100"));
+            }
+        }
+        Ok(())
+    }
+
+    fn at_least_one(&self, option: &'static str, value: usize) -> Result<(), Error> {
+        if value == 0 { Err(self.option(option, &value, "at least 1")) } else { Ok(()) }
+    }
+
+    fn option(&self, option: &'static str, value: &impl ToString, legal: &'static str) -> Error {
+        let (workflow, node) = (self.workflow.into(), self.node.into());
+        Error::Option { workflow, node, option, value: value.to_string(), legal }
+    }
+
+    fn token(&self, options: TokenOptions, defaults: Defaults) -> Result<TokenPlan, Error> {
+        let pattern = options.filter.pattern.as_deref().map(Regex::new).transpose();
+        let pattern = pattern.map_err(|error| Error::Pattern {
+            workflow: self.workflow.into(),
+            node: self.node.into(),
+            reason: error.to_string(),
+        })?;
+        let buffer_size = options.buffer_size.unwrap_or(defaults.buffer_size);
+        // JSON may escape each byte of a text into six; the rest of the payload is small.
+        let max_content_bytes = defaults.max_event_bytes / 8;
+        Ok(TokenPlan { options, buffer_size, pattern, max_content_bytes })
+    }
+}
