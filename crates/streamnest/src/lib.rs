@@ -1,1 +1,26 @@
-//! Placeholder while the workspace is laid out.
+#![doc = include_str!("../../../README.md")]
+//!
+//! ---
+//!
+//! This crate is the facade and the place where the parts are put together. A program depends on it alone:
+//! [`prelude`] has what a workflow needs, [`Streamnest`] builds the [`App`] that runs it.
+
+mod app;
+mod error;
+pub mod prelude;
+#[doc(hidden)]
+pub mod private;
+mod server;
+
+#[doc(hidden)]
+pub use private as __private;
+
+pub use app::{App, AppBuilder, Streamnest};
+pub use error::Error;
+pub use server::ServerFlags;
+pub use streamnest_core as core;
+pub use streamnest_gateway as gateway;
+pub use streamnest_log as log;
+pub use streamnest_macros::{State, node, stream_all, stream_event, stream_progress, stream_token, workflow};
+pub use streamnest_models as models;
+pub use streamnest_runtime as runtime;

@@ -1,0 +1,63 @@
+//! Why an application does not start.
+
+use std::{error::Error as StdError, fmt, io, net::SocketAddr};
+
+/// Why an application cannot be built or does not listen.
+///
+/// Its `Debug` form is its message and causes, so that `fn main() -> Result<(), streamnest::Error>` tells a person.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A workflow is wrong.
+    #[error("application cannot be built: {0}")]
+    Runtime(#[from] streamnest_runtime::Error),
+    /// A bound of the logs is wrong.
+    #[error("application cannot be built: {0}")]
+    Log(#[from] streamnest_log::Error),
+    /// The gateway cannot be made, or stopped.
+    #[error("{0}")]
+    Gateway(#[from] streamnest_gateway::Error),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}; choose another by `--listen`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The address is reachable by others, and nothing would ask who they are.
+    #[error(
+        "{address} is reachable by other machines, and this server asks nobody who they are; listen on 127.0.0.1, or accept \
+         that by `--insecure-no-auth`"
+    )]
+    NotLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+}
+
+impl Error {
+    /// A stable identifier, listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Runtime(error) => error.code(),
+            Self::Log(error) => error.code(),
+            Self::Gateway(error) => error.code(),
+            Self::Listen { .. } => "listen",
+            Self::NotLoopback { .. } => "not_loopback",
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

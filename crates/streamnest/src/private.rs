@@ -1,0 +1,11 @@
+//! What generated code names. Not part of the public interface: it changes with the macros.
+
+pub use serde;
+pub use serde_json;
+pub use streamnest_core::{Delivery, EventType, OnDisconnect, Priority};
+pub use streamnest_macros::workflow_configured;
+pub use streamnest_runtime::{
+    EventFilter, EventOptions, Granularity, InputError, InputReader, NodeBuilder, NodeContext, NodeKind,
+    NodeResult, ProgressFormat, ProgressOptions, SchemaBuilder, State, StateUpdate, TokenFilter, TokenFormat,
+    TokenOptions, Workflow, WorkflowBuilder, reduce, stream_tokens,
+};
