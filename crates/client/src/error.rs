@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use streamnest_core::Position;
-use streamnest_protocol::native::{ErrorFrame, MAX_FLUSH_WINDOW};
+use streamnest_protocol::native::{ErrorFrame, Reconnect};
 use tokio_tungstenite::tungstenite;
 
 /// Why a client cannot do what it was asked, or a subscription cannot go on.
@@ -122,7 +122,6 @@ impl Error {
 
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        use streamnest_protocol::native::Reconnect;
         match self {
             Self::Url { .. } | Self::Argument { .. } | Self::Frame(_) => false,
             // RFC 9110 §15.5.9 and §15.6, and RFC 6585 §4: later is another matter.
@@ -137,10 +136,6 @@ impl Error {
             ),
             Self::Connect { .. } | Self::Silent { .. } | Self::Hole { .. } | Self::GaveUp { .. } => true,
         }
-    }
-
-    pub(crate) fn flush_window() -> Self {
-        Self::Argument { what: "flush window", reason: format!("is over the limit of {MAX_FLUSH_WINDOW:?}") }
     }
 }
 

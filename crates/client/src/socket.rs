@@ -64,7 +64,7 @@ impl Socket {
     ///
     /// # Cancel safety
     /// Safe: a frame is either returned or still to be read.
-    pub(crate) async fn next(&mut self) -> Result<(Frame, Option<String>), Error> {
+    pub(crate) async fn next(&mut self) -> Result<Frame, Error> {
         loop {
             let message = match self.deadline() {
                 Some(deadline) => match timeout_at(deadline, self.stream.next()).await {
@@ -78,8 +78,8 @@ impl Socket {
             };
             self.heard = Instant::now();
             self.grace = None;
-            if let Some(read) = read(message)? {
-                return Ok(read);
+            if let Some(frame) = read(message)? {
+                return Ok(frame);
             }
         }
     }
@@ -90,12 +90,10 @@ impl Socket {
             self.send(request).await?;
             loop {
                 match self.next().await? {
-                    (Frame::Server { frame: ServerFrame::Error(refused), .. }, reply)
-                        if reply == request.id =>
-                    {
+                    Frame::Server { frame, reply_to } if reply_to == request.id => {
+                        let ServerFrame::Error(refused) = frame else { return Ok(frame) };
                         return Err(refused.into());
                     }
-                    (Frame::Server { frame, .. }, reply) if reply == request.id => return Ok(frame),
                     _ => {}
                 }
             }
@@ -138,7 +136,7 @@ async fn open(address: &Address, options: &ClientOptions) -> Result<Socket, Erro
     let (stream, _) = client_async_with_config(request, stream, Some(config)).await.map_err(broken)?;
     let (heard, connection_id) = (Instant::now(), String::new());
     let mut socket = Socket { stream, connection_id, silence: None, heard, grace: None };
-    let (Frame::Server { frame: ServerFrame::Connected(Connected { connection_id, heartbeat_ms }), .. }, _) =
+    let Frame::Server { frame: ServerFrame::Connected(Connected { connection_id, heartbeat_ms }), .. } =
         socket.next().await?
     else {
         let reason = "the first frame is not `connected`".into();
@@ -151,21 +149,16 @@ async fn open(address: &Address, options: &ClientOptions) -> Result<Socket, Erro
     Ok(socket)
 }
 
-/// A message as a frame, and the request that it answers; `None` for what the library answers by itself.
-fn read(
-    message: Option<Result<Message, tungstenite::Error>>,
-) -> Result<Option<(Frame, Option<String>)>, Error> {
-    let ended = || Error::Closed { code: None, reason: "it ended without a close frame".into() };
+/// A message as a frame; `None` for what the library answers by itself.
+fn read(message: Option<Result<Message, tungstenite::Error>>) -> Result<Option<Frame>, Error> {
     match message {
-        Some(Ok(Message::Text(text))) => {
-            let frame = Frame::decode(&text)?;
-            let reply = if let Frame::Server { reply_to, .. } = &frame { reply_to.clone() } else { None };
-            Ok(Some((frame, reply)))
-        }
+        Some(Ok(Message::Text(text))) => Ok(Some(Frame::decode(&text)?)),
         Some(Ok(Message::Close(Some(close)))) => {
             Err(Error::Closed { code: Some(close.code.into()), reason: close.reason.to_string() })
         }
-        Some(Ok(Message::Close(None))) | None => Err(ended()),
+        Some(Ok(Message::Close(None))) | None => {
+            Err(Error::Closed { code: None, reason: "it ended without a close frame".into() })
+        }
         Some(Ok(_)) => Ok(None),
         Some(Err(error)) => Err(broken(error)),
     }

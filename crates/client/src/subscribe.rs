@@ -74,21 +74,24 @@ impl Subscribe {
     /// there is no server, [`Error::Refused`] if it refuses, for example because there is no such execution.
     pub async fn connect(mut self) -> Result<Subscription, Error> {
         for event in &self.command.events {
-            EventType::new(event)
-                .map_err(|error| Error::Argument { what: "event", reason: error.to_string() })?;
+            EventType::new(event).map_err(|error| illegal("event", error))?;
         }
         for node in &self.command.nodes {
-            NodeName::new(node)
-                .map_err(|error| Error::Argument { what: "node", reason: error.to_string() })?;
+            NodeName::new(node).map_err(|error| illegal("node", error))?;
         }
         if let Some(name) = self.subscription {
-            let name = SubscriptionName::new(name)
-                .map_err(|error| Error::Argument { what: "subscription", reason: error.to_string() })?;
+            let name = SubscriptionName::new(name).map_err(|error| illegal("subscription", error))?;
             self.command.subscription = Some(name);
         }
-        if self.command.flush_window.is_some_and(|window| window > MAX_FLUSH_WINDOW) {
-            return Err(Error::flush_window());
+        if let Some(window) = self.command.flush_window.filter(|window| *window > MAX_FLUSH_WINDOW) {
+            let reason =
+                format!("{window:?} is over the limit of {MAX_FLUSH_WINDOW:?}; choose a shorter one");
+            return Err(illegal("flush window", reason));
         }
         Subscription::connect(self.client, self.command).await
     }
+}
+
+fn illegal(what: &'static str, reason: impl ToString) -> Error {
+    Error::Argument { what, reason: reason.to_string() }
 }

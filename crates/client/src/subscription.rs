@@ -172,10 +172,10 @@ impl Subscription {
                 Link::Up(up) => match up.send_due(&self.command, self.acknowledged).await {
                     Ok(()) if up.done => Ok(Taken::End),
                     Ok(()) => match up.socket.next().await {
-                        Ok((Frame::Server { frame: ServerFrame::Error(refused), .. }, _)) => {
+                        Ok(Frame::Server { frame: ServerFrame::Error(refused), .. }) => {
                             return Some(Err(refused.into()));
                         }
-                        Ok((frame, _)) => self.take(frame),
+                        Ok(frame) => self.take(frame),
                         Err(error) => Err(error),
                     },
                     Err(error) => Err(error),
@@ -191,7 +191,9 @@ impl Subscription {
                     return None;
                 }
                 Err(error) => match self.lose(error) {
-                    Lost::ForNow(error @ Error::Hole { .. }) | Lost::ForGood(error) => return Some(Err(error)),
+                    Lost::ForNow(error @ Error::Hole { .. }) | Lost::ForGood(error) => {
+                        return Some(Err(error));
+                    }
                     Lost::ForNow(_) => {}
                 },
             }
