@@ -96,6 +96,23 @@ fn every_golden_frame_is_valid() {
 }
 
 #[test]
+fn every_example_in_the_reference_is_a_frame() {
+    let reference = include_str!("../../../../docs/protocol.md");
+    let (client, server) = (schema("clientFrame"), schema("serverFrame"));
+    let data = |line: &'static str| line.strip_prefix("data: ").unwrap_or(line);
+    let examples: Vec<_> = reference.lines().map(data).filter(|line| line.starts_with("{\"type\"")).collect();
+    for example in &examples {
+        let frame: Value = serde_json::from_str(example).unwrap();
+        let (sent, received) = (client.is_valid(&frame), server.is_valid(&frame));
+        assert!(sent != received, "{example}");
+        assert_eq!(Request::parse(example).is_ok(), sent, "{example}");
+        let known = matches!(Frame::decode(example), Ok(Frame::Entry(_) | Frame::Server { .. }));
+        assert_eq!(known, received, "{example}");
+    }
+    assert!(examples.len() >= 14, "{} examples", examples.len());
+}
+
+#[test]
 fn a_server_refuses_exactly_the_requests_that_the_schema_refuses() {
     let schema = schema("clientFrame");
     let (mut refused, mut taken) = (0, 0);
