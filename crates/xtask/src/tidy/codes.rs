@@ -28,25 +28,39 @@ pub(super) fn check_in_use(files: &[SourceFile]) -> Violations {
     documented(files).into_iter().filter_map(stale).collect()
 }
 
+/// What the first literal after is a code, if it looks like one.
+const INTRODUCTIONS: [&str; 5] =
+    ["code: ", "coded(", "ServerFrame::error(", "Refusal::new(", "Self::new(StatusCode::"];
+
 /// Every code, with the first file that gives it: the literals in the bodies of functions named `code`, and those
-/// that a field or a constant of that name is made of.
+/// that errors are made of elsewhere.
 fn in_use(files: &[SourceFile]) -> BTreeMap<String, String> {
     let mut codes = BTreeMap::new();
-    for file in
-        files.iter().filter(|file| file.extension() == "rs" && file.path.contains("/src/") && !file.is_test())
-    {
+    let is_searched = |file: &&SourceFile| {
+        file.extension() == "rs"
+            && file.path.contains("/src/")
+            && !file.path.starts_with("crates/xtask/")
+            && !file.is_test()
+    };
+    for file in files.iter().filter(is_searched) {
         let text = file.text.split("#[cfg(test)]").next().unwrap_or_default();
-        let bodies = text
-            .match_indices("fn code(")
-            .flat_map(|(at, _)| literals(body(text.get(at..).unwrap_or_default())));
-        let fields = text
-            .match_indices("code: \"")
-            .flat_map(|(at, _)| literals(text.get(at + 6..).unwrap_or_default()).into_iter().take(1));
-        for code in bodies.chain(fields).filter(|code| is_code(code)) {
+        let after = |introduction: &'static str| {
+            text.match_indices(introduction).filter_map(move |(at, _)| text.get(at + introduction.len()..))
+        };
+        let bodies = after("fn code(").flat_map(|rest| literals(body(rest)));
+        let introduced = INTRODUCTIONS.into_iter().flat_map(after).filter_map(first_literal);
+        for code in bodies.chain(introduced).filter(|code| is_code(code)) {
             codes.entry(code.to_owned()).or_insert_with(|| file.path.clone());
         }
     }
     codes
+}
+
+/// The first literal of an argument list or field, if nothing but a path or a name stands before it.
+fn first_literal(text: &str) -> Option<&str> {
+    let (before, rest) = text.split_once('"')?;
+    let is_name = |c: char| c.is_alphanumeric() || c.is_whitespace() || matches!(c, '_' | ':' | ',');
+    before.chars().all(is_name).then(|| rest.split('"').next())?
 }
 
 /// The text between the first brace and its partner.
@@ -114,8 +128,21 @@ mod tests {
     }
 
     #[test]
-    fn a_code_in_a_field_counts_too() {
-        let (missing, _) = check(r#"Failure { code: "node_panic".into(), message: "it is code: x" }"#, "");
-        assert_eq!(missing.len(), 1, "{missing:?}");
+    fn a_code_that_an_error_is_made_of_counts_too() {
+        for code in [
+            r#"Failure { code: "the_code".into(), message: "it is code: x" }"#,
+            r#"NodeError::coded("the_code", format!("node `{name}` is slow"))"#,
+            r#"Refusal::new(StatusCode::BAD_REQUEST, "the_code", "said \"code: x\"")"#,
+            "Self::new(\n    StatusCode::NOT_FOUND, \"no_code\")\nSelf::new(StatusCode::NOT_FOUND, \"the_code\", x)",
+            r#"Refusal::new(status, "the_code", message)"#,
+            r#"ServerFrame::error("the_code", message, false)"#,
+        ] {
+            let (missing, _) = check(code, "");
+            assert_eq!(missing.len(), 1, "{code}: {missing:?}");
+            assert!(missing[0].contains("`the_code`"), "{missing:?}");
+        }
+        let (missing, _) =
+            check("Refusal::new(status, error.code(), \"message\"); fn new(code: &str) { f(\"x\") }", "");
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }
