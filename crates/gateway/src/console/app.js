@@ -45,6 +45,9 @@ const draw = oncePerFrame(() => {
   events.draw(run);
   nodes.draw(run);
   summary.draw(session);
+  // Measured after all is written, so that a frame lays the page out once.
+  output.settle();
+  events.settle();
 });
 
 /**

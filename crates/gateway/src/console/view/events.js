@@ -8,6 +8,8 @@ import { Follow } from "./tail.js";
 
 /** Rows on the page. */
 const SHOWN_ROWS = 200;
+/** A list that people read is written this often at most, so that a flood leaves time for the rest of the page. */
+const INTERVAL_MS = 200;
 
 export class EventsView {
   #list = byId("events");
@@ -19,6 +21,7 @@ export class EventsView {
   #follow = new Follow(this.#box, byId("events-latest"), () => this.#followed());
   /** @type {import("../run.js").Run | null} */ #run = null;
   /** The newest sequence that was looked at. */ #seen = 0;
+  /** When rows were last written. */ #writtenAt = 0;
 
   constructor() {
     for (const chip of this.#chips) {
@@ -45,8 +48,12 @@ export class EventsView {
       const figure = chip.querySelector(".chip-count");
       if (figure) setText(figure, count(run.counts[kind]));
     }
-    if (this.#follow.following) this.#append(this.#fresh(run));
+    const due = run.isOver || performance.now() - this.#writtenAt >= INTERVAL_MS;
+    if (due && this.#follow.following) this.#append(this.#fresh(run));
     this.#describe(run);
+  }
+
+  settle() {
     this.#follow.settle();
   }
 
@@ -86,8 +93,11 @@ export class EventsView {
   /** @param {Row[]} records */
   #append(records) {
     if (records.length === 0 || !this.#run) return;
+    this.#writtenAt = performance.now();
     const startedAt = this.#run.startedAt;
-    this.#list.append(...records.map((record) => row(record, startedAt)));
+    const rows = records.map((record) => row(record, startedAt));
+    if (rows.length >= SHOWN_ROWS) return this.#list.replaceChildren(...rows);
+    this.#list.append(...rows);
     for (let over = this.#list.childElementCount - SHOWN_ROWS; over > 0; over -= 1) this.#list.firstElementChild.remove();
   }
 
@@ -96,8 +106,10 @@ export class EventsView {
     if (!this.#run) return;
     this.#follow.reset();
     this.#seen = 0;
+    this.#writtenAt = 0;
     this.#list.replaceChildren();
     this.draw(this.#run);
+    this.settle();
   }
 
   /** The reader scrolled away from the end, or came back to it. */

@@ -5,7 +5,7 @@ import { count, counted, rate } from "../format.js";
 import { Follow, TextTail } from "./tail.js";
 
 /** Characters of one text on the page; all of it stays in memory and can be copied. */
-const SHOWN_CHARACTERS = 60_000;
+const SHOWN_CHARACTERS = 20_000;
 /** Texts on the page. */
 const SHOWN_MESSAGES = 40;
 
@@ -35,6 +35,9 @@ export class OutputView {
     setText(this.#empty, run.isOver ? "This run wrote no tokens." : "Waiting for the first token…");
     this.#earlier.hidden = this.#dropped === 0;
     setText(this.#earlier, `${counted(this.#dropped, "earlier text")} not shown`);
+  }
+
+  settle() {
     this.#follow.settle();
   }
 
