@@ -31,7 +31,6 @@ const MAX_BODY: usize = 512;
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A connection that the server has greeted.
-#[derive(Debug)]
 pub(crate) struct Socket {
     stream: WebSocketStream<TcpStream>,
     connection_id: String,

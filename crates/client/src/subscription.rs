@@ -1,14 +1,16 @@
 //! An execution as a client follows it.
 
+use std::fmt;
+
 use futures_core::Stream;
 use futures_util::stream;
 use serde_json::Value;
-use streamnest_core::{Class, ExecutionId, Position, Seq};
+use streamnest_core::{BoxFuture, Class, ExecutionId, Position, Seq};
 use streamnest_protocol::native::{
     ClientCommand, EntryFrame, Frame, Gap, Heartbeat, Request, ServerFrame, StartAt, StatusResponse,
     SubscribeExecution, SubscriptionConfirmed, SubscriptionName, SubscriptionState,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use crate::{
     Client, Error, backoff,
@@ -55,7 +57,6 @@ pub struct Statistics {
 ///
 /// It owns its connection and reads it while [`next`](Self::next) is awaited; there is no task and no queue behind it.
 /// A caller that is slow is a slow reader to the server, which closes in the end; then the next call resumes.
-#[derive(Debug)]
 pub struct Subscription {
     client: Client,
     command: SubscribeExecution,
@@ -69,17 +70,15 @@ pub struct Subscription {
 }
 
 /// Whether there is a connection.
-#[derive(Debug)]
 enum Link {
     Up(Box<Up>),
-    /// To be opened at that time.
-    Down(Instant),
+    /// One is waited for and opened. Kept here, so that a caller who looks in for short moments only gets one too.
+    Down(BoxFuture<'static, Result<(Up, SubscriptionConfirmed), Error>>),
     /// The terminal status was given, or it cannot go on.
     Ended,
 }
 
 /// A connection on which the subscription stands.
-#[derive(Debug)]
 struct Up {
     socket: Socket,
     /// The last entry that was acknowledged on it.
@@ -161,19 +160,23 @@ impl Subscription {
         loop {
             let received = match &mut self.link {
                 Link::Ended => return None,
-                Link::Down(at) => {
-                    let at = *at;
-                    sleep_until(at).await;
-                    match self.come_back().await {
-                        Ok(()) => continue,
-                        Err(error) => Err(error),
+                Link::Down(opening) => match opening.await {
+                    Ok((up, _)) => {
+                        self.is_back(up);
+                        continue;
                     }
-                }
+                    Err(error) => Err(error),
+                },
                 Link::Up(up) => match up.send_due(&self.command, self.acknowledged).await {
                     Ok(()) if up.done => Ok(Taken::End),
                     Ok(()) => match up.socket.next().await {
-                        Ok(Frame::Server { frame: ServerFrame::Error(refused), .. }) => {
-                            return Some(Err(refused.into()));
+                        // A subscription that stood and is refused after all, for example because it waited too
+                        // long, is lost with that.
+                        Ok(Frame::Server { frame: ServerFrame::Error(refused), reply_to }) => {
+                            match reply_to {
+                                Some(id) if id == SUBSCRIBE => Err(refused.into()),
+                                _ => return Some(Err(refused.into())),
+                            }
                         }
                         Ok(frame) => self.take(frame),
                         Err(error) => Err(error),
@@ -231,17 +234,12 @@ impl Subscription {
         })
     }
 
-    /// Connects again and resumes.
-    async fn come_back(&mut self) -> Result<(), Error> {
-        self.statistics.reconnects += 1;
-        let from = Some(StartAt::After(self.tracker.position()));
-        let (up, _) = open(&self.client, SubscribeExecution { from, ..self.command.clone() }).await?;
+    fn is_back(&mut self, up: Up) {
         self.statistics.connections += 1;
         if self.statistics.entries + self.statistics.gaps > 0 {
             self.statistics.resumes += 1;
         }
         self.link = Link::Up(Box::new(up));
-        Ok(())
     }
 
     /// Decides what becomes of a lost connection, and drops what is left of it.
@@ -256,7 +254,13 @@ impl Subscription {
             self.link = Link::Ended;
             return Lost::ForGood(Error::GaveUp { attempts: options.max_attempts, last: Box::new(error) });
         }
-        self.link = Link::Down(Instant::now() + delay);
+        self.statistics.reconnects += 1;
+        let from = Some(StartAt::After(self.tracker.position()));
+        let (client, command) = (self.client.clone(), SubscribeExecution { from, ..self.command.clone() });
+        self.link = Link::Down(Box::pin(async move {
+            sleep(delay).await;
+            open(&client, command).await
+        }));
         Lost::ForNow(error)
     }
 
@@ -338,6 +342,17 @@ impl Subscription {
 
     fn is_ours(&self, execution_id: &ExecutionId, subscription: Option<&SubscriptionName>) -> bool {
         *execution_id == self.command.execution_id && subscription == self.command.subscription.as_ref()
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("command", &self.command)
+            .field("position", &self.position())
+            .field("connection_id", &self.connection_id())
+            .field("statistics", &self.statistics)
+            .finish_non_exhaustive()
     }
 }
 

@@ -129,6 +129,25 @@ async fn an_execution_that_is_gone_when_it_comes_back_ends_it() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_waited_too_long_asks_again_if_it_may() {
+    let server = Server::start(|number, mut talk| async move {
+        talk.greet(SELDOM).await;
+        let (request, subscribe) = talk.subscription().await;
+        assert!(subscribe.wait);
+        talk.confirm(&request, &subscribe, position(0), SubscriptionState::Waiting).await;
+        let refused = ServerFrame::error("unknown_execution", "it did not come", number == 1);
+        talk.send(&refused, request.id.as_deref()).await;
+        talk.gone().await;
+    })
+    .await;
+    let mut subscription = server.subscribe().wait().connect().await.unwrap();
+    let error = subscription.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "unknown_execution");
+    assert!(subscription.next().await.is_none());
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
 async fn an_error_of_another_request_does_not_end_it() {
     let server = Server::start(|_, mut talk| async move {
         talk.subscribed().await;

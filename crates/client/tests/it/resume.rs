@@ -338,6 +338,8 @@ async fn an_abandoned_call_loses_nothing() {
         }
     }
     assert_eq!(sequences, (1..=LAST).collect::<Vec<_>>());
+    // An abandoned call does not abandon the connection that it was opening.
+    assert_eq!(server.connections(), 2);
 }
 
 #[tokio::test]

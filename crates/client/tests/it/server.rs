@@ -59,15 +59,18 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let connections = Arc::new(AtomicUsize::new(0));
-        let (counted, mut task) = (connections.clone(), JoinSet::new());
+        let (counted, script, mut task) = (connections.clone(), Arc::new(script), JoinSet::new());
         task.spawn(async move {
             let mut scripts = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
                 stream.set_nodelay(true).unwrap();
-                let socket = accept_hdr_async(stream, answer_upgrade).await.unwrap();
-                scripts.spawn(script(number, Talk { socket }));
+                let script = script.clone();
+                scripts.spawn(async move {
+                    let socket = accept_hdr_async(stream, answer_upgrade).await.unwrap();
+                    script(number, Talk { socket }).await;
+                });
             }
         });
         Self { url, connections, _task: task }
