@@ -4,13 +4,16 @@
 //! Content-Security-Policy forbids inline scripts and styles, and the page writes what a run says as text only, so that
 //! a token that looks like markup stays a token.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    borrow::Cow,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use axum::{
     Router,
     body::Body,
-    extract::Path,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    extract::{OriginalUri, Path},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -68,23 +71,23 @@ const ASSETS: &[Asset] = assets![
     "view/tail.js"
 ];
 
-/// The console's assets at `/console/…`; the page itself is [`page`], for `/` also takes WebSockets.
+/// The page at `/` and its assets at `/console/…`.
+///
+/// A `GET /` that asks for a WebSocket is to be answered before it comes here.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/console/{*path}", get(asset))
+    Router::new().route("/", get(page)).route("/console/{*path}", get(asset))
 }
 
-/// The page, for a `GET /` that asks for no upgrade.
+/// The page.
 ///
 /// `original` is the request's address before any router took a prefix off it, so that the page finds its assets also
 /// where the gateway is nested into another program.
-pub(crate) fn page(original: &Uri, headers: &HeaderMap) -> Response {
-    match prefix(original.path()) {
-        Some(prefix) => {
-            let text = PAGE.replace("=\"console/", &format!("=\"{prefix}/console/"));
-            answer("text/html; charset=utf-8", text.into(), headers)
-        }
-        None => answer("text/html; charset=utf-8", PAGE.into(), headers),
-    }
+async fn page(OriginalUri(original): OriginalUri, headers: HeaderMap) -> Response {
+    let text = match prefix(original.path()) {
+        Some(prefix) => PAGE.replace("=\"console/", &format!("=\"{prefix}/console/")).into(),
+        None => PAGE.into(),
+    };
+    answer("text/html; charset=utf-8", text, &headers)
 }
 
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
@@ -95,7 +98,7 @@ async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
 }
 
 /// A file with its headers, or `304` if the client has it already.
-fn answer(content_type: &'static str, text: std::borrow::Cow<'static, str>, asked: &HeaderMap) -> Response {
+fn answer(content_type: &'static str, text: Cow<'static, str>, asked: &HeaderMap) -> Response {
     let tag = entity_tag(&text);
     let mut answer = if knows(asked, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
