@@ -92,8 +92,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         krate: "streamnest-tests",
-        may: &[],
-        dev: &[
+        may: &[
+            "content-generation",
             "streamnest",
             "streamnest-client",
             "streamnest-core",
@@ -102,7 +102,9 @@ const ROWS: &[Row] = &[
             "streamnest-models",
             "streamnest-protocol",
             "streamnest-runtime",
+            "token-fountain",
         ],
+        dev: &[],
         outside: None,
         why: "tests across crates use public interfaces only",
     },
