@@ -1,6 +1,9 @@
 //! The standard flags of a program that serves its workflows.
 
-use std::{io::Write as _, net::SocketAddr};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
+};
 
 use clap::{Parser, ValueEnum};
 use tokio::{net::TcpListener, signal};
@@ -75,7 +78,9 @@ impl ServerFlags {
 
     fn start_log(&self) {
         let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|_| EnvFilter::new("info"));
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let colours = std::io::stderr().is_terminal();
+        let log =
+            tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
         // A program that has set its own subscriber keeps it.
         let _ = match self.log_format {
             LogFormat::Text => log.finish().try_init(),

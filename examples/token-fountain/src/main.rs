@@ -1,2 +1,9 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! Serves the token fountain.
+
+use streamnest::Streamnest;
+use token_fountain::TokenFountain;
+
+#[tokio::main]
+async fn main() -> Result<(), streamnest::Error> {
+    Streamnest::builder().workflow(TokenFountain).build().await?.listen().await
+}
