@@ -1,1 +1,13 @@
-//! Placeholder while the workspace is laid out.
+//! What the tests across crates share: a server in this process, clients of every kind, and workflows that do what a
+//! test needs.
+//!
+//! Everything goes through public interfaces and real sockets.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this package is tests")]
+
+pub mod http;
+pub mod memory;
+pub mod random;
+pub mod server;
+pub mod socket;
+pub mod transcript;
+pub mod workflows;

@@ -1,0 +1,89 @@
+//! A WebSocket client that shows every frame.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+
+/// A WebSocket connection to a server.
+#[derive(Debug)]
+pub struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    /// Connects, and takes the `connected` frame.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let mut socket = Self::connect_silently(address).await;
+        let connected = socket.next().await.expect("a server says that it is connected");
+        assert_eq!(connected["type"], "connected");
+        socket
+    }
+
+    /// Connects and reads nothing.
+    pub async fn connect_silently(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = client_async(format!("ws://{address}/ws"), stream).await.unwrap();
+        Self(socket)
+    }
+
+    /// Sends a command.
+    pub async fn send(&mut self, kind: &str, payload: Value) {
+        let text = json!({"type": kind, "payload": payload}).to_string();
+        self.0.send(Message::text(text)).await.unwrap();
+    }
+
+    /// Follows an execution; `more` is merged into the payload.
+    pub async fn subscribe(&mut self, execution: &str, more: Value) -> Value {
+        let mut payload = json!({"executionId": execution});
+        payload.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        self.send("subscribe_execution", payload).await;
+        self.expect("subscription_confirmed").await
+    }
+
+    /// Follows an execution that does not exist yet.
+    pub async fn subscribe_waiting(&mut self, execution: &str) {
+        let confirmed = self.subscribe(execution, json!({"wait": true})).await;
+        assert_eq!(confirmed["payload"]["executionId"], execution);
+    }
+
+    /// The next frame, or `None` when the connection has ended.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            match self.0.next().await? {
+                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The next frame of this type; others before it are passed over.
+    ///
+    /// # Panics
+    /// If the connection ends before it.
+    pub async fn expect(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.next().await.unwrap_or_else(|| panic!("connection ended before `{kind}`"));
+            if frame["type"] == kind {
+                return frame;
+            }
+            assert_ne!(frame["type"], "error", "{frame}");
+        }
+    }
+
+    /// Every entry up to the terminal status.
+    pub async fn entries(&mut self) -> Vec<Value> {
+        let mut entries = Vec::new();
+        while let Some(frame) = self.next().await {
+            let terminal = frame["type"] == "status" && frame["payload"]["status"] != "running";
+            if frame["sequence"].is_number() {
+                entries.push(frame);
+            }
+            if terminal {
+                break;
+            }
+        }
+        entries
+    }
+}
