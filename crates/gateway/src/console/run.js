@@ -148,12 +148,12 @@ export class Run {
     const key = `${name}/${visit}/${attempt}/${message}`;
     let known = this.messages.get(key);
     if (!known) {
+      this.#enter(name, visit);
       known = {
         key, node: name, visit, attempt, message, pieces: [], shown: 0, tokens: 0, filtered: 0,
         firstAt: at, lastAt: at, live: true, void: false,
       };
       this.messages.set(key, known);
-      this.#enter(name, visit);
     }
     known.pieces.push(token.content);
     known.tokens += token.count ?? 1;
@@ -185,7 +185,9 @@ export class Run {
   #progress(name, progress) {
     const node = this.#enter(name, progress.visit ?? 1);
     node.progress = progress;
+    // A node may be told to emit none of its own events: its progress ends at 100, or says that it failed.
     if (progress.outcome === "failed") node.state = "failed";
+    else if (progress.progress >= 100) node.state = "done";
   }
 
   /**
@@ -196,7 +198,10 @@ export class Run {
    */
   #enter(name, visit) {
     const node = this.#node(name);
-    if (visit > node.visit) Object.assign(node, { visit, state: "running", progress: null });
+    if (visit > node.visit) {
+      this.#leave(name, "done", node.visit);
+      Object.assign(node, { visit, state: "running", progress: null });
+    }
     return node;
   }
 
@@ -211,6 +216,9 @@ export class Run {
       const node = this.#node(name);
       if (visit === undefined || visit > node.visit) this.#enter(name, visit ?? node.visit + 1);
       node.state = "running";
+    } else if (event.type === "tool_start") {
+      const node = this.#node(name);
+      if (node.state !== "running") this.#enter(name, visit ?? node.visit + 1);
     } else if (event.type === "node_complete") this.#leave(name, "done", visit);
     else if (event.type === "node_error") this.#leave(name, "failed", visit);
     else if (event.type === "node_retry") {

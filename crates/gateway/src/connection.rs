@@ -1,0 +1,382 @@
+//! One WebSocket connection: one task, written as a state machine that is polled.
+//!
+//! Each turn does three things in this order. It reads what the client says. If the socket is owed bytes it writes
+//! them. Only when all is written does it pull from the logs what came since. So nothing is queued for a slow
+//! reader: what it did not read stays in the logs, and what it gets next is a larger piece of them.
+
+mod commands;
+mod inbound;
+mod owed;
+mod pull;
+mod session;
+mod subscription;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use streamnest_log::FanInCursor;
+use streamnest_protocol::native::{CloseCode, Connected, Heartbeat, ServerFrame, websocket};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_tungstenite::tungstenite::{
+    Utf8Bytes,
+    protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext, frame::coding},
+};
+
+use self::{
+    commands::Running,
+    inbound::{BadFrames, Inbound, Pipe},
+    owed::{Owed, Written},
+    subscription::Subscription,
+};
+pub(crate) use self::{pull::gap_frame, session::Session};
+use crate::{
+    directory::{Listed, Signal},
+    io::Socket,
+    shared::{Seat, Shared},
+};
+
+/// What tungstenite may keep of control frames of its own, in bytes. It keeps none: what it writes is taken at once.
+const CODEC_WRITE_BYTES: usize = 1 << 10;
+/// What a refused client waits before it comes back.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A connection after the handshake.
+pub(crate) struct Connection {
+    socket: Socket,
+    /// Reads frames. What it writes, pongs and close frames, goes to `replies` like everything else.
+    codec: WebSocketContext,
+    inbound: Inbound,
+    /// Is being written.
+    owed: Owed,
+    /// Whole frames that are owed after that.
+    replies: Vec<u8>,
+    subscriptions: Vec<Subscription>,
+    fan_in: Option<Box<FanInCursor>>,
+    /// The subscription that is pulled from first.
+    turn: usize,
+    /// A request that takes time; the next one is read when it is done.
+    running: Option<Running>,
+    bad_frames: Option<Box<BadFrames>>,
+    /// One timer for everything that has a time.
+    timer: Pin<Box<Sleep>>,
+    /// A time for which there was nothing to do is looked at again at this one.
+    pull_at: Option<Instant>,
+    heartbeat_at: Instant,
+    heartbeat_due: bool,
+    pong_by: Option<Instant>,
+    stalled_since: Option<Instant>,
+    /// When it closes because the server does.
+    leave_at: Option<Instant>,
+    closing: Option<Closing>,
+    shared: Arc<Shared>,
+    listed: Listed,
+    since: Instant,
+    listening: bool,
+    _seat: Seat,
+}
+
+/// A close frame was sent, or came.
+struct Closing {
+    /// The connection is gone then, whatever the client does.
+    by: Instant,
+    /// Whether all that was to be said has been, and the client was told so.
+    shut: bool,
+}
+
+impl Connection {
+    fn new(shared: Arc<Shared>, socket: Socket, read: Bytes, seat: Seat) -> Self {
+        let options = &shared.options;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(options.read_buffer_bytes)
+            .write_buffer_size(0)
+            .max_write_buffer_size(CODEC_WRITE_BYTES)
+            .max_message_size(Some(options.max_message_bytes))
+            .max_frame_size(Some(options.max_message_bytes));
+        let codec = match read.is_empty() {
+            true => WebSocketContext::new(Role::Server, Some(config)),
+            false => WebSocketContext::from_partially_read(read.into(), Role::Server, Some(config)),
+        };
+        let now = Instant::now();
+        let heartbeat_at = now + options.heartbeat_interval;
+        let mut connection = Self {
+            socket,
+            codec,
+            inbound: Inbound::default(),
+            owed: Owed::default(),
+            replies: Vec::new(),
+            subscriptions: Vec::new(),
+            fan_in: None,
+            turn: 0,
+            running: None,
+            bad_frames: None,
+            timer: Box::pin(sleep_until(heartbeat_at)),
+            pull_at: None,
+            heartbeat_at,
+            heartbeat_due: false,
+            pong_by: None,
+            stalled_since: None,
+            leave_at: None,
+            closing: None,
+            listed: shared.directory.enter(),
+            since: now,
+            listening: false,
+            shared,
+            _seat: seat,
+        };
+        connection.greet();
+        connection
+    }
+
+    fn greet(&mut self) {
+        let heartbeat_interval = self.shared.options.heartbeat_interval;
+        let heartbeat_ms = u64::try_from(heartbeat_interval.as_millis()).unwrap_or(u64::MAX);
+        let connected = Connected { connection_id: self.listed.id().to_string(), heartbeat_ms };
+        self.reply(&ServerFrame::Connected(connected), None);
+        tracing::debug!(connection = %self.listed.id(), "WebSocket opened");
+        if self._seat.is_over() {
+            let limit = self.shared.options.max_connections;
+            tracing::warn!(limit, "WebSocket refused: as many as may be are open");
+            self.close(CloseCode::RateLimited, &CloseCode::retry_after_reason(RETRY_AFTER));
+        }
+    }
+
+    /// Ends with the connection.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.listening {
+            // A task keeps its waker, so once is enough; the same goes for the timer.
+            self.listed.listen(cx.waker());
+            let _ = self.poll_timer(cx);
+            self.listening = true;
+        }
+        loop {
+            if !self.listed.signals().is_empty() && self.hear() {
+                return Poll::Ready(());
+            }
+            if self.timer.is_elapsed() && self.on_time(Instant::now()) {
+                return Poll::Ready(());
+            }
+            self.poll_running(cx);
+            self.poll_inbound(cx);
+            if self.inbound.is_over() && !self.may_say_goodbye() {
+                return Poll::Ready(());
+            }
+            match self.poll_write(cx) {
+                Ok(true) => {}
+                Ok(false) => {
+                    // The client may have more to say than was read in one turn.
+                    if self.may_read() && self.inbound.has_more() {
+                        cx.waker().wake_by_ref();
+                    }
+                    break;
+                }
+                Err(error) => {
+                    tracing::debug!(connection = %self.listed.id(), %error, "WebSocket broke");
+                    return Poll::Ready(());
+                }
+            }
+            if self.closing.is_some() {
+                if self.poll_goodbye(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                if !self.inbound.has_more() {
+                    break;
+                }
+                continue;
+            }
+            let more = self.pull(cx)
+                || (self.may_read() && self.inbound.has_more())
+                || self.listed.signals().has(Signal::Messages);
+            if !more {
+                break;
+            }
+        }
+        self.set_timer(cx);
+        Poll::Pending
+    }
+
+    /// Owes a frame of the connection.
+    fn reply(&mut self, frame: &ServerFrame, reply_to: Option<&str>) {
+        if self.closing.is_none() {
+            frame.encode_websocket(reply_to, &mut self.replies);
+        }
+    }
+
+    /// Writes what is owed; whether nothing is any more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> std::io::Result<bool> {
+        loop {
+            if self.owed.is_empty() {
+                if self.replies.is_empty() {
+                    self.stalled_since = None;
+                    return Ok(self.socket.poll_flush(cx)?.is_ready());
+                }
+                self.owed.push(std::mem::take(&mut self.replies).into());
+            }
+            if let Written::Blocked { progress } = self.owed.poll_write(cx, &mut self.socket)? {
+                if progress || self.stalled_since.is_none() {
+                    self.stalled_since = Some(Instant::now());
+                }
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Hears what it is told from outside; whether it is gone.
+    fn hear(&mut self) -> bool {
+        let signals = self.listed.signals();
+        if signals.has(Signal::Abort) {
+            return true;
+        }
+        if signals.has(Signal::Messages) && self.replies.len() < self.shared.options.max_pending_reply_bytes {
+            let frames = self.listed.take_frames();
+            if self.closing.is_none() {
+                self.replies.extend_from_slice(&frames);
+            }
+        }
+        let leaves = signals.has(Signal::End) || (signals.has(Signal::Drain) && !self.follows_something());
+        if leaves && self.leave_at.is_none() {
+            let jitter = self.shared.options.drain_jitter.mul_f64(self.listed.id().fraction());
+            self.leave_at = Some(Instant::now() + jitter);
+        }
+        false
+    }
+
+    /// Does what is due; whether the connection is gone.
+    fn on_time(&mut self, now: Instant) -> bool {
+        let (stall, interval) =
+            (self.shared.options.slow_reader_limit, self.shared.options.heartbeat_interval);
+        if self.closing.as_ref().is_some_and(|closing| closing.by <= now) {
+            tracing::debug!(connection = %self.listed.id(), "client did not answer the close frame");
+            return true;
+        }
+        if self.closing.is_some() {
+            return false;
+        }
+        if self.leave_at.is_some_and(|at| at <= now) {
+            self.close(CloseCode::GoingAway, CloseCode::GoingAway.meaning());
+        } else if self.stalled_since.is_some_and(|since| since + stall <= now) {
+            self.close(CloseCode::SlowReader, CloseCode::SlowReader.meaning());
+        } else if self.pong_overdue().is_some_and(|by| by <= now) {
+            self.close(CloseCode::PongTimeout, CloseCode::PongTimeout.meaning());
+        }
+        if self.heartbeat_at <= now {
+            self.heartbeat_at = now + interval;
+            self.heartbeat_due = true;
+        }
+        false
+    }
+
+    /// When it is too late for a pong. What the client has not read yet it cannot answer, and what is not read of it
+    /// may be the answer.
+    fn pong_overdue(&self) -> Option<Instant> {
+        self.pong_by.filter(|_| self.stalled_since.is_none() && self.may_read())
+    }
+
+    /// Sends the heartbeats that are due, of both kinds.
+    fn beat(&mut self) {
+        self.heartbeat_due = false;
+        let positions = self.subscriptions.iter().map(Subscription::reader_position).collect();
+        self.reply(&ServerFrame::Heartbeat(Heartbeat { positions }), None);
+        websocket::ping(&[], &mut self.replies);
+        self.pong_by.get_or_insert(Instant::now() + self.shared.options.pong_timeout);
+    }
+
+    /// Sets the timer to the next time at which something is due.
+    fn set_timer(&mut self, cx: &mut Context<'_>) {
+        let options = &self.shared.options;
+        let next = match &self.closing {
+            Some(closing) => closing.by,
+            None => {
+                let stalled = self.stalled_since.map(|since| since + options.slow_reader_limit);
+                let times = [stalled, self.pong_overdue(), self.leave_at, self.pull_at];
+                times.into_iter().flatten().fold(self.heartbeat_at, Instant::min)
+            }
+        };
+        // One that is set too early costs a look when it fires, one that is set anew costs that each time.
+        if next < self.timer.deadline() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(next);
+            if self.poll_timer(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // With a budget it might say "later" without having heard who asks.
+        let timer = std::pin::pin!(unconstrained(self.timer.as_mut()));
+        timer.poll(cx)
+    }
+
+    /// Closes the connection with one of our codes. What was owed and not begun is not sent any more, except where a
+    /// client may lose nothing because there is nowhere else to resume.
+    fn close(&mut self, code: CloseCode, reason: &str) {
+        tracing::debug!(connection = %self.listed.id(), code = code.code(), "WebSocket is closed");
+        match code {
+            CloseCode::GoingAway | CloseCode::TooManyBadFrames | CloseCode::RateLimited => {}
+            CloseCode::SlowReader => {
+                self.owed.cut();
+                self.replies.clear();
+            }
+            _ => self.owed.cut(),
+        }
+        self.send_close(code.code(), reason);
+    }
+
+    /// Closes the connection with a code of the protocol itself, because the client broke it.
+    fn close_broken(&mut self, code: coding::CloseCode, reason: &str) {
+        tracing::debug!(connection = %self.listed.id(), %code, "client broke the WebSocket protocol");
+        self.owed.cut();
+        self.send_close(code.into(), reason);
+    }
+
+    fn send_close(&mut self, code: u16, reason: &str) {
+        if self.closing.is_some() {
+            return;
+        }
+        let end = reason.floor_char_boundary(websocket::MAX_CLOSE_REASON);
+        let reason = Utf8Bytes::from(reason.get(..end).unwrap_or_default());
+        let frame = CloseFrame { code: code.into(), reason };
+        // It goes to `replies`, which takes it; anything else is told by the next read.
+        let mut pipe = Pipe::writing(&mut self.replies);
+        let _ = self.codec.close(&mut pipe, Some(frame));
+        self.begin_closing();
+    }
+
+    /// From here on nothing is owed but what is.
+    fn begin_closing(&mut self) {
+        if self.closing.is_none() {
+            self.subscriptions = Vec::new();
+            self.fan_in = None;
+            let by = Instant::now() + self.shared.options.close_timeout;
+            self.closing = Some(Closing { by, shut: false });
+        }
+    }
+
+    /// Whether there is a close frame of ours to write though the client says nothing more.
+    fn may_say_goodbye(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| !closing.shut) && !self.inbound.is_lost()
+    }
+
+    /// All is said. Ends the connection, or waits until the client did.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(closing) = &mut self.closing else { return Poll::Pending };
+        if self.inbound.is_over() {
+            return Poll::Ready(());
+        }
+        // Where the close frame cannot be answered, or where it was the answer, the client waits for our end.
+        if !closing.shut && self.inbound.is_discarded() {
+            match self.socket.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => closing.shut = true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,234 @@
+//! What a client asks for, and what it is answered.
+
+use std::{
+    collections::HashSet,
+    task::{Context, Poll},
+};
+
+use streamnest_core::{BoxFuture, ControlError, Delivery, ExecutionId, Seq, StartExecution};
+use streamnest_log::{FanInScope, Filter};
+use streamnest_protocol::native::{
+    CancelAccepted, ClientCommand, ErrorFrame, EventsSubscriptionConfirmed, ExecutionStarted, Replay,
+    Request, ServerFrame, StatusResponse, SubscribeEvents, SubscribeExecution, SubscriptionConfirmed,
+    SubscriptionName, UnsubscriptionConfirmed,
+};
+use tokio::time::Instant;
+
+use super::{
+    Connection,
+    pull::error_frame,
+    subscription::{Source, Subscription, Waiting, open},
+};
+
+/// A request that takes time, and the `id` of its answer.
+pub(super) struct Running {
+    answer: BoxFuture<'static, Result<ServerFrame, ControlError>>,
+    reply_to: Option<String>,
+}
+
+impl Connection {
+    pub(super) fn on_request(&mut self, request: Request) {
+        let Request { id, command } = request;
+        tracing::debug!(connection = %self.listed.id(), command = command.command_type(), "request");
+        let answer = match command {
+            ClientCommand::SubscribeExecution(request) => self.subscribe(request, id.as_ref()),
+            ClientCommand::UnsubscribeExecution { execution_id, subscription } => {
+                self.unsubscribe(execution_id, subscription)
+            }
+            ClientCommand::SubscribeEvents(request) => self.subscribe_events(request),
+            ClientCommand::StartExecution(request) => return self.start(request, id),
+            ClientCommand::CancelExecution { execution_id, reason } => {
+                return self.cancel(execution_id, reason, id);
+            }
+            ClientCommand::Ack { execution_id, subscription, sequence } => {
+                match self.acknowledge(&execution_id, &subscription, sequence) {
+                    Ok(()) => return,
+                    Err(refused) => Err(refused),
+                }
+            }
+            ClientCommand::Ping => Ok(ServerFrame::Pong),
+            ClientCommand::GetStatus => Ok(self.status()),
+            ClientCommand::Authentication => {
+                Err(ServerFrame::error("not_supported", "this server takes no tokens; leave it out", false))
+            }
+            other => {
+                let message = format!("this server has no `{}`; leave it out", other.command_type());
+                Err(ServerFrame::error("not_supported", message, false))
+            }
+        };
+        let (Ok(frame) | Err(frame)) = answer;
+        self.reply(&frame, id.as_deref());
+    }
+
+    fn subscribe(
+        &mut self,
+        request: SubscribeExecution,
+        id: Option<&String>,
+    ) -> Result<ServerFrame, ServerFrame> {
+        let options = &self.shared.options;
+        if request.replay == Replay::Compact {
+            let message = "this server has no `replay: compact`; leave it out for entry by entry";
+            return Err(ServerFrame::error("not_supported", message, false));
+        }
+        let filter = Filter::new(&request.events, &request.nodes).map_err(|error| error_frame(&error))?;
+        let (execution, name) = (&request.execution_id, request.subscription.as_ref());
+        if self.subscriptions.iter().any(|known| known.is(execution, name) && !known.has_ended()) {
+            let message =
+                format!("execution `{execution}` is followed already; unsubscribe first, or name them");
+            return Err(ServerFrame::error("already_subscribed", message, false));
+        }
+        let delivery = request.delivery.unwrap_or_default();
+        let source = match self.shared.logs.get(execution) {
+            Some(log) => {
+                let cursor = open(&log, request.from, name, delivery);
+                Source::Reading(cursor.map_err(|error| error_frame(&error))?)
+            }
+            None if request.wait => self.wait(&request, delivery, id)?,
+            None => return Err(unknown(execution)),
+        };
+        // What has ended makes room: only this one is kept to be told about.
+        self.subscriptions.retain(|known| !known.is(execution, name));
+        let limit = options.max_subscriptions;
+        if self.subscriptions.len() + usize::from(self.fan_in.is_some()) >= limit {
+            self.subscriptions.retain(|known| !known.has_ended());
+        }
+        self.check_room()?;
+        let subscription = Subscription::new(&request, filter, self.shared.options.flush_window, source);
+        let confirmed = SubscriptionConfirmed {
+            execution_id: request.execution_id,
+            subscription: request.subscription,
+            position: subscription.position(),
+            state: subscription.state(),
+        };
+        self.subscriptions.push(subscription);
+        Ok(ServerFrame::SubscriptionConfirmed(confirmed))
+    }
+
+    /// Checks that one more subscription fits.
+    fn check_room(&self) -> Result<(), ServerFrame> {
+        let limit = self.shared.options.max_subscriptions;
+        if self.subscriptions.len() + usize::from(self.fan_in.is_some()) < limit {
+            return Ok(());
+        }
+        let message = format!(
+            "connection has {limit} subscriptions, the limit of `GatewayOptions::max_subscriptions`; unsubscribe, or open another"
+        );
+        Err(ServerFrame::error("too_many_subscriptions", message, false))
+    }
+
+    fn wait(
+        &self,
+        request: &SubscribeExecution,
+        delivery: Delivery,
+        id: Option<&String>,
+    ) -> Result<Source, ServerFrame> {
+        let options = &self.shared.options;
+        let limit = options.max_waiting_subscriptions;
+        if self.subscriptions.iter().filter(|known| known.is_waiting()).count() >= limit {
+            let message = format!(
+                "connection waits for {limit} executions, the limit of `GatewayOptions::max_waiting_subscriptions`"
+            );
+            return Err(ServerFrame::error("too_many_waiters", message, true));
+        }
+        let (logs, execution) = (self.shared.logs.clone(), request.execution_id.clone());
+        Ok(Source::Waiting(Box::new(Waiting {
+            log: Box::pin(async move { logs.wait_for(&execution).await }),
+            by: Instant::now() + options.wait_timeout,
+            // What comes after now is everything.
+            from: request.from,
+            delivery,
+            reply_to: id.cloned(),
+        })))
+    }
+
+    fn unsubscribe(
+        &mut self,
+        execution_id: ExecutionId,
+        subscription: Option<SubscriptionName>,
+    ) -> Result<ServerFrame, ServerFrame> {
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|known| !known.is(&execution_id, subscription.as_ref()));
+        if self.subscriptions.len() == before {
+            let message = format!("execution `{execution_id}` is not followed under that name");
+            return Err(ServerFrame::error("unknown_subscription", message, false));
+        }
+        let confirmed = UnsubscriptionConfirmed { execution_id, subscription };
+        Ok(ServerFrame::UnsubscriptionConfirmed(confirmed))
+    }
+
+    /// Follows event types over many executions. There is one such view of a connection: a new one takes the place of
+    /// the one before.
+    fn subscribe_events(&mut self, request: SubscribeEvents) -> Result<ServerFrame, ServerFrame> {
+        if self.fan_in.is_none() {
+            self.check_room()?;
+        }
+        let types: Vec<&str> = request.event_types.iter().map(|event_type| event_type.as_str()).collect();
+        let nodes: Vec<&str> = request.scope.node_ids.iter().map(|node| node.as_str()).collect();
+        let filter = Filter::new(&types, &nodes).map_err(|error| error_frame(&error))?;
+        let scope = match request.scope.execution_ids.as_slice() {
+            [] => FanInScope::All,
+            ids => FanInScope::Executions(ids.iter().cloned().collect::<HashSet<_>>()),
+        };
+        self.fan_in = Some(Box::new(self.shared.logs.fan_in(filter, scope)));
+        let SubscribeEvents { event_types, scope } = request;
+        Ok(ServerFrame::EventsSubscriptionConfirmed(EventsSubscriptionConfirmed { event_types, scope }))
+    }
+
+    fn start(&mut self, request: StartExecution, reply_to: Option<String>) {
+        if self.shared.is_draining() {
+            return self.reply(&ServerFrame::Error((&ControlError::Draining).into()), reply_to.as_deref());
+        }
+        let control = self.shared.control.clone();
+        let answer = async move {
+            let started = control.start(request).await?;
+            Ok(ServerFrame::ExecutionStarted(ExecutionStarted {
+                execution_id: started.execution_id,
+                position: started.position,
+                attached: started.attached,
+            }))
+        };
+        self.running = Some(Running { answer: Box::pin(answer), reply_to });
+    }
+
+    fn cancel(&mut self, execution_id: ExecutionId, reason: Option<String>, reply_to: Option<String>) {
+        let control = self.shared.control.clone();
+        let answer = async move {
+            control.cancel(&execution_id, reason).await?;
+            Ok(ServerFrame::CancelAccepted(CancelAccepted { execution_id }))
+        };
+        self.running = Some(Running { answer: Box::pin(answer), reply_to });
+    }
+
+    /// Goes on with the request that takes time.
+    pub(super) fn poll_running(&mut self, cx: &mut Context<'_>) {
+        let Some(running) = &mut self.running else { return };
+        let Poll::Ready(answer) = running.answer.as_mut().poll(cx) else { return };
+        let reply_to = running.reply_to.take();
+        self.running = None;
+        let frame = answer.unwrap_or_else(|error| ServerFrame::Error(ErrorFrame::from(&error)));
+        self.reply(&frame, reply_to.as_deref());
+    }
+
+    fn acknowledge(
+        &self,
+        execution: &ExecutionId,
+        subscription: &SubscriptionName,
+        sequence: Seq,
+    ) -> Result<(), ServerFrame> {
+        let log = self.shared.logs.get(execution).ok_or_else(|| unknown(execution))?;
+        log.acknowledge(subscription, sequence).map_err(|error| error_frame(&error))
+    }
+
+    fn status(&self) -> ServerFrame {
+        let connected_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        ServerFrame::StatusResponse(StatusResponse {
+            connection_id: self.listed.id().to_string(),
+            connected_ms,
+            subscriptions: self.subscriptions.iter().map(Subscription::status).collect(),
+        })
+    }
+}
+
+fn unknown(execution: &ExecutionId) -> ServerFrame {
+    ServerFrame::Error((&ControlError::UnknownExecution { id: execution.clone() }).into())
+}

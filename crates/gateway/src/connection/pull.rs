@@ -1,0 +1,259 @@
+//! From the logs to what is owed.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use streamnest_core::Entry;
+use streamnest_log::{Cursor, EventLog, FanIn, FanInCursor, Gap, GapReason, Read, ReadLimit};
+use streamnest_protocol::native::{self, ServerFrame, SubscriptionName, WebSocketFrame};
+use tokio::time::Instant;
+
+use super::{
+    Connection,
+    owed::Owed,
+    subscription::{Source, Subscription, open, state_of},
+};
+
+/// The most of what is copied for one subscription at once, in bytes: frames with a name in them are its own. That,
+/// and not the bound of all, is what a reader that stops reading may hold on to.
+const COPIED_BYTES: usize = 32 << 10;
+
+/// What a look at a subscription gave.
+enum Pulled {
+    /// Nothing now; the task is woken when there is.
+    Nothing,
+    /// Nothing before this time.
+    NotBefore(Instant),
+    /// Something is owed, or has changed; there may be more.
+    Something,
+    /// It cannot go on.
+    Failed { error: ServerFrame, reply_to: Option<String> },
+}
+
+impl Connection {
+    /// Takes from the logs what came since; whether anything has changed. Called only when nothing is owed.
+    pub(super) fn pull(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.heartbeat_due {
+            self.beat();
+        }
+        self.pull_at = None;
+        let mut changed = !self.replies.is_empty();
+        let mut room = self.shared.options.max_write_bytes;
+        let count = self.subscriptions.len();
+        let first = self.turn;
+        for turn in first..first + count {
+            let index = turn % count;
+            // Who was not looked at this time is the first one the next time.
+            self.turn = index;
+            if room == 0 {
+                break;
+            }
+            let Some(subscription) = self.subscriptions.get_mut(index) else { break };
+            let before = owed_bytes(&mut self.owed);
+            match subscription.pull(cx, &mut self.owed, room) {
+                Pulled::Nothing => {}
+                Pulled::NotBefore(time) => {
+                    self.pull_at = Some(self.pull_at.map_or(time, |earliest| earliest.min(time)));
+                }
+                Pulled::Something => {
+                    changed = true;
+                    room = room.saturating_sub(owed_bytes(&mut self.owed) - before);
+                }
+                Pulled::Failed { error, reply_to } => {
+                    self.subscriptions.remove(index);
+                    self.reply(&error, reply_to.as_deref());
+                    // The others have moved; they are looked at in the next round.
+                    return true;
+                }
+            }
+        }
+        if count > 0 {
+            self.turn = (self.turn + 1) % count;
+        }
+        while room > 0
+            && let Some(fan_in) = &mut self.fan_in
+        {
+            let before = owed_bytes(&mut self.owed);
+            let error = match pull_all(fan_in, cx, &mut self.owed, room) {
+                None => break,
+                Some(error) => error,
+            };
+            changed = true;
+            room = room.saturating_sub((owed_bytes(&mut self.owed) - before).max(1));
+            if let Some(error) = error {
+                self.reply(&error, None);
+                break;
+            }
+        }
+        changed
+    }
+
+    /// Whether an execution that goes on is followed.
+    pub(super) fn follows_something(&self) -> bool {
+        self.running.is_some()
+            || self.fan_in.is_some()
+            || self.subscriptions.iter().any(Subscription::is_live)
+    }
+}
+
+fn owed_bytes(owed: &mut Owed) -> usize {
+    owed.pieces().iter().map(Bytes::len).sum()
+}
+
+impl Subscription {
+    /// Takes what the log has, up to `room` bytes.
+    fn pull(&mut self, cx: &mut Context<'_>, owed: &mut Owed, room: usize) -> Pulled {
+        if let Source::Waiting(waiting) = &mut self.source {
+            let log = match waiting.log.as_mut().poll(cx) {
+                Poll::Ready(log) => log,
+                Poll::Pending if Instant::now() < waiting.by => return Pulled::NotBefore(waiting.by),
+                Poll::Pending => {
+                    let message = format!(
+                        "execution `{}` did not come to exist within `GatewayOptions::wait_timeout`; subscribe again",
+                        self.execution
+                    );
+                    let error = ServerFrame::error("wait_timeout", message, true);
+                    return Pulled::Failed { error, reply_to: waiting.reply_to.take() };
+                }
+            };
+            let opened = log.and_then(|log| open(&log, waiting.from, self.name.as_ref(), waiting.delivery));
+            match opened {
+                Ok(cursor) => self.source = Source::Reading(cursor),
+                Err(error) => return failed(&error, waiting.reply_to.take()),
+            }
+        }
+        let Source::Reading(cursor) = &mut self.source else { return Pulled::Nothing };
+        if !self.flush_window.is_zero() {
+            let now = Instant::now();
+            match self.gathers_until {
+                Some(until) if now < until => return Pulled::NotBefore(until),
+                Some(_) => {}
+                None if cursor.lag() > 0 => {
+                    let until = now + self.flush_window;
+                    self.gathers_until = Some(until);
+                    return Pulled::NotBefore(until);
+                }
+                None => {}
+            }
+        }
+        let room = if self.name.is_some() { room.min(COPIED_BYTES) } else { room };
+        let limit = ReadLimit { bytes: room, ..ReadLimit::default() };
+        match cursor.poll_next_batch(cx, limit) {
+            Poll::Pending => {
+                // All is taken: the next entry begins a new window.
+                self.gathers_until = None;
+                Pulled::Nothing
+            }
+            Poll::Ready(Ok(Some(Read::Gap(gap)))) => {
+                owed.push(framed(&gap_frame(cursor.log(), gap, self.name.clone())));
+                Pulled::Something
+            }
+            Poll::Ready(Ok(Some(Read::Batch(batch)))) => {
+                match &self.filter {
+                    None => push(cursor, &batch, self.name.as_ref(), owed),
+                    Some(filter) => {
+                        let chosen: Vec<_> =
+                            batch.iter().filter(|entry| filter.matches(entry.event())).cloned().collect();
+                        push(cursor, &chosen, self.name.as_ref(), owed);
+                    }
+                }
+                if let (true, Some(name), Some(last)) = (self.at_most_once, &self.name, batch.last()) {
+                    // The name has its place since it was opened, and the entry is visible, so this cannot fail.
+                    let _ = cursor.log().acknowledge(name, last.seq());
+                }
+                Pulled::Something
+            }
+            Poll::Ready(Ok(None)) => {
+                let (position, state) = (cursor.position(), state_of(cursor.log()));
+                self.source = Source::Ended { position, state };
+                Pulled::Something
+            }
+            Poll::Ready(Err(error)) => {
+                tracing::warn!(execution = %self.execution, %error, "subscription cannot read its log");
+                failed(&error, None)
+            }
+        }
+    }
+}
+
+/// Owes entries: the bytes that all connections share, or copies of them that carry the subscription's name.
+fn push(cursor: &Cursor, entries: &[Arc<Entry>], name: Option<&SubscriptionName>, owed: &mut Owed) {
+    let Some(name) = name else {
+        return cursor.log().encoded::<WebSocketFrame>(entries, owed.pieces());
+    };
+    let (mut shared, mut own) = (Vec::new(), Vec::new());
+    cursor.log().encoded::<WebSocketFrame>(entries, &mut shared);
+    for frames in shared {
+        if let Err(error) = native::with_subscription(&frames, name, &mut own) {
+            tracing::error!(%error, "encoded entries are no WebSocket frames");
+        }
+    }
+    owed.push(own.into());
+}
+
+/// Takes what one of many logs has. `None` if none has anything now; inside, an error that the client is told.
+fn pull_all(
+    fan_in: &mut FanInCursor,
+    cx: &mut Context<'_>,
+    owed: &mut Owed,
+    room: usize,
+) -> Option<Option<ServerFrame>> {
+    let limit = ReadLimit { bytes: room, ..ReadLimit::default() };
+    match fan_in.poll_next(cx, limit) {
+        Poll::Pending => None,
+        Poll::Ready(Ok(FanIn::Entries { log, entries })) => {
+            log.encoded::<WebSocketFrame>(&entries, owed.pieces());
+            Some(None)
+        }
+        Poll::Ready(Ok(FanIn::Gap { log, gap })) => {
+            owed.push(framed(&gap_frame(&log, gap, None)));
+            Some(None)
+        }
+        Poll::Ready(Ok(FanIn::LeftOut { executions })) => {
+            let message = format!(
+                "{executions} executions are left out, because as many are followed as `LogOptions::max_fan_in` allows"
+            );
+            Some(Some(ServerFrame::error("too_many_executions", message, true)))
+        }
+        Poll::Ready(Err(error)) => {
+            tracing::warn!(%error, "one of many logs cannot be read");
+            Some(Some(error_frame(&error)))
+        }
+    }
+}
+
+fn failed(error: &streamnest_log::Error, reply_to: Option<String>) -> Pulled {
+    Pulled::Failed { error: error_frame(error), reply_to }
+}
+
+/// A refusal of a log, for a client.
+pub(super) fn error_frame(error: &streamnest_log::Error) -> ServerFrame {
+    ServerFrame::error(error.code(), error.to_string(), error.is_retryable())
+}
+
+fn framed(frame: &ServerFrame) -> Bytes {
+    let mut bytes = Vec::new();
+    frame.encode_websocket(None, &mut bytes);
+    bytes.into()
+}
+
+/// What a reader is told of entries that it does not get.
+pub(crate) fn gap_frame(log: &EventLog, gap: Gap, subscription: Option<SubscriptionName>) -> ServerFrame {
+    let reason = match gap.reason {
+        GapReason::Epoch => native::GapReason::Epoch,
+        GapReason::Lagged => native::GapReason::Lagged,
+        // What a log does not have any more, for whatever reason, it does not keep.
+        _ => native::GapReason::Trimmed,
+    };
+    ServerFrame::Gap(native::Gap {
+        execution_id: log.identity().execution.clone(),
+        subscription,
+        from: gap.from,
+        to: gap.to,
+        reason,
+        position: log.position(gap.to),
+    })
+}

@@ -1,0 +1,153 @@
+//! One execution that a connection follows.
+
+use std::{sync::Arc, time::Duration};
+
+use streamnest_core::{BoxFuture, Delivery, ExecutionId, Position, Status};
+use streamnest_log::{Cursor, Error, EventLog, Filter, Start};
+use streamnest_protocol::native::{
+    ReaderPosition, StartAt, SubscribeExecution, SubscriptionName, SubscriptionState, SubscriptionStatus,
+};
+use tokio::time::Instant;
+
+/// A reader on behalf of a client.
+pub(super) struct Subscription {
+    pub(super) execution: ExecutionId,
+    pub(super) name: Option<SubscriptionName>,
+    pub(super) source: Source,
+    /// `None` lets everything pass.
+    pub(super) filter: Option<Box<Filter>>,
+    /// What is delivered counts as acknowledged, so that it never is again.
+    pub(super) at_most_once: bool,
+    /// How long entries are gathered, and until when they are now.
+    pub(super) flush_window: Duration,
+    pub(super) gathers_until: Option<Instant>,
+}
+
+/// Where the entries come from.
+pub(super) enum Source {
+    /// The execution's log.
+    Reading(Cursor),
+    /// Nowhere yet.
+    Waiting(Box<Waiting>),
+    /// Everything was read.
+    Ended {
+        /// After the last entry.
+        position: Position,
+        /// How the execution ended.
+        state: SubscriptionState,
+    },
+}
+
+/// A wait for an execution that does not exist yet.
+pub(super) struct Waiting {
+    pub(super) log: BoxFuture<'static, Result<Arc<EventLog>, Error>>,
+    pub(super) by: Instant,
+    pub(super) from: Option<StartAt>,
+    pub(super) delivery: Delivery,
+    /// The `id` of the request, for the error if it never comes to exist.
+    pub(super) reply_to: Option<String>,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        request: &SubscribeExecution,
+        filter: Filter,
+        window: Duration,
+        source: Source,
+    ) -> Self {
+        Self {
+            execution: request.execution_id.clone(),
+            name: request.subscription.clone(),
+            source,
+            filter: (!filter.is_all()).then(|| Box::new(filter)),
+            at_most_once: request.delivery == Some(Delivery::AtMostOnce) && request.subscription.is_some(),
+            flush_window: request.flush_window.unwrap_or(window),
+            gathers_until: None,
+        }
+    }
+
+    pub(super) fn is(&self, execution: &ExecutionId, name: Option<&SubscriptionName>) -> bool {
+        self.execution == *execution && self.name.as_ref() == name
+    }
+
+    /// Whether there may be more to come.
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.source, Source::Reading(_))
+    }
+
+    pub(super) const fn is_waiting(&self) -> bool {
+        matches!(self.source, Source::Waiting(_))
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.source, Source::Ended { .. })
+    }
+
+    pub(super) fn position(&self) -> Position {
+        match &self.source {
+            Source::Reading(cursor) => cursor.position(),
+            Source::Waiting(_) => Position::BEFORE_FIRST,
+            Source::Ended { position, .. } => *position,
+        }
+    }
+
+    pub(super) fn state(&self) -> SubscriptionState {
+        match &self.source {
+            Source::Reading(cursor) => state_of(cursor.log()),
+            Source::Waiting(_) => SubscriptionState::Waiting,
+            Source::Ended { state, .. } => *state,
+        }
+    }
+
+    pub(super) fn reader_position(&self) -> ReaderPosition {
+        ReaderPosition {
+            execution_id: self.execution.clone(),
+            subscription: self.name.clone(),
+            position: self.position(),
+        }
+    }
+
+    pub(super) fn status(&self) -> SubscriptionStatus {
+        let lag = if let Source::Reading(cursor) = &self.source { cursor.lag() } else { 0 };
+        SubscriptionStatus {
+            execution_id: self.execution.clone(),
+            subscription: self.name.clone(),
+            position: self.position(),
+            lag,
+            state: self.state(),
+        }
+    }
+}
+
+/// Where an execution stands, from its log. One that has said nothing yet runs.
+pub(super) fn state_of(log: &EventLog) -> SubscriptionState {
+    log.head().status.unwrap_or(Status::Running).into()
+}
+
+/// Opens a reader where its subscriber wants to begin.
+///
+/// A named subscription that does not say begins after what it acknowledged. With at-most-once delivery whatever it
+/// says, what was delivered to it once is not delivered again.
+pub(super) fn open(
+    log: &Arc<EventLog>,
+    from: Option<StartAt>,
+    name: Option<&SubscriptionName>,
+    delivery: Delivery,
+) -> Result<Cursor, Error> {
+    let acknowledged = name.and_then(|name| log.acknowledged(name));
+    let start = match (from, acknowledged) {
+        (None, Some(seq)) => Start::After(log.position(seq)),
+        (None | Some(StartAt::Start), _) => Start::Beginning,
+        (Some(StartAt::Now), _) => Start::Now,
+        (Some(StartAt::After(position)), _) => Start::After(position),
+    };
+    let mut cursor = log.cursor(start);
+    if let (Delivery::AtMostOnce, Some(name)) = (delivery, name) {
+        if let Some(seq) = acknowledged.filter(|seq| *seq > cursor.position().seq()) {
+            cursor = log.cursor(Start::After(log.position(seq)));
+        }
+        // Takes a place among those that the log remembers, or fails now rather than later.
+        log.acknowledge(name, cursor.position().seq())?;
+    }
+    Ok(cursor.with_delivery(delivery))
+}

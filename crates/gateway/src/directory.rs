@@ -1,0 +1,179 @@
+//! Which connections are open, and how the rest of the program reaches them.
+
+use std::{
+    collections::HashMap,
+    fmt, mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::Waker,
+};
+
+use uuid::Uuid;
+
+/// What a connection is told from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Signal {
+    /// There are messages for it.
+    Messages = 1,
+    /// The server shuts down: it closes once nothing that it follows goes on.
+    Drain = 2,
+    /// It closes.
+    End = 4,
+    /// It is gone at once.
+    Abort = 8,
+}
+
+/// The signals that a connection has got, so far or since it looked last.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Signals(u8);
+
+impl Signals {
+    pub(crate) const fn has(self, signal: Signal) -> bool {
+        self.0 & signal as u8 != 0
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The name of a connection: a UUIDv7.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ConnectionId(Uuid);
+
+impl ConnectionId {
+    /// A number from 0 to 1 that is as random as the name is.
+    pub(crate) fn fraction(self) -> f64 {
+        let (_, random) = self.0.as_u64_pair();
+        f64::from((random & 0xFFFF_FFFF) as u32) / f64::from(u32::MAX)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// All open WebSocket connections.
+#[derive(Default)]
+pub(crate) struct Directory(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    // Bounded by `GatewayOptions::max_connections`.
+    connections: HashMap<Uuid, Arc<Mailbox>>,
+    /// What every connection was told, for those that come later.
+    told: u8,
+}
+
+/// Where a connection is reached.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    signals: AtomicU8,
+    inner: Mutex<Letters>,
+}
+
+#[derive(Default)]
+struct Letters {
+    waker: Option<Waker>,
+    /// Whole WebSocket frames, end to end.
+    frames: Vec<u8>,
+}
+
+/// A connection's entry in the directory; it ends when this is dropped.
+pub(crate) struct Listed {
+    directory: Arc<Directory>,
+    id: ConnectionId,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Directory {
+    /// Enters a new connection.
+    pub(crate) fn enter(self: &Arc<Self>) -> Listed {
+        let id = Uuid::now_v7();
+        let mailbox = Arc::new(Mailbox::default());
+        let mut inner = self.lock();
+        mailbox.signals.store(inner.told, Ordering::Release);
+        inner.connections.insert(id, mailbox.clone());
+        Listed { directory: self.clone(), id: ConnectionId(id), mailbox }
+    }
+
+    /// Tells every connection, those that come later too.
+    pub(crate) fn tell_all(&self, signal: Signal) {
+        let mailboxes: Vec<_> = {
+            let mut inner = self.lock();
+            inner.told |= signal as u8;
+            inner.connections.values().cloned().collect()
+        };
+        mailboxes.iter().for_each(|mailbox| mailbox.tell(signal));
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Mailbox>> {
+        let id = Uuid::try_parse(id).ok()?;
+        self.lock().connections.get(&id).cloned()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().connections.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox {
+    fn tell(&self, signal: Signal) {
+        self.signals.fetch_or(signal as u8, Ordering::AcqRel);
+        let waker = self.lock().waker.clone();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Leaves whole frames for the connection, unless it is owed `limit` bytes then; whether it did.
+    pub(crate) fn leave(&self, frames: &[u8], limit: usize) -> bool {
+        {
+            let mut letters = self.lock();
+            if letters.frames.len() + frames.len() > limit {
+                return false;
+            }
+            letters.frames.extend_from_slice(frames);
+        }
+        self.tell(Signal::Messages);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Letters> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listed {
+    pub(crate) const fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// From now on `waker` is woken by a signal.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.mailbox.lock().waker = Some(waker.clone());
+    }
+
+    /// The signals that came so far, without taking them.
+    pub(crate) fn signals(&self) -> Signals {
+        Signals(self.mailbox.signals.load(Ordering::Acquire))
+    }
+
+    /// Takes the frames that were left, and their signal.
+    pub(crate) fn take_frames(&self) -> Vec<u8> {
+        self.mailbox.signals.fetch_and(!(Signal::Messages as u8), Ordering::AcqRel);
+        mem::take(&mut self.mailbox.lock().frames)
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.directory.lock().connections.remove(&self.id.0);
+    }
+}

@@ -1,0 +1,81 @@
+//! The gateway itself: a handle.
+
+use std::{fmt, sync::Arc};
+
+use axum::Router;
+use streamnest_core::ExecutionControl;
+use streamnest_log::Registry;
+use tokio::net::TcpListener;
+
+use crate::{Error, GatewayOptions, StreamingWebSocketGateway, http, serve, shared::Shared};
+
+/// Lets clients start, follow and stop executions. A cheap handle; all clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway(Arc<Shared>);
+
+impl Gateway {
+    /// A gateway to the executions that `control` runs and `logs` holds.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`].
+    pub fn new(
+        control: Arc<dyn ExecutionControl>,
+        logs: Registry,
+        options: GatewayOptions,
+    ) -> Result<Self, Error> {
+        options.validate()?;
+        Ok(Self(Arc::new(Shared::new(control, logs, options))))
+    }
+
+    /// Every route, to be mounted into an axum program. Call [`shut_down`](Self::shut_down) when that ends.
+    ///
+    /// Of the addresses that the server may be asked by, only those of the loopback and of
+    /// [`GatewayOptions::allowed_hosts`] are known here; [`serve`](Self::serve) also knows each connection's own.
+    pub fn router(&self) -> Router {
+        http::router(self.0.clone())
+    }
+
+    /// Accepts connections on `listener` until `shutdown` completes, then drains.
+    ///
+    /// While it drains `/readyz` says so and nothing new is started; executions may go on for
+    /// [`GatewayOptions::drain_grace`]. Then event streams end, WebSockets are closed with 1001, and what is still
+    /// open after [`GatewayOptions::drain_jitter`] and [`GatewayOptions::close_timeout`] is dropped. Returns when
+    /// nothing is left.
+    ///
+    /// # Errors
+    /// [`Error::Listener`] if nothing can be accepted any more.
+    ///
+    /// # Cancel safety
+    /// When it is dropped nothing more is accepted, and open connections go on.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        serve::serve(&self.0, self.router(), listener, shutdown).await
+    }
+
+    /// Drains as [`serve`](Self::serve) does at its end, for a program that serves the [router](Self::router) itself.
+    ///
+    /// # Cancel safety
+    /// When it is dropped the drain stops where it is; call it again to go on.
+    pub async fn shut_down(&self) {
+        self.0.shut_down().await;
+    }
+
+    /// How the program sends to its clients by itself.
+    pub fn sockets(&self) -> StreamingWebSocketGateway {
+        StreamingWebSocketGateway::new(self.0.clone())
+    }
+
+    /// The bounds and times that this gateway was made with.
+    pub fn options(&self) -> &GatewayOptions {
+        &self.0.options
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("connections", &self.0.directory.len()).finish_non_exhaustive()
+    }
+}

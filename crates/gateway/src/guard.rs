@@ -1,0 +1,171 @@
+//! Who may ask: the checks that keep other web pages away from a server that needs no password.
+//!
+//! A page that a browser shows may send requests to any address, also to this machine's own. Its `Origin` tells that it
+//! is not ours; where a name was pointed at this machine to hide that (DNS rebinding), the `Host` does. What changes
+//! something has to be `application/json`, which a page can send elsewhere only after asking, and it is not allowed to.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header,
+    uri::{Authority, Scheme},
+};
+
+use crate::{GatewayOptions, http::Refusal, shared::Shared, upgrade};
+
+/// What a page of an allowed origin may send.
+const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
+const CORS_HEADERS: HeaderValue = HeaderValue::from_static("content-type, idempotency-key, last-event-id");
+/// How long a browser remembers that, in seconds.
+const CORS_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+
+/// The address at which a request's connection was accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalAddress(pub(crate) IpAddr);
+
+/// The hosts and origins that are allowed besides the server's own.
+#[derive(Debug)]
+pub(crate) struct Access {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl Access {
+    pub(crate) fn new(options: &GatewayOptions) -> Self {
+        let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        Self { hosts: lower(&options.allowed_hosts), origins: lower(&options.allowed_origins) }
+    }
+
+    fn allows_host(&self, authority: &Authority, local: Option<IpAddr>) -> bool {
+        let host = authority.host().to_ascii_lowercase();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        let own = match address {
+            Some(address) => address.is_loopback() || Some(address.to_canonical()) == local,
+            None => host == "localhost",
+        };
+        own || self
+            .hosts
+            .iter()
+            .any(|allowed| *allowed == host || *allowed == authority.as_str().to_ascii_lowercase())
+    }
+
+    fn allows_origin(&self, origin: &str, own: &Authority) -> bool {
+        let origin = origin.to_ascii_lowercase();
+        let is_own = split_origin(&origin)
+            .is_some_and(|(_, authority)| authority.as_str().eq_ignore_ascii_case(own.as_str()));
+        is_own || self.origins.contains(&origin)
+    }
+}
+
+/// The scheme and authority of an origin as a browser writes it; `None` if it is none, also for `null`.
+pub(crate) fn split_origin(origin: &str) -> Option<(Scheme, Authority)> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Scheme::HTTP,
+        "https" => Scheme::HTTPS,
+        _ => return None,
+    };
+    let authority = authority.parse::<Authority>().ok()?;
+    (!authority.as_str().contains('@')).then_some((scheme, authority))
+}
+
+/// The layer around every route: checks, then answers to browsers that ask for an allowed page.
+pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let asker = match check(&shared.access, &request) {
+        Ok(asker) => asker,
+        Err(refusal) => {
+            let host = request.headers().get(header::HOST).map(tracing::field::debug);
+            let origin = request.headers().get(header::ORIGIN).map(tracing::field::debug);
+            tracing::debug!(code = refusal.code(), host, origin, "request refused");
+            return finish(refusal.into_response(), None);
+        }
+    };
+    if asker.is_some() && is_preflight(&request) {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, CORS_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE);
+        return finish(response, asker);
+    }
+    // As the manual's client does, a WebSocket may be opened at `/` too, where otherwise the console is.
+    if request.uri().path() == "/" && upgrade::is_asked_for(request.headers()) {
+        return finish(upgrade::upgrade(State(shared), request).await, None);
+    }
+    finish(next.run(request).await, asker)
+}
+
+/// Checks a request. Gives the origin of a page that is not the server's own, but allowed.
+fn check(access: &Access, request: &Request) -> Result<Option<HeaderValue>, Refusal> {
+    let headers = request.headers();
+    let host = authority_of(request)?;
+    let local = request.extensions().get::<LocalAddress>().map(|local| local.0.to_canonical());
+    if !access.allows_host(&host, local) {
+        return Err(Refusal::host(host.host()));
+    }
+    let mut asker = None;
+    if let Some(origin) = single(headers, &header::ORIGIN)? {
+        let text = origin.to_str().unwrap_or_default();
+        if !access.allows_origin(text, &host) {
+            return Err(Refusal::origin(text));
+        }
+        let is_own =
+            split_origin(text).is_some_and(|(_, from)| from.as_str().eq_ignore_ascii_case(host.as_str()));
+        asker = (!is_own).then(|| origin.clone());
+    }
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if changes && !is_json(headers) {
+        return Err(Refusal::content_type());
+    }
+    Ok(asker)
+}
+
+/// The name under which the server is asked.
+fn authority_of(request: &Request) -> Result<Authority, Refusal> {
+    let host = single(request.headers(), &header::HOST)?.and_then(|host| host.to_str().ok());
+    // Who asks by a whole URL says in it what the host is (RFC 9112 §3.2.2).
+    let authority = match request.uri().authority() {
+        Some(authority) => Some(authority.clone()),
+        None => host.and_then(|host| host.parse().ok()),
+    };
+    authority.filter(|authority| !authority.as_str().contains('@')).ok_or_else(Refusal::no_host)
+}
+
+/// A header that may stand once at most: two of them could mean one thing here and another elsewhere.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        Some(_) => Err(Refusal::repeated(name)),
+        None => Ok(first),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.map(|value| value.split(';').next().unwrap_or_default().trim());
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn finish(mut response: Response, asker: Option<HeaderValue>) -> Response {
+    let headers = response.headers_mut();
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if let Some(origin) = asker {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! What stands in a request.
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use serde::de::DeserializeOwned;
+
+use super::Refusal;
+use crate::GatewayOptions;
+
+/// Reads a body within the bounds of size and time.
+pub(super) async fn read(body: Body, options: &GatewayOptions) -> Result<Bytes, Refusal> {
+    let limit = options.max_body_bytes;
+    let collected = Limited::new(body, limit).collect();
+    match tokio::time::timeout(options.request_timeout, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let message =
+                format!("body is over the limit of {limit} bytes; raise `GatewayOptions::max_body_bytes`");
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "request body broke off");
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", "body broke off; send it again"))
+        }
+        Err(_) => {
+            let message = format!(
+                "body took longer than {:?}, the limit of `GatewayOptions::request_timeout`",
+                options.request_timeout
+            );
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message))
+        }
+    }
+}
+
+/// Reads an object; an empty body is one without fields.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message = format!("body cannot be read: {error}");
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", message)
+    })
+}
+
+/// The one value of a header, if it is there.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(value), None) => Ok(Some(value)),
+        _ => {
+            let message = format!("header `{name}` has to stand once and to be printable ASCII");
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_header", message))
+        }
+    }
+}

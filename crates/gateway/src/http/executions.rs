@@ -1,0 +1,178 @@
+//! Starting, listing, stopping and forgetting executions.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, Request, State, rejection::PathRejection},
+    response::Response,
+};
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use streamnest_core::{ExecutionId, OnDisconnect, Position, StartExecution};
+use uuid::Uuid;
+
+use super::{
+    Query, Refusal,
+    body::{header, parse, read},
+    idempotency::Claim,
+    json,
+};
+use crate::shared::Shared;
+
+/// How many executions a page has if the client does not say.
+const PAGE: usize = 20;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StartBody {
+    input: Value,
+    execution_id: Option<ExecutionId>,
+    on_disconnect: Option<OnDisconnect>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelBody {
+    reason: Option<String>,
+}
+
+/// The answer to a start.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StartedBody {
+    execution_id: ExecutionId,
+    position: Position,
+    attached: bool,
+    links: Links,
+}
+
+#[derive(Clone, Serialize)]
+struct Links {
+    #[serde(rename = "self")]
+    itself: String,
+    events: String,
+    cancel: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted {
+    execution_id: ExecutionId,
+}
+
+impl StartedBody {
+    pub(super) fn new(execution_id: ExecutionId, position: Position, attached: bool) -> Self {
+        let itself = format!("/executions/{execution_id}");
+        let links = Links { events: format!("{itself}/events"), cancel: format!("{itself}/cancel"), itself };
+        Self { execution_id, position, attached, links }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn execution_id(&self) -> &ExecutionId {
+        &self.execution_id
+    }
+}
+
+type Id = Result<Path<String>, PathRejection>;
+
+/// Reads the id in a path.
+pub(crate) fn id_of(uri: &Uri, id: Id) -> Result<ExecutionId, Refusal> {
+    let Path(id) = id.map_err(|_| Refusal::not_found(uri.path()))?;
+    Ok(ExecutionId::new(&id)?)
+}
+
+/// `POST /workflows/{name}/executions`
+pub(super) async fn start(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    workflow: Id,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Path(workflow) = workflow.map_err(|_| Refusal::not_found(uri.path()))?;
+    let (parts, body) = request.into_parts();
+    let key = header(&parts.headers, "idempotency-key")?.map(String::from);
+    let body: StartBody = parse(&read(body, &shared.options).await?)?;
+    if shared.is_draining() {
+        return Err(Refusal::draining());
+    }
+    let mut request = StartExecution {
+        workflow,
+        input: body.input,
+        execution_id: body.execution_id,
+        on_disconnect: body.on_disconnect,
+    };
+    let Some(key) = key else {
+        return Ok(json(StatusCode::ACCEPTED, &started(&shared, request).await?));
+    };
+    match shared.idempotency.claim(&key, &request, new_id)? {
+        Claim::Answered(answer) => Ok(json(StatusCode::ACCEPTED, &answer)),
+        // Two that come at once start with the same id: the second one attaches to what the first one starts.
+        Claim::Open(claimed) => {
+            request.execution_id = Some(claimed.execution_id().clone());
+            let answer = started(&shared, request).await?;
+            claimed.answer(&answer);
+            Ok(json(StatusCode::ACCEPTED, &answer))
+        }
+    }
+}
+
+async fn started(shared: &Shared, request: StartExecution) -> Result<StartedBody, Refusal> {
+    let started = shared.control.start(request).await?;
+    let (id, attached) = (started.execution_id, started.attached);
+    tracing::debug!(execution = %id, attached, "execution started over HTTP");
+    Ok(StartedBody::new(id, started.position, attached))
+}
+
+fn new_id() -> ExecutionId {
+    ExecutionId::new(&Uuid::now_v7().to_string()).expect("a UUID is a legal execution id")
+}
+
+/// `GET /executions`
+pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Refusal> {
+    let query = Query::of(&uri, &["limit", "after"])?;
+    let most = shared.options.max_page_executions;
+    let legal =
+        format!("a whole number from 1 to {most}, the limit of `GatewayOptions::max_page_executions`");
+    let limit: usize = query.one("limit", &legal)?.unwrap_or(PAGE.min(most));
+    if !(1..=most).contains(&limit) {
+        let message = format!("parameter `limit` is {limit}, but has to be {legal}");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message));
+    }
+    let after: Option<ExecutionId> = query.one("after", "an execution's id")?;
+    Ok(json(StatusCode::OK, &shared.control.executions(limit, after.as_ref())))
+}
+
+/// `GET /executions/{id}`
+pub(super) async fn one(State(shared): State<Arc<Shared>>, uri: Uri, id: Id) -> Result<Response, Refusal> {
+    Ok(json(StatusCode::OK, &shared.control.execution(&id_of(&uri, id)?)?))
+}
+
+/// `POST /executions/{id}/cancel`
+pub(super) async fn cancel(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    id: Id,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let execution_id = id_of(&uri, id)?;
+    let body: CancelBody = parse(&read(request.into_body(), &shared.options).await?)?;
+    if body.reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
+        let message = format!("field `reason` is over the limit of {MAX_REASON} characters");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", message));
+    }
+    shared.control.cancel(&execution_id, body.reason).await?;
+    tracing::debug!(execution = %execution_id, "execution cancelled over HTTP");
+    Ok(json(StatusCode::ACCEPTED, &Accepted { execution_id }))
+}
+
+/// The longest reason of a cancel, in characters; the same as over WebSocket.
+const MAX_REASON: usize = 512;
+
+/// `DELETE /executions/{id}`
+pub(super) async fn delete(State(shared): State<Arc<Shared>>, uri: Uri, id: Id) -> Result<Response, Refusal> {
+    let execution_id = id_of(&uri, id)?;
+    shared.control.delete(&execution_id).await?;
+    tracing::debug!(execution = %execution_id, "execution deleted over HTTP");
+    Ok(json(StatusCode::ACCEPTED, &Accepted { execution_id }))
+}

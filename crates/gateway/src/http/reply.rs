@@ -1,0 +1,182 @@
+//! Answers and refusals as JSON.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+use streamnest_core::{ControlError, ExecutionId};
+use streamnest_protocol::native::ErrorBody;
+
+/// The most characters of a client's own text that a message repeats.
+const QUOTED_CHARACTERS: usize = 128;
+
+/// An answer in JSON. Nothing here may be kept by a cache: it is about what goes on now.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => with_json(status, bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            Refusal::internal().into_response()
+        }
+    }
+}
+
+fn with_json(status: StatusCode, bytes: Vec<u8>) -> Response {
+    let mut response = (status, Body::from(bytes)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Why a request over HTTP was refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    body: ErrorBody,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        let retryable = matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        );
+        Self { status, body: ErrorBody::new(code, message, retryable), header: None }
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some(Box::new((name, value)));
+        self
+    }
+
+    /// Its stable identifier.
+    pub(crate) fn code(&self) -> &str {
+        &self.body.error.code
+    }
+
+    pub(crate) fn not_found(path: &str) -> Self {
+        let path = quote(path);
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at `{path}`"))
+    }
+
+    pub(crate) fn method(method: &Method) -> Self {
+        let message =
+            format!("`{}` is not for this address; the `Allow` header lists what is", quote(method.as_str()));
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "server made a mistake; its log says more")
+    }
+
+    pub(crate) fn unknown_execution(id: &ExecutionId) -> Self {
+        (&ControlError::UnknownExecution { id: id.clone() }).into()
+    }
+
+    pub(crate) fn draining() -> Self {
+        (&ControlError::Draining).into()
+    }
+
+    pub(crate) fn no_host() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_host", "request needs one `Host` header with a host name")
+    }
+
+    pub(crate) fn host(host: &str) -> Self {
+        let message = format!(
+            "host `{}` is not one of this server's; add it to `GatewayOptions::allowed_hosts`",
+            quote(host)
+        );
+        Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
+    }
+
+    pub(crate) fn origin(origin: &str) -> Self {
+        let message = format!(
+            "pages of origin `{}` may not use this server; add it to `GatewayOptions::allowed_origins`",
+            quote(origin)
+        );
+        Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
+    }
+
+    pub(crate) fn content_type() -> Self {
+        let message = "request needs `Content-Type: application/json`, also when it has no body";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    }
+
+    pub(crate) fn repeated(name: &HeaderName) -> Self {
+        let message = format!("header `{name}` may stand once only");
+        Self::new(StatusCode::BAD_REQUEST, "repeated_header", message)
+    }
+
+    pub(crate) fn too_many_connections(limit: usize) -> Self {
+        let message = format!(
+            "{limit} connections are open, the limit of `GatewayOptions::max_connections`; try again later"
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// It takes a WebSocket handshake of version 13 to get here.
+    pub(crate) fn upgrade_required() -> Self {
+        let message = "this address speaks WebSocket, version 13; ask for an upgrade to it";
+        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
+            .with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+    }
+}
+
+/// What a client said, cut short.
+pub(crate) fn quote(text: &str) -> String {
+    text.chars().take(QUOTED_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+impl From<&ControlError> for Refusal {
+    fn from(error: &ControlError) -> Self {
+        let status = match error {
+            ControlError::UnknownWorkflow { .. } | ControlError::UnknownExecution { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            ControlError::InvalidInput { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            ControlError::Conflict { .. } | ControlError::StillRunning { .. } => StatusCode::CONFLICT,
+            ControlError::TooManyExecutions { .. } => StatusCode::TOO_MANY_REQUESTS,
+            ControlError::Draining | ControlError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self { status, body: error.into(), header: None }
+    }
+}
+
+impl From<ControlError> for Refusal {
+    fn from(error: ControlError) -> Self {
+        (&error).into()
+    }
+}
+
+/// A value in a request that is not what it says it is.
+impl From<streamnest_core::Error> for Refusal {
+    fn from(error: streamnest_core::Error) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.code(), error.to_string())
+    }
+}
+
+impl From<streamnest_log::Error> for Refusal {
+    fn from(error: streamnest_log::Error) -> Self {
+        let status = match error.is_retryable() {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = with_json(self.status, self.body.to_json().into_bytes());
+        if let Some((name, value)) = self.header.map(|header| *header) {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}

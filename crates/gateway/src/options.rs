@@ -1,0 +1,217 @@
+//! The bounds and times of a gateway.
+
+use std::time::Duration;
+
+use http::uri::Authority;
+use streamnest_protocol::native::MAX_FLUSH_WINDOW;
+
+use crate::{Error, guard::split_origin};
+
+/// The longest time that an option may be, a year: points in time stay within what the clock can tell.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The bounds and times of a [`Gateway`](crate::Gateway). Each has a default that suits a server on its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct GatewayOptions {
+    /// WebSocket connections and event streams that may be open at once; one more is refused with 503, a WebSocket
+    /// closed with 4429. As many plain HTTP connections, and 256 more, are held; further ones wait to be accepted.
+    /// Default 16,384, which takes about 64 MiB when all are idle.
+    pub max_connections: usize,
+    /// Subscriptions of one WebSocket connection. Default 64.
+    pub max_subscriptions: usize,
+    /// Subscriptions of one connection that wait for executions that do not exist yet. Default 8.
+    pub max_waiting_subscriptions: usize,
+    /// How long a subscription waits for an execution that does not exist yet. Default 60 s.
+    pub wait_timeout: Duration,
+    /// The largest message of a client, and the largest of its frames, in bytes. A larger one closes the connection
+    /// with 1009. Default 64 KiB.
+    pub max_message_bytes: usize,
+    /// The frame that cannot be read and is the how-manieth within a minute closes the connection, with 4400. Default
+    /// 10.
+    pub max_bad_frames: usize,
+    /// Bytes of answers that may wait for one connection's socket before no more of its requests are read, and bytes
+    /// of messages that may wait for it before [`send_to_client`](crate::StreamingWebSocketGateway::send_to_client)
+    /// is refused. Default 16 KiB.
+    pub max_pending_reply_bytes: usize,
+    /// Bytes that are taken from the logs for one connection at once; the next ones are taken when these are written.
+    /// At least one entry is. Default 256 KiB.
+    pub max_write_bytes: usize,
+    /// Bytes that one connection sets aside to read its client's messages; longer ones grow it for as long as they
+    /// are read. Default 1 KiB.
+    pub read_buffer_bytes: usize,
+    /// The largest body of an HTTP request, in bytes. Default 1 MiB.
+    pub max_body_bytes: usize,
+    /// How long a client may take to send the head of an HTTP request, and as long for its body. An HTTP connection
+    /// that sends nothing for as long is closed. Default 10 s.
+    pub request_timeout: Duration,
+    /// How often every connection and event stream gets a heartbeat. Default 30 s, below what proxies take for idle.
+    pub heartbeat_interval: Duration,
+    /// How long a client may take to answer a ping before its connection is closed with 4440. Default 20 s.
+    pub pong_timeout: Duration,
+    /// How long a client may take nothing of what it is owed before its connection is closed, with 4441. Default 30 s.
+    pub slow_reader_limit: Duration,
+    /// How long entries are gathered before they are sent, unless the subscriber says otherwise. Default 0: they are
+    /// sent at once. At most 10 s.
+    pub flush_window: Duration,
+    /// How long a client may take to answer a close frame, and to read what it still gets. Default 5 s.
+    pub close_timeout: Duration,
+    /// How long executions may go on after a shutdown began. Default 10 s.
+    pub drain_grace: Duration,
+    /// The time over which connections are closed at a shutdown, so that their clients do not come back at once.
+    /// Default 1 s.
+    pub drain_jitter: Duration,
+    /// The time after which the reader of an event stream comes back when it broke. Default 1 s.
+    pub sse_retry: Duration,
+    /// The most executions of one page of `GET /executions`. Default 100.
+    pub max_page_executions: usize,
+    /// `Idempotency-Key`s that are remembered at once; beyond it the oldest is forgotten. Default 4,096.
+    pub max_idempotency_keys: usize,
+    /// How long an `Idempotency-Key` is remembered. Default 1 h.
+    pub idempotency_ttl: Duration,
+    /// Names under which the server may be asked besides `localhost`, `127.0.0.1`, `[::1]` and the address of the
+    /// connection: `example.org` for any port, `example.org:8443` for one. Default none: a name that an attacker
+    /// points at this machine is refused.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may use this server besides its own: `https://app.example.org`. They get the CORS answers
+    /// that their browser asks for. Default none.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 16_384,
+            max_subscriptions: 64,
+            max_waiting_subscriptions: 8,
+            wait_timeout: Duration::from_secs(60),
+            max_message_bytes: 64 << 10,
+            max_bad_frames: 10,
+            max_pending_reply_bytes: 16 << 10,
+            max_write_bytes: 256 << 10,
+            read_buffer_bytes: 1 << 10,
+            max_body_bytes: 1 << 20,
+            request_timeout: Duration::from_secs(10),
+            heartbeat_interval: Duration::from_secs(30),
+            pong_timeout: Duration::from_secs(20),
+            slow_reader_limit: Duration::from_secs(30),
+            flush_window: Duration::ZERO,
+            close_timeout: Duration::from_secs(5),
+            drain_grace: Duration::from_secs(10),
+            drain_jitter: Duration::from_secs(1),
+            sse_retry: Duration::from_secs(1),
+            max_page_executions: 100,
+            max_idempotency_keys: 4_096,
+            idempotency_ttl: Duration::from_secs(3600),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+/// Writes a setter for each field.
+macro_rules! setters {
+    ($($setter:ident $field:ident: $value:ty,)*) => {
+        impl GatewayOptions {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+                #[must_use]
+                pub fn $setter(self, $field: $value) -> Self {
+                    Self { $field, ..self }
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    with_max_connections max_connections: usize,
+    with_max_subscriptions max_subscriptions: usize,
+    with_max_waiting_subscriptions max_waiting_subscriptions: usize,
+    with_wait_timeout wait_timeout: Duration,
+    with_max_message_bytes max_message_bytes: usize,
+    with_max_bad_frames max_bad_frames: usize,
+    with_max_pending_reply_bytes max_pending_reply_bytes: usize,
+    with_max_write_bytes max_write_bytes: usize,
+    with_read_buffer_bytes read_buffer_bytes: usize,
+    with_max_body_bytes max_body_bytes: usize,
+    with_request_timeout request_timeout: Duration,
+    with_heartbeat_interval heartbeat_interval: Duration,
+    with_pong_timeout pong_timeout: Duration,
+    with_slow_reader_limit slow_reader_limit: Duration,
+    with_flush_window flush_window: Duration,
+    with_close_timeout close_timeout: Duration,
+    with_drain_grace drain_grace: Duration,
+    with_drain_jitter drain_jitter: Duration,
+    with_sse_retry sse_retry: Duration,
+    with_max_page_executions max_page_executions: usize,
+    with_max_idempotency_keys max_idempotency_keys: usize,
+    with_idempotency_ttl idempotency_ttl: Duration,
+    with_allowed_hosts allowed_hosts: Vec<String>,
+    with_allowed_origins allowed_origins: Vec<String>,
+}
+
+impl GatewayOptions {
+    /// Checks that every bound leaves room to work and that hosts and origins are such.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] names the first option that does not.
+    pub fn validate(&self) -> Result<(), Error> {
+        let invalid = |option, reason: String| Err(Error::InvalidOption { option, reason });
+        let counts = [
+            ("max_connections", self.max_connections),
+            ("max_subscriptions", self.max_subscriptions),
+            ("max_waiting_subscriptions", self.max_waiting_subscriptions),
+            ("max_message_bytes", self.max_message_bytes),
+            ("max_bad_frames", self.max_bad_frames),
+            ("max_pending_reply_bytes", self.max_pending_reply_bytes),
+            ("max_write_bytes", self.max_write_bytes),
+            ("read_buffer_bytes", self.read_buffer_bytes),
+            ("max_body_bytes", self.max_body_bytes),
+            ("max_page_executions", self.max_page_executions),
+            ("max_idempotency_keys", self.max_idempotency_keys),
+        ];
+        let times = [
+            ("wait_timeout", self.wait_timeout),
+            ("request_timeout", self.request_timeout),
+            ("heartbeat_interval", self.heartbeat_interval),
+            ("pong_timeout", self.pong_timeout),
+            ("slow_reader_limit", self.slow_reader_limit),
+            ("close_timeout", self.close_timeout),
+            ("sse_retry", self.sse_retry),
+            ("idempotency_ttl", self.idempotency_ttl),
+            ("drain_grace", self.drain_grace),
+            ("drain_jitter", self.drain_jitter),
+        ];
+        let may_be_zero = ["drain_grace", "drain_jitter"];
+        let zeros = counts.iter().filter(|(_, count)| *count == 0).map(|(option, _)| *option);
+        let set = times.iter().filter(|(option, _)| !may_be_zero.contains(option));
+        let zeros = zeros.chain(set.filter(|(_, time)| time.is_zero()).map(|(option, _)| *option));
+        if let Some(option) = zeros.into_iter().next() {
+            return invalid(option, "is zero, which leaves no room; leave it out for its default".into());
+        }
+        if let Some((option, time)) = times.iter().find(|(_, time)| *time > LONGEST) {
+            return invalid(option, format!("is {time:?}, over the limit of {LONGEST:?}"));
+        }
+        if self.flush_window > MAX_FLUSH_WINDOW {
+            let reason = format!("is {:?}, over the limit of {MAX_FLUSH_WINDOW:?}", self.flush_window);
+            return invalid("flush_window", reason);
+        }
+        for host in &self.allowed_hosts {
+            if host.parse::<Authority>().is_err() || host.contains('@') {
+                return invalid("allowed_hosts", format!("has {host:?}, which is no host name or address"));
+            }
+        }
+        for origin in &self.allowed_origins {
+            if split_origin(origin).is_none() {
+                let reason =
+                    format!("has {origin:?}, which is no origin; write https://host or http://host:port");
+                return invalid("allowed_origins", reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

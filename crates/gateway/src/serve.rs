@@ -1,0 +1,126 @@
+//! Accepting connections, and letting them go.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tower::Service as _;
+use tracing::Instrument as _;
+
+use crate::{Error, guard::LocalAddress, io::Unstalled, shared::Shared};
+
+/// HTTP connections that are held besides those whose place is a stream's.
+const SPARE_CONNECTIONS: usize = 256;
+/// What hyper may keep of one connection's requests and answers, in bytes. The least it takes is 8 KiB.
+const HTTP_BUFFER_BYTES: usize = 16 << 10;
+/// The pause after a failure to accept that is not the connection's own, for example too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+/// How many such failures in a row mean that the listener is broken.
+const ACCEPT_FAILURES: u32 = 240;
+
+pub(crate) async fn serve(
+    shared: &Arc<Shared>,
+    router: Router,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let places = (shared.options.max_connections + SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(places));
+    let drained = async {
+        shutdown.await;
+        shared.drain().await;
+    };
+    tokio::pin!(drained);
+    loop {
+        let (stream, place) = tokio::select! {
+            biased;
+            () = &mut drained => break,
+            accepted = accept(&listener, &places) => accepted?,
+        };
+        let (shared, router) = (shared.clone(), router.clone());
+        let span = tracing::debug_span!("http", peer = stream.peer_addr().ok().map(tracing::field::display));
+        shared.tasks.spawn(serve_http(stream, place, shared.clone(), router).instrument(span));
+    }
+    drop(listener);
+    shared.end().await;
+    Ok(())
+}
+
+/// Waits for a place, and then for a connection to take it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Result<(TcpStream, OwnedSemaphorePermit), Error> {
+    let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let mut failures = 0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Ok((stream, place)),
+            Err(error) if is_of_connection(&error) => {}
+            Err(source) if failures >= ACCEPT_FAILURES => return Err(Error::Listener { source }),
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, failures, "connections cannot be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the client went away before it was accepted, which is none of the listener's business.
+fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<Shared>, router: Router) {
+    // Frames are small and each counts; what belongs together is written together.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "connection is gone before it was served");
+        return;
+    }
+    let local = stream.local_addr().ok();
+    let service = service_fn(move |request: hyper::Request<Incoming>| route(router.clone(), request, local));
+    let options = &shared.options;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(options.request_timeout)
+        .max_buf_size(HTTP_BUFFER_BYTES)
+        .keep_alive(!shared.is_draining());
+    // Who comes while the server drains is answered, and not kept.
+    let told = if shared.is_draining() { &shared.ending } else { &shared.draining };
+    let io = TokioIo::new(Unstalled::new(stream, options.slow_reader_limit));
+    let connection = http.serve_connection(io, service).with_upgrades();
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = told.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                served = connection => served,
+                () = shared.abort.cancelled() => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection ended early");
+    }
+    drop(place);
+}
+
+async fn route(
+    mut router: Router,
+    mut request: hyper::Request<Incoming>,
+    local: Option<SocketAddr>,
+) -> Result<axum::response::Response, std::convert::Infallible> {
+    if let Some(local) = local {
+        request.extensions_mut().insert(LocalAddress(local.ip()));
+    }
+    router.call(request.map(Body::new)).await
+}

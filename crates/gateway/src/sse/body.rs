@@ -1,0 +1,153 @@
+//! The body of an event stream: it pulls from a cursor and hands out bytes that all streams share.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::Frame;
+use streamnest_core::{Entry, Position};
+use streamnest_log::{Cursor, Filter, Read, ReadLimit};
+use streamnest_protocol::native::{ServerFrame, SseEvent, sse};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::{
+    connection::gap_frame,
+    shared::{Seat, Shared},
+};
+
+/// Entries in one read. Fewer than over WebSocket: hyper holds what it was handed until it is written.
+const BATCH_ENTRIES: usize = 256;
+
+/// What an event stream still has to say.
+pub(super) struct EventStream {
+    cursor: Cursor,
+    filter: Option<Box<Filter>>,
+    limit: ReadLimit,
+    /// What is handed out next, the next one last.
+    owed: Vec<Bytes>,
+    heartbeat: Pin<Box<Sleep>>,
+    heartbeat_interval: Duration,
+    ending: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The position that the reader knows; a filter may have passed others since.
+    told: Position,
+    ended: bool,
+    _seat: Seat,
+}
+
+impl EventStream {
+    pub(super) fn new(cursor: Cursor, filter: Option<Box<Filter>>, seat: Seat, shared: &Arc<Shared>) -> Self {
+        let options = &shared.options;
+        let mut greeting = sse::HEARTBEAT.to_vec();
+        sse::retry(options.sse_retry, &mut greeting);
+        Self {
+            told: cursor.position(),
+            cursor,
+            filter,
+            limit: ReadLimit { entries: BATCH_ENTRIES, bytes: options.max_write_bytes },
+            owed: vec![greeting.into()],
+            heartbeat: Box::pin(sleep_until(Instant::now() + options.heartbeat_interval)),
+            heartbeat_interval: options.heartbeat_interval,
+            ending: Box::pin(shared.ending.clone().cancelled_owned()),
+            ended: false,
+            _seat: seat,
+        }
+    }
+
+    /// Takes what comes next from the log; whether the stream goes on.
+    fn poll_log(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            let read = match self.cursor.poll_next_batch(cx, self.limit) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Some(read))) => read,
+                Poll::Ready(Ok(None)) => return Poll::Ready(false),
+                Poll::Ready(Err(error)) => {
+                    let execution = &self.cursor.log().identity().execution;
+                    tracing::warn!(%execution, %error, "event stream cannot read its log");
+                    let mut event = Vec::new();
+                    ServerFrame::error(error.code(), error.to_string(), error.is_retryable())
+                        .encode_sse(&mut event);
+                    self.owed.push(event.into());
+                    self.ended = true;
+                    return Poll::Ready(true);
+                }
+            };
+            match read {
+                Read::Gap(gap) => {
+                    let mut event = Vec::new();
+                    gap_frame(self.cursor.log(), gap, None).encode_sse(&mut event);
+                    self.owed.push(event.into());
+                    self.told = self.cursor.position();
+                }
+                Read::Batch(batch) => self.take(&batch),
+            }
+            if !self.owed.is_empty() {
+                self.owed.reverse();
+                return Poll::Ready(true);
+            }
+        }
+    }
+
+    fn take(&mut self, entries: &[Arc<Entry>]) {
+        let log = self.cursor.log();
+        match &self.filter {
+            None => log.encoded::<SseEvent>(entries, &mut self.owed),
+            Some(filter) => {
+                let chosen: Vec<_> =
+                    entries.iter().filter(|entry| filter.matches(entry.event())).cloned().collect();
+                log.encoded::<SseEvent>(&chosen, &mut self.owed);
+            }
+        }
+        if let (false, Some(last)) = (self.owed.is_empty(), entries.last()) {
+            // The reader's own last event may be before it, and that is where it resumes. That is no loss: what lies
+            // between did not pass the filter.
+            self.told = log.position(last.seq());
+        }
+    }
+
+    /// A comment; where a filter let nothing through for a while, with the position that was reached, so that the
+    /// reader resumes there. An event without data fires nothing (WHATWG HTML §9.2.6).
+    fn beat(&mut self) -> Bytes {
+        self.heartbeat.as_mut().reset(Instant::now() + self.heartbeat_interval);
+        let position = self.cursor.position();
+        if position == self.told {
+            return Bytes::from_static(sse::HEARTBEAT);
+        }
+        self.told = position;
+        format!(": hb\nid: {position}\n\n").into()
+    }
+}
+
+impl http_body::Body for EventStream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        if let Some(next) = this.owed.pop() {
+            return Poll::Ready(Some(Ok(Frame::data(next))));
+        }
+        if this.ended || this.ending.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        match this.poll_log(cx) {
+            Poll::Ready(true) => Poll::Ready(this.owed.pop().map(|next| Ok(Frame::data(next)))),
+            Poll::Ready(false) => Poll::Ready(None),
+            Poll::Pending if this.heartbeat.as_mut().poll(cx).is_ready() => {
+                let beat = this.beat();
+                // Lets the timer know who waits for the next one.
+                let _ = this.heartbeat.as_mut().poll(cx);
+                Poll::Ready(Some(Ok(Frame::data(beat))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

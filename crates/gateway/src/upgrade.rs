@@ -1,0 +1,75 @@
+//! From HTTP to WebSocket: the handshake of RFC 6455 §4.2, by hand.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use streamnest_protocol::native::SUBPROTOCOL;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::{connection::Session, http::Refusal, shared::Shared};
+
+/// The length of `Sec-WebSocket-Key`: 16 bytes in base64.
+const KEY_LENGTH: usize = 24;
+
+/// Whether a request asks for a WebSocket.
+pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
+    has_token(headers, header::CONNECTION, "upgrade") && has_token(headers, header::UPGRADE, "websocket")
+}
+
+/// `GET /ws`, and `GET /` when it asks for a WebSocket.
+pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, mut request: Request) -> Response {
+    match answer(&shared, &mut request) {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refusal> {
+    let headers = request.headers();
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
+    let right = *request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && is_asked_for(headers)
+        && version == Some(b"13");
+    if !right {
+        return Err(Refusal::upgrade_required());
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
+    let Some(key) = key.filter(|key| key.len() == KEY_LENGTH) else {
+        let message = "`Sec-WebSocket-Key` has to be 16 bytes in base64";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_handshake", message));
+    };
+    if shared.is_draining() {
+        return Err(Refusal::draining());
+    }
+    let accept =
+        HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| Refusal::internal())?;
+    let subprotocol = has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+    // One over the limit is told so by a close code, which takes an open WebSocket; a flood of them is just refused.
+    let too_many = || Refusal::too_many_connections(shared.options.max_connections);
+    let seat = shared.seat().ok_or_else(too_many)?;
+    let session = Session::new(shared.clone(), hyper::upgrade::on(request), seat);
+    shared.tasks.spawn(session);
+
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    Ok(response)
+}
+
+/// Whether a header that lists tokens, separated by commas, has this one.
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|listed| listed.trim().eq_ignore_ascii_case(token))
+}
