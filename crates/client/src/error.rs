@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use streamnest_core::Position;
+use streamnest_core::{ExecutionId, Position};
 use streamnest_protocol::native::{ErrorFrame, Reconnect};
 use tokio_tungstenite::tungstenite;
 
@@ -79,6 +79,12 @@ pub enum Error {
         /// The position that came.
         found: Position,
     },
+    /// The server no longer lists the subscription among those of the connection.
+    #[error("server dropped the subscription to `{execution_id}`; its log says why")]
+    Dropped {
+        /// The execution.
+        execution_id: ExecutionId,
+    },
     /// The server refused a request.
     #[error("server refused: {message} ({code})")]
     Refused {
@@ -115,6 +121,7 @@ impl Error {
             Self::Closed { .. } => "connection_closed",
             Self::Frame(error) => error.code(),
             Self::Hole { .. } => "entries_missing",
+            Self::Dropped { .. } => "subscription_dropped",
             Self::Refused { code, .. } => code,
             Self::GaveUp { .. } => "gave_up",
         }
@@ -134,7 +141,11 @@ impl Error {
                 **source,
                 tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_) | tungstenite::Error::Url(_)
             ),
-            Self::Connect { .. } | Self::Silent { .. } | Self::Hole { .. } | Self::GaveUp { .. } => true,
+            Self::Connect { .. }
+            | Self::Silent { .. }
+            | Self::Hole { .. }
+            | Self::Dropped { .. }
+            | Self::GaveUp { .. } => true,
         }
     }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use futures_core::Stream;
 use futures_util::stream;
 use serde_json::Value;
-use streamnest_core::{BoxFuture, Class, ExecutionId, Position, Seq};
+use streamnest_core::{BoxFuture, Class, Delivery, ExecutionId, Position, Seq};
 use streamnest_protocol::native::{
-    ClientCommand, EntryFrame, Frame, Gap, Heartbeat, Request, ServerFrame, StartAt, StatusResponse,
-    SubscribeExecution, SubscriptionConfirmed, SubscriptionName, SubscriptionState,
+    ClientCommand, EntryFrame, Frame, Gap, GapReason, Heartbeat, Request, ServerFrame, StartAt,
+    StatusResponse, SubscribeExecution, SubscriptionConfirmed, SubscriptionName, SubscriptionState,
 };
 use tokio::time::sleep;
 
@@ -161,10 +161,7 @@ impl Subscription {
             let received = match &mut self.link {
                 Link::Ended => return None,
                 Link::Down(opening) => match opening.await {
-                    Ok((up, _)) => {
-                        self.is_back(up);
-                        continue;
-                    }
+                    Ok((up, confirmed)) => self.is_back(up, &confirmed),
                     Err(error) => Err(error),
                 },
                 Link::Up(up) => match up.send_due(&self.command, self.acknowledged).await {
@@ -234,12 +231,28 @@ impl Subscription {
         })
     }
 
-    fn is_back(&mut self, up: Up) {
+    fn is_back(&mut self, up: Up, confirmed: &SubscriptionConfirmed) -> Result<Taken, Error> {
         self.statistics.connections += 1;
         if self.statistics.entries + self.statistics.gaps > 0 {
             self.statistics.resumes += 1;
         }
         self.link = Link::Up(Box::new(up));
+        let (last, position) = (self.tracker.position(), confirmed.position);
+        let passed =
+            position.seq() > last.seq() && (position.epoch() == last.epoch() || last.epoch().is_none());
+        if self.command.delivery != Some(Delivery::AtMostOnce) || !passed {
+            return Ok(Taken::Nothing);
+        }
+        // What was sent to a named at-most-once subscription is never sent again, though it may have been lost with
+        // the connection.
+        self.take_gap(Gap {
+            execution_id: confirmed.execution_id.clone(),
+            subscription: confirmed.subscription.clone(),
+            from: last.seq().forward(1),
+            to: position.seq(),
+            reason: GapReason::Lagged,
+            position,
+        })
     }
 
     /// Decides what becomes of a lost connection, and drops what is left of it.
@@ -321,7 +334,7 @@ impl Subscription {
         match (ours, &self.link) {
             (Some(at), _) => self.tracker.heartbeat(at.position).map(|()| Taken::Nothing),
             (None, Link::Up(up)) if up.leaving => Ok(Taken::End),
-            _ => Ok(Taken::Nothing),
+            (None, _) => Err(Error::Dropped { execution_id: self.command.execution_id.clone() }),
         }
     }
 

@@ -67,6 +67,29 @@ async fn a_caller_that_was_away_does_not_take_a_living_server_for_dead() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_the_server_dropped_is_asked_for_again() {
+    let server = Server::start(|number, mut talk| async move {
+        let (_, from) = talk.subscribed().await;
+        if number == 1 {
+            talk.entries(1..=3).await;
+            talk.send(&ServerFrame::error("store_unavailable", "the log cannot be read", true), None).await;
+            talk.send(&ServerFrame::Heartbeat(Heartbeat::default()), None).await;
+        } else {
+            talk.entries(from + 1..=LAST).await;
+        }
+        talk.gone().await;
+    })
+    .await;
+    let mut subscription = server.connect().await;
+    for sequence in 1..=3 {
+        assert_eq!(an_entry(subscription.next().await).sequence.get(), sequence);
+    }
+    assert_eq!(subscription.next().await.unwrap().unwrap_err().code(), "store_unavailable");
+    assert_eq!(sequences(&mut subscription).await, (4..=LAST).collect::<Vec<_>>());
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
 async fn without_a_filter_a_heartbeat_ahead_tells_of_a_lost_end() {
     let server = Server::start(|number, mut talk| async move {
         let (_, from) = talk.subscribed().await;

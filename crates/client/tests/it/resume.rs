@@ -380,3 +380,36 @@ async fn with_a_filter_a_heartbeat_moves_the_position() {
     let mut subscription = server.subscribe().events(["custom"]).connect().await.unwrap();
     assert_eq!(sequences(&mut subscription).await, [2, LAST]);
 }
+
+#[tokio::test]
+async fn what_an_at_most_once_subscription_lost_with_its_connection_is_told_as_a_gap() {
+    let server = Server::start(|number, mut talk| async move {
+        talk.greet(SELDOM).await;
+        let (request, subscribe) = talk.subscription().await;
+        let name = subscribe.subscription.as_deref().unwrap().to_owned();
+        let named = |range| {
+            let mut bytes = Vec::new();
+            streamnest_protocol::native::with_subscription(&frames(range), &name, &mut bytes).unwrap();
+            bytes
+        };
+        if number == 1 {
+            talk.confirm(&request, &subscribe, position(0), SubscriptionState::Running).await;
+            talk.raw(&named(1..=2)).await;
+            // Entries 3 and 4 are sent, and lost on the way.
+        } else {
+            assert_eq!(subscribe.from, Some(StartAt::After(position(2))));
+            talk.confirm(&request, &subscribe, position(4), SubscriptionState::Running).await;
+            talk.raw(&named(5..=LAST)).await;
+            talk.gone().await;
+        }
+    })
+    .await;
+    let subscribe = server.subscribe().subscription("s").delivery(streamnest_client::Delivery::AtMostOnce);
+    let mut subscription = subscribe.connect().await.unwrap();
+    for sequence in 1..=2 {
+        assert_eq!(an_entry(subscription.next().await).sequence.get(), sequence);
+    }
+    let Some(Ok(Item::Gap(gap))) = subscription.next().await else { panic!("expected a gap") };
+    assert_eq!((gap.from.get(), gap.to.get(), gap.reason), (3, 4, GapReason::Lagged));
+    assert_eq!(sequences(&mut subscription).await, (5..=LAST).collect::<Vec<_>>());
+}
