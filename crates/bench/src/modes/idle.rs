@@ -1,0 +1,80 @@
+//! Connections that wait, and the memory that the server spends on each.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    arguments::Load,
+    connection::{Observed, Transport},
+    error::Error,
+    http::{Control, Fountain},
+    report::Report,
+    swarm::{Subscription, Swarm},
+    target::Target,
+};
+
+/// The silent execution outlives the measurement, and is cancelled after it.
+const SILENT_TOKENS: u64 = 3600;
+
+pub(super) fn run(load: &Load, subscribe: bool) -> Result<Report, Error> {
+    if load.transport == Transport::Sse && !subscribe {
+        return Err(Error::Usage("an idle event stream follows an execution; add --subscribe"));
+    }
+    let settle = super::seconds(load.warm_up)?;
+    let window = super::seconds(load.seconds)?;
+    let target = Target::of(load, 1 << 20)?;
+    let mut control = Control::connect(target.address)?;
+    let id = super::execution_id(0);
+    if subscribe {
+        let fountain = Fountain {
+            index: 0,
+            tokens: SILENT_TOKENS,
+            tokens_per_second: 1,
+            token_bytes: 33,
+            buffer_size: load.buffer_size,
+        };
+        control.start(&fountain, &id)?;
+    }
+    thread::sleep(settle);
+
+    let mut swarm = Swarm::new(target.address)?;
+    let before = target.memory()?;
+    let count = load.connections as usize;
+    swarm.open(count, super::opening(load))?;
+    if subscribe {
+        for at in 0..count {
+            let subscription =
+                Subscription { execution: &id, events: Some("progress"), ..Subscription::default() };
+            swarm.subscribe(at, Observed::of(0), subscription)?;
+            if at % 64 == 63 {
+                swarm.turn(Duration::ZERO)?;
+            }
+        }
+        swarm.until_confirmed(count)?;
+    }
+    swarm.serve(Instant::now() + settle, |_| false)?;
+
+    let mut report = Report { connections: count, executions: u32::from(subscribe), ..Report::default() };
+    let start = Instant::now();
+    let cpu_before = target.cpu_ns()?;
+    swarm.serve(start + window, |_| false)?;
+    report.seconds = start.elapsed().as_secs_f64();
+    report.server_cores = cpu_before
+        .zip(target.cpu_ns()?)
+        .map(|(before, after)| after.saturating_sub(before) as f64 / 1e9 / report.seconds);
+    if let (Some(before), Some(after)) = (before, target.memory()?) {
+        let grown = |from: u64, to: u64| Some(to.saturating_sub(from) as f64 / count as f64);
+        report.rss_bytes_per_connection = grown(before.rss, after.rss);
+        report.pss_bytes_per_connection = grown(before.pss, after.pss);
+        report.rss_bytes = Some(after.rss);
+    }
+    if subscribe {
+        control.cancel(&id)?;
+    }
+    report.failed = swarm.meter.failed;
+    report.failure = swarm.meter.failure.take();
+    report.ok = report.failed == 0 && (0..count).all(|at| !swarm.is_over(at));
+    Ok(report)
+}

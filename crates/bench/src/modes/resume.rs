@@ -1,0 +1,162 @@
+//! A finished run, read from its start by many, then read again by connections that drop and resume.
+
+use std::time::{Duration, Instant};
+
+use super::window::Window;
+use crate::{
+    arguments::Load,
+    connection::Observed,
+    error::Error,
+    http::Control,
+    report::{Report, Resumed},
+    swarm::{Opening, Subscription, Swarm},
+    target::Target,
+};
+
+/// The length of the run unless it is given.
+const TOKENS: u64 = 10_000;
+
+/// How long each part may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+pub(super) fn run(load: &Load, drops: u32, seed: u64) -> Result<Report, Error> {
+    let tokens = load.tokens.unwrap_or(TOKENS);
+    let target = Target::of(load, 512 << 20)?;
+    let mut control = Control::connect(target.address)?;
+    let id = super::execution_id(0);
+    control.start(&super::fountain(load, 0, tokens), &id)?;
+    finish(load, &target, &id)?;
+
+    let count = load.connections as usize;
+    let mut swarm = Swarm::new(target.address)?;
+    let before = target.memory()?;
+    swarm.open(count, super::opening(load))?;
+    let window = Window::open(&target, &mut swarm.meter)?;
+    for at in 0..count {
+        swarm.subscribe(at, Observed::of(0), Subscription { execution: &id, ..Subscription::default() })?;
+    }
+    swarm.serve(Instant::now() + PATIENCE, |meter| meter.finished + meter.failed >= count)?;
+    let mut report = Report {
+        connections: count,
+        executions: 1,
+        token_bytes: load.token_bytes,
+        buffer_size: load.buffer_size,
+        ..Report::default()
+    };
+    window.close(&target, &mut swarm.meter, &mut report)?;
+    if let (Some(before), Some(after)) = (before, target.memory()?) {
+        let grown = |from: u64, to: u64| Some(to.saturating_sub(from) as f64 / count as f64);
+        report.rss_bytes_per_connection = grown(before.rss, after.rss);
+        report.pss_bytes_per_connection = grown(before.pss, after.pss);
+    }
+    (report.faults, report.told) = super::faults(&swarm, 0..count, tokens);
+    let first_ok = swarm.meter.finished == count;
+    (report.gaps, report.failed) = (swarm.meter.gaps, swarm.meter.failed);
+    report.failure = swarm.meter.failure.take();
+    drop(swarm);
+
+    let mut swarm = Swarm::new(target.address)?;
+    report.resumed = Some(with_drops(load, &mut swarm, &id, tokens, drops, seed)?);
+    let (faults, told) = super::faults(&swarm, 0..count, tokens);
+    report.faults.add(faults);
+    report.told += told;
+    report.gaps += swarm.meter.gaps;
+    report.failed += swarm.meter.failed;
+    report.ok = report.faults.none() && report.failed == 0 && first_ok && swarm.meter.finished == count;
+    Ok(report)
+}
+
+/// Reads the run once, alone, so that it is over.
+fn finish(load: &Load, target: &Target, id: &str) -> Result<(), Error> {
+    let mut swarm = Swarm::new(target.address)?;
+    swarm.open(1, super::opening(load))?;
+    swarm.subscribe(0, Observed::of(0), Subscription { execution: id, ..Subscription::default() })?;
+    let over = swarm.serve(Instant::now() + PATIENCE, |meter| meter.finished + meter.failed > 0)?;
+    match (over && swarm.meter.failed == 0, swarm.meter.failure.take()) {
+        (true, _) => Ok(()),
+        (false, reason) => Err(Error::Connections {
+            what: "reading the run once",
+            done: 0,
+            wanted: 1,
+            seconds: PATIENCE.as_secs(),
+            reason: reason.unwrap_or_else(|| "no terminal entry".to_owned()),
+        }),
+    }
+}
+
+/// Every connection drops `drops` times, each time after it has seen its share of the tokens, more or less.
+fn with_drops(
+    load: &Load,
+    swarm: &mut Swarm,
+    id: &str,
+    tokens: u64,
+    drops: u32,
+    seed: u64,
+) -> Result<Resumed, Error> {
+    let count = load.connections as usize;
+    let opening = super::opening(load);
+    swarm.open(count, opening)?;
+    let share = tokens / (u64::from(drops) + 1);
+    let mut random = Random(seed | 1);
+    let mut legs: Vec<(u32, u64)> = Vec::with_capacity(count);
+    let start = Instant::now();
+    swarm.meter.set_open(true);
+    for at in 0..count {
+        let observed = Observed { keeps_positions: true, ..Observed::of(0) };
+        swarm.subscribe(at, observed, Subscription { execution: id, ..Subscription::default() })?;
+        legs.push((drops, random.below(2 * share)));
+    }
+    let mut reconnects = 0;
+    let deadline = start + PATIENCE;
+    while swarm.meter.finished + swarm.meter.failed < count && Instant::now() < deadline {
+        swarm.turn(Duration::from_millis(20))?;
+        for (at, (left, drop_at)) in legs.iter_mut().enumerate() {
+            let Some(seen) = swarm.observed(at) else { continue };
+            if *left == 0 || seen.finished || seen.failed || seen.sequence.reached() <= *drop_at {
+                continue;
+            }
+            let (reached, from) = (seen.sequence.reached(), seen.position.clone());
+            again(
+                swarm,
+                at,
+                opening,
+                Subscription { execution: id, from: from.as_deref(), ..Subscription::default() },
+            )?;
+            reconnects += 1;
+            *left -= 1;
+            *drop_at = reached + random.below(2 * share);
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    swarm.meter.set_open(false);
+    let delivered = swarm.meter.window.tokens;
+    Ok(Resumed { reconnects, seconds, delivered, rate: delivered as f64 / seconds })
+}
+
+/// Drops connection `at`, connects again and subscribes from where it stood.
+pub(super) fn again(
+    swarm: &mut Swarm,
+    at: usize,
+    opening: Opening,
+    subscription: Subscription<'_>,
+) -> Result<(), Error> {
+    let wanted = swarm.meter.opened + 1;
+    swarm.reopen(at, opening)?;
+    let start = Instant::now();
+    while swarm.meter.opened < wanted && !swarm.is_over(at) && start.elapsed() < PATIENCE {
+        swarm.turn(Duration::from_millis(10))?;
+    }
+    swarm.ask(at, subscription)
+}
+
+/// Xorshift64: reproducible, and enough to choose where to drop.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end.max(1)
+    }
+}
