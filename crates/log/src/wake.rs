@@ -59,7 +59,7 @@ impl Waiters {
             return Vec::new();
         }
         self.round += 1;
-        self.free.clear();
+        self.free = Vec::new();
         let expected = self.wakers.len();
         mem::replace(&mut self.wakers, Vec::with_capacity(expected))
     }
@@ -137,3 +137,6 @@ pub(crate) async fn yield_once() {
     });
     once.await;
 }
+
+#[cfg(test)]
+mod tests;

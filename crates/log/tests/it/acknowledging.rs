@@ -1,0 +1,59 @@
+//! Named subscriptions and who follows.
+
+use streamnest_log::{Error, LogOptions, Start};
+
+use crate::support::{append, drain, entries, id, limit, now, registry, seq};
+
+#[tokio::test]
+async fn a_named_subscription_starts_again_after_what_it_acknowledged() {
+    let writer = registry(LogOptions::default()).create(&id("run")).await.unwrap();
+    append(&writer, 10).await;
+    let log = writer.log();
+    assert_eq!(log.acknowledged("billing"), None);
+    log.acknowledge("billing", seq(4)).unwrap();
+    log.acknowledge("billing", seq(2)).unwrap();
+    assert_eq!(log.acknowledged("billing"), Some(seq(4)), "an older acknowledgement changes nothing");
+    let from = log.position(log.acknowledged("billing").unwrap());
+    let mut cursor = log.cursor(Start::After(from));
+    assert_eq!(drain(&mut cursor, limit(100)), entries(5..=10));
+    assert_eq!(log.acknowledged("audit"), None);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_ahead_of_the_log_is_refused() {
+    let writer = registry(LogOptions::default()).create(&id("run")).await.unwrap();
+    append(&writer, 1).await;
+    let refused = writer.log().acknowledge("a", seq(2));
+    assert!(matches!(refused, Err(Error::AcknowledgedAhead { .. })), "{refused:?}");
+    assert_eq!(writer.log().acknowledged("a"), None);
+}
+
+#[tokio::test]
+async fn a_log_remembers_no_more_names_than_it_may() {
+    let writer = registry(LogOptions::default().with_max_subscriptions(2)).create(&id("run")).await.unwrap();
+    append(&writer, 3).await;
+    let log = writer.log();
+    log.acknowledge("a", seq(1)).unwrap();
+    log.acknowledge("b", seq(1)).unwrap();
+    assert!(matches!(log.acknowledge("c", seq(1)), Err(Error::TooManySubscriptions { limit: 2 })));
+    log.acknowledge("a", seq(3)).unwrap();
+    assert_eq!(log.acknowledged("a"), Some(seq(3)), "names that are known go on");
+}
+
+#[tokio::test]
+async fn cursors_are_counted_while_they_follow_and_observers_are_not() {
+    let writer = registry(LogOptions::default()).create(&id("run")).await.unwrap();
+    let log = writer.log();
+    let mut none = Box::pin(log.subscribers_become(|count| count == 0));
+    let first = log.cursor(Start::Now);
+    let second = log.cursor(Start::Now);
+    let observer = log.observer(Start::Now);
+    assert_eq!(log.subscribers(), 2);
+    assert!(now(none.as_mut()).is_none());
+    drop(first);
+    assert!(now(none.as_mut()).is_none());
+    drop(second);
+    none.await;
+    drop(observer);
+    assert_eq!(log.subscribers(), 0);
+}

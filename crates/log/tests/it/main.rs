@@ -1,0 +1,19 @@
+//! The log through its public interface.
+
+// The lints spare `#[test]` functions, but not what they call.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+
+mod acknowledging;
+mod cancelling;
+mod conformance;
+mod durability;
+mod encoding;
+mod fan_in;
+mod gaps;
+mod model;
+mod registry;
+mod retention;
+mod slow_store;
+mod stress;
+mod support;
+mod waking;
