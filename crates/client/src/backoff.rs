@@ -23,7 +23,7 @@ pub(crate) fn delay(options: &ClientOptions, attempt: u32, error: &Error) -> Opt
         && let Some(asked) = CloseCode::retry_after(reason)
     {
         // Not before the server asked for, and not all at that very moment.
-        return Some(asked.min(MAX_RETRY_AFTER) + jittered);
+        return Some(asked.min(MAX_RETRY_AFTER).saturating_add(jittered));
     }
     Some(jittered)
 }
@@ -36,7 +36,7 @@ fn ceiling(options: &ClientOptions, attempt: u32) -> Duration {
 
 /// Full jitter: anything between nothing and `ceiling`.
 fn jitter(ceiling: Duration, fraction: f64) -> Duration {
-    ceiling.mul_f64(fraction)
+    Duration::try_from_secs_f64(ceiling.as_secs_f64() * fraction).unwrap_or(ceiling)
 }
 
 /// A number from 0 to 1. Every `RandomState` is keyed anew by the standard library, from the system's randomness; that
@@ -68,6 +68,13 @@ mod tests {
         assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(1000)));
         assert!(waits.iter().any(|wait| *wait < Duration::from_millis(250)));
         assert!(waits.iter().any(|wait| *wait > Duration::from_millis(750)));
+    }
+
+    #[test]
+    fn no_option_is_too_long_to_reckon_with() {
+        let options = ClientOptions::default().with_backoff(Duration::MAX).with_max_backoff(Duration::MAX);
+        assert_eq!(jitter(ceiling(&options, u32::MAX), 1.0), Duration::MAX);
+        assert!(delay(&options, 1, &closed(4429, &CloseCode::retry_after_reason(Duration::MAX))).is_some());
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub struct ClientOptions {
     pub max_backoff: Duration,
     /// How often in a row it tries to come back without hearing anything new. Default 20, about two minutes.
     pub max_attempts: u32,
-    /// How many heartbeats' time of silence mean that the server is dead. Default 2.5: one may be lost, and the next late.
+    /// How many heartbeats' time of silence mean that the server is dead; less than 1 is 1. Default 2.5: one may be lost,
+    /// and the next late.
     pub silent_heartbeats: f64,
     /// The largest message that it reads, in bytes. Default 16 MiB, far over what a server writes by default.
     pub max_message_bytes: usize,
@@ -61,10 +62,10 @@ impl ClientOptions {
         Self { max_attempts, ..self }
     }
 
-    /// Sets [`silent_heartbeats`](Self::silent_heartbeats); at least 1.
+    /// Sets [`silent_heartbeats`](Self::silent_heartbeats).
     #[must_use]
     pub fn with_silent_heartbeats(self, silent_heartbeats: f64) -> Self {
-        Self { silent_heartbeats: silent_heartbeats.max(1.0), ..self }
+        Self { silent_heartbeats, ..self }
     }
 
     /// Sets [`max_message_bytes`](Self::max_message_bytes).

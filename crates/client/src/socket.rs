@@ -143,7 +143,9 @@ async fn open(address: &Address, options: &ClientOptions) -> Result<Socket, Erro
     };
     socket.connection_id = connection_id;
     if heartbeat_ms > 0 {
-        socket.silence = Some(Duration::from_millis(heartbeat_ms).mul_f64(options.silent_heartbeats));
+        let beat = Duration::from_millis(heartbeat_ms).as_secs_f64();
+        // Less than one heartbeat would take every server for dead; longer than time lasts is never.
+        socket.silence = Duration::try_from_secs_f64(beat * options.silent_heartbeats.max(1.0)).ok();
     }
     Ok(socket)
 }

@@ -1,5 +1,7 @@
 //! An execution as a client follows it.
 
+mod up;
+
 use std::fmt;
 
 use futures_core::Stream;
@@ -7,21 +9,17 @@ use futures_util::stream;
 use serde_json::Value;
 use streamnest_core::{BoxFuture, Class, Delivery, ExecutionId, Position, Seq};
 use streamnest_protocol::native::{
-    ClientCommand, EntryFrame, Frame, Gap, GapReason, Heartbeat, Request, ServerFrame, StartAt,
-    StatusResponse, SubscribeExecution, SubscriptionConfirmed, SubscriptionName, SubscriptionState,
+    EntryFrame, Frame, Gap, GapReason, Heartbeat, ServerFrame, StartAt, StatusResponse, SubscribeExecution,
+    SubscriptionConfirmed, SubscriptionName,
 };
 use tokio::time::sleep;
 
+pub(crate) use self::up::unexpected;
+use self::up::{SUBSCRIBE, Up, open};
 use crate::{
     Client, Error, backoff,
-    socket::Socket,
     tracker::{Tracker, Verdict},
 };
-
-/// The `id` of the request that subscribes.
-const SUBSCRIBE: &str = "subscribe";
-/// The `id` of the request that asks whether anything is to come.
-const STATUS: &str = "status";
 
 /// What a subscription gives to its caller.
 #[derive(Clone, Debug)]
@@ -76,21 +74,6 @@ enum Link {
     Down(BoxFuture<'static, Result<(Up, SubscriptionConfirmed), Error>>),
     /// The terminal status was given, or it cannot go on.
     Ended,
-}
-
-/// A connection on which the subscription stands.
-struct Up {
-    socket: Socket,
-    /// The last entry that was acknowledged on it.
-    acknowledged: Option<Seq>,
-    /// The execution had ended when the subscription was confirmed, so that there may be nothing to come.
-    over: bool,
-    /// Whether to ask the server if there is.
-    ask: bool,
-    /// The server no longer knows the subscription; whatever it sent comes before its next heartbeat.
-    leaving: bool,
-    /// The last thing was given.
-    done: bool,
 }
 
 /// What to do about a frame.
@@ -367,46 +350,4 @@ impl fmt::Debug for Subscription {
             .field("statistics", &self.statistics)
             .finish_non_exhaustive()
     }
-}
-
-impl Up {
-    /// Sends what is owed to the server.
-    async fn send_due(
-        &mut self,
-        command: &SubscribeExecution,
-        acknowledged: Option<Seq>,
-    ) -> Result<(), Error> {
-        if let (Some(sequence), Some(subscription)) = (acknowledged, &command.subscription)
-            && acknowledged > self.acknowledged
-        {
-            let (execution_id, subscription) = (command.execution_id.clone(), subscription.clone());
-            let command = ClientCommand::Ack { execution_id, subscription, sequence };
-            self.socket.send(&Request { id: None, command }).await?;
-            self.acknowledged = acknowledged;
-        }
-        if self.ask {
-            self.socket.send(&Request::new(STATUS, ClientCommand::GetStatus)).await?;
-            self.ask = false;
-        }
-        Ok(())
-    }
-}
-
-/// Connects and subscribes.
-async fn open(client: &Client, command: SubscribeExecution) -> Result<(Up, SubscriptionConfirmed), Error> {
-    let mut socket = Socket::open(client.address(), client.options()).await?;
-    let request = Request::new(SUBSCRIBE, ClientCommand::SubscribeExecution(command));
-    let answer = socket.ask(&request, client.options().connect_timeout).await?;
-    let ServerFrame::SubscriptionConfirmed(confirmed) = answer else {
-        return Err(unexpected("subscribe_execution", &answer));
-    };
-    let over = !matches!(confirmed.state, SubscriptionState::Waiting | SubscriptionState::Running);
-    let up = Up { socket, acknowledged: None, over, ask: over, leaving: false, done: false };
-    Ok((up, confirmed))
-}
-
-/// The error of an answer that does not fit its request.
-pub(crate) fn unexpected(request: &str, answer: &ServerFrame) -> Error {
-    let reason = format!("`{}` is no answer to `{request}`", answer.frame_type());
-    streamnest_protocol::Error::Frame { reason }.into()
 }

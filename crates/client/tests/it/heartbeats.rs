@@ -35,6 +35,30 @@ async fn a_silent_server_is_left_after_two_and_a_half_heartbeats() {
 }
 
 #[tokio::test]
+async fn how_long_a_silence_is_borne_can_be_said() {
+    // 2.5 heartbeats would be 50 ms, one is 20.
+    for (silent_heartbeats, least) in [(10.0, 200), (0.0, 20), (f64::NAN, 20)] {
+        let server = Server::start(|number, mut talk| async move {
+            let (_, from) = talk.subscribed_with(20, SubscriptionState::Running).await;
+            if number > 1 {
+                talk.entries(from + 1..=LAST).await;
+            }
+            talk.gone().await;
+        })
+        .await;
+        let client = server.client().with_options(fast().with_silent_heartbeats(silent_heartbeats));
+        let mut subscription = client.subscribe(run()).connect().await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(sequences(&mut subscription).await, (1..=LAST).collect::<Vec<_>>());
+        assert!(
+            begun.elapsed() >= Duration::from_millis(least),
+            "{silent_heartbeats}: {:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
 async fn heartbeats_alone_keep_a_connection() {
     let server = Server::start(|_, mut talk| async move {
         // The silence limit is 500 ms; the heartbeats bridge 800.

@@ -2,14 +2,11 @@
 
 use std::ops::Range;
 
-use super::CloseCode;
 use crate::Error;
 
 /// The final bit and the opcode of a whole text message.
 const TEXT: u8 = 0x81;
-const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
-const PONG: u8 = 0x8A;
 /// The longest payload of a control frame (RFC 6455 §5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 /// The longest reason of a close frame: what a control frame holds, less the code.
@@ -38,25 +35,8 @@ pub fn text(message: &str, out: &mut Vec<u8>) {
 
 /// Appends a ping; what stands after the 125th byte of `payload` is left out.
 pub fn ping(payload: &[u8], out: &mut Vec<u8>) {
-    control(PING, payload, out);
-}
-
-/// Appends a pong, which repeats the ping's payload.
-pub fn pong(payload: &[u8], out: &mut Vec<u8>) {
-    control(PONG, payload, out);
-}
-
-/// Appends a close frame; a `reason` over 123 bytes is cut between two characters.
-pub fn close(code: CloseCode, reason: &str, out: &mut Vec<u8>) {
-    let end = reason.floor_char_boundary(MAX_CLOSE_REASON);
-    let mut payload = code.code().to_be_bytes().to_vec();
-    payload.extend_from_slice(reason.get(..end).unwrap_or_default().as_bytes());
-    control(CLOSE, &payload, out);
-}
-
-fn control(first: u8, payload: &[u8], out: &mut Vec<u8>) {
     let payload = payload.get(..MAX_CONTROL_PAYLOAD).unwrap_or(payload);
-    header(first, payload.len(), out);
+    header(PING, payload.len(), out);
     out.extend_from_slice(payload);
 }
 
