@@ -78,6 +78,17 @@ pub(crate) struct NodeOptions {
     pub(crate) name: Option<LitStr>,
     pub(crate) description: Option<LitStr>,
     pub(crate) tags: Vec<LitStr>,
+    /// Every option that was named, also where its value was wrong.
+    pub(crate) said: Vec<&'static str>,
+    /// Whether something in it was wrong, so that what follows from it is not to be told again.
+    pub(crate) broken: bool,
+}
+
+impl NodeOptions {
+    /// Whether `option` was named, rightly or not.
+    pub(crate) fn names(&self, option: &str) -> bool {
+        self.said.contains(&option)
+    }
 }
 
 /// Where a node's `Goto` may lead.

@@ -41,7 +41,7 @@ pub(crate) const WORKFLOW: Attribute = Attribute {
         opt("description", "description = \"Drafts a reply\""),
         opt("streaming", "streaming = false"),
         opt("max_steps", "max_steps = 20"),
-        opt("timeout", "timeout = \"5min\""),
+        opt("timeout", "timeout = \"60s\""),
         opt("on_disconnect", "on_disconnect = \"cancel\""),
         opt("values", "values"),
         opt("crate", "crate = my_streamnest"),

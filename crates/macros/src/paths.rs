@@ -36,6 +36,12 @@ pub(crate) const NAMES: &[&str] = &[
     "workflow_configured",
 ];
 
+/// A variable of generated code. Hygiene keeps it apart from the user's variables, and its name from the user's
+/// constants, which a pattern would otherwise mean.
+pub(crate) fn local(name: &str) -> Ident {
+    Ident::new(&format!("__streamnest_{name}"), Span::mixed_site())
+}
+
 /// Where the facade is found in the user's crate.
 #[derive(Clone)]
 pub(crate) struct Paths {

@@ -23,6 +23,11 @@ impl Report {
         self.0.push(error);
     }
 
+    /// How much is wrong so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether nothing is wrong so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 use super::options;
 use crate::{
     model::{Fallible, Kind, Node, Workflow},
-    paths::Paths,
+    paths::{Paths, local},
 };
 
 /// The builder of a node, as an expression.
@@ -16,7 +16,7 @@ pub(super) fn node(node: &Node, workflow: &Workflow, paths: &Paths) -> TokenStre
     let name = &node.name.text;
     let setters = setters(node, paths);
     let run = run(node, workflow, paths);
-    let variable = Ident::new("node", Span::mixed_site());
+    let variable = local("node");
     quote! {{
         let #variable = #builder::<Self>::new(#name);
         #(let #variable = #variable.#setters;)*
@@ -82,14 +82,15 @@ fn setters(node: &Node, paths: &Paths) -> Vec<TokenStream> {
 fn run(node: &Node, workflow: &Workflow, paths: &Paths) -> TokenStream {
     let signature = &node.signature;
     let span = signature.span.resolved_at(Span::mixed_site());
-    let [this, state, ctx] = ["workflow", "state", "ctx"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [this, state, ctx] = ["workflow", "state", "ctx"].map(local);
     let context = paths.get("NodeContext");
     let state_type = &workflow.state;
     let method = &node.method;
-    let state_argument = quote_spanned!(signature.state.resolved_at(Span::mixed_site())=> &*#state);
-    let context_argument =
-        signature.context.map(|span| quote_spanned!(span.resolved_at(Span::mixed_site())=> , &#ctx));
-    let mut call = quote_spanned!(span=> Self::#method(&*#this, #state_argument #context_argument));
+    let there = respell(&state, signature.state);
+    let state_argument = quote_spanned!(there.span()=> &*#there);
+    let context_argument = signature.context.map(|span| respell(&ctx, span)).into_iter();
+    let context_argument = context_argument.map(|ctx| quote_spanned!(ctx.span()=> &#ctx));
+    let mut call = quote_spanned!(span=> Self::#method(&*#this, #state_argument #(, #context_argument)*));
     if signature.is_async {
         call = quote_spanned!(span=> #call.await);
     }
@@ -115,6 +116,13 @@ fn run(node: &Node, workflow: &Workflow, paths: &Paths) -> TokenStream {
     }
 }
 
+/// The same variable, spelt at `span`.
+fn respell(variable: &Ident, span: Span) -> Ident {
+    let mut variable = variable.clone();
+    variable.set_span(span.resolved_at(Span::mixed_site()));
+    variable
+}
+
 /// Streams what the method returns and makes an update of the whole text.
 fn gather(
     node: &Node,
@@ -124,8 +132,7 @@ fn gather(
     paths: &Paths,
 ) -> TokenStream {
     let span = node.signature.span.resolved_at(Span::mixed_site());
-    let [stream, text, ctx, update] =
-        ["stream", "text", "ctx", "update"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [stream, text, ctx, update] = ["stream", "text", "ctx", "update"].map(local);
     let stream_tokens = paths.spanned("stream_tokens", span);
     let (result, trait_) = (paths.get("NodeResult"), paths.get("State"));
     let state = &workflow.state;

@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 
 use crate::{
     model::{FieldDefault, Reducer, StateField, StateStruct},
-    paths::Paths,
+    paths::{Paths, local},
 };
 
 /// The update type of a state, and its `impl State`.
@@ -71,10 +71,15 @@ fn traits(state: &StateStruct, update: &Ident, paths: &Paths) -> TokenStream {
     let update_trait = paths.get("StateUpdate");
     let (trait_, error) = (paths.get("State"), paths.get("InputError"));
     let (reader, schema) = (paths.get("InputReader"), paths.get("SchemaBuilder"));
-    let local = |name: &str| Ident::new(name, Span::mixed_site());
-    let (input, change, map, formatter, serializer) =
-        (local("input"), local("update"), local("map"), local("formatter"), local("S"));
-    let (text, value, schema_builder) = (local("text"), local("value"), local("schema"));
+    let (input, change, map, formatter, serializer) = (
+        local("input"),
+        local("update"),
+        local("map"),
+        local("formatter"),
+        Ident::new("S", Span::mixed_site()),
+    );
+    let (text, value, schema_builder, output) =
+        (local("text"), local("value"), local("schema"), local("output"));
     let title = name.to_string();
     let update_title = update.to_string();
     let names: Vec<_> = fields.iter().map(|field| &field.name).collect();
@@ -97,9 +102,9 @@ fn traits(state: &StateStruct, update: &Ident, paths: &Paths) -> TokenStream {
             impl #serde::Serialize for #update {
                 fn serialize<#serializer: #serde::Serializer>(
                     &self,
-                    serializer: #serializer,
+                    #output: #serializer,
                 ) -> ::core::result::Result<#serializer::Ok, #serializer::Error> {
-                    let mut #map = #serde::Serializer::serialize_map(serializer, ::core::option::Option::None)?;
+                    let mut #map = #serde::Serializer::serialize_map(#output, ::core::option::Option::None)?;
                     #(if let ::core::option::Option::Some(#value) = &self.#names {
                         #serde::ser::SerializeMap::serialize_entry(&mut #map, #wires, #value)?;
                     })*
@@ -153,11 +158,11 @@ fn read(field: &StateField, input: &Ident) -> TokenStream {
         None => return quote_spanned!(span=> #input.required::<#ty>(#wire)?),
         Some(FieldDefault::OfType) => quote_spanned!(span=> <#ty as ::core::default::Default>::default()),
         Some(FieldDefault::Expression(value)) => {
-            let variable = Ident::new("default", Span::mixed_site());
+            let variable = local("default");
             quote!({ let #variable: #ty = #value; #variable })
         }
     };
-    let value = Ident::new("value", Span::mixed_site());
+    let value = local("value");
     quote_spanned! {span=>
         match #input.optional::<#ty>(#wire)? {
             ::core::option::Option::Some(#value) => #value,
@@ -170,7 +175,7 @@ fn read(field: &StateField, input: &Ident) -> TokenStream {
 fn reduce(field: &StateField, update: &Ident, value: &Ident, paths: &Paths) -> TokenStream {
     let StateField { name, ty, reducer, .. } = field;
     let reduce = paths.get("reduce");
-    let function = Ident::new("reducer", Span::mixed_site());
+    let function = local("reducer");
     let by = match reducer {
         Reducer::Replace => quote!(#reduce::replace::<#ty>),
         Reducer::Append(span) => {

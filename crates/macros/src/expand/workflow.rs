@@ -1,12 +1,12 @@
 //! `impl Workflow`.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::{node::node, options::duration};
 use crate::{
     model::{OnDisconnect, Workflow},
-    paths::Paths,
+    paths::{Paths, local},
 };
 
 /// The `impl Workflow` of a workflow.
@@ -16,7 +16,7 @@ pub(crate) fn workflow(workflow: &Workflow, paths: &Paths) -> TokenStream {
     let (generics, _, filter) = generics.split_for_impl();
     let setters = setters(workflow, paths);
     let nodes = workflow.nodes.iter().map(|one| node(one, workflow, paths));
-    let definition = Ident::new("definition", Span::mixed_site());
+    let definition = local("definition");
     quote! {
         const _: () = {
             #[automatically_derived]

@@ -129,19 +129,24 @@ impl<'a> Arg<'a> {
         self.equals()?;
         let ahead = self.input.fork();
         match ahead.parse::<Expr>() {
-            Ok(_) => self.input.parse(),
+            Ok(_) => self.input.parse().map(ungroup),
             Err(_) => Err(self.valueless(self.input.span())),
         }
     }
 
-    /// What stands behind `name =`, as anything that parses.
+    /// What stands behind `name =`, as anything that parses; `what` is how messages call it.
     pub(crate) fn parsed<T: syn::parse::Parse>(&self, what: &str) -> syn::Result<T> {
         self.equals()?;
-        let span = self.input.span();
-        let wrong = |_| {
-            syn::Error::new(span, format!("`{}` takes {what}; write `{}`", self.name, self.option.example))
-        };
-        self.input.parse().map_err(wrong)
+        let ahead = self.input.fork();
+        if ahead.parse::<T>().is_ok() {
+            return self.input.parse();
+        }
+        if self.is_bare() {
+            return Err(self.valueless(self.input.span()));
+        }
+        let wrong: TokenTree = self.input.parse()?;
+        let message = format!("`{} = {wrong}` is no {what}; write `{}`", self.name, self.option.example);
+        Err(syn::Error::new_spanned(wrong, message))
     }
 
     /// What stands in `name(…)`.
@@ -197,17 +202,60 @@ impl<'a> Arg<'a> {
     }
 }
 
+/// A value that came through a `macro_rules` fragment stands in invisible brackets.
+pub(crate) fn ungroup(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => ungroup(*group.expr),
+        other => other,
+    }
+}
+
 /// The user's spelling of a value, short enough for a message.
 pub(crate) fn text(tokens: &impl ToTokens) -> String {
     const LIMIT: usize = 60;
-    let text = tokens.to_token_stream().to_string();
+    let text = tighten(&tokens.to_token_stream().to_string());
     if text.chars().count() <= LIMIT {
         return text;
     }
     text.chars().take(LIMIT).chain(['…']).collect()
 }
 
+/// Tokens print with a blank between any two; takes out those that nobody writes.
+fn tighten(text: &str) -> String {
+    let mut tight = String::new();
+    let mut quoted = false;
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter == '"' && !tight.ends_with('\\') {
+            quoted = !quoted;
+        }
+        let before = |marks: &[&str]| marks.iter().any(|mark| tight.ends_with(mark));
+        let after = letters.peek().is_some_and(|next| ",;:.<>()?!".contains(*next));
+        let drop = letter == ' ' && !quoted && (after || before(&["<", "(", "&", ".", "-", "::", "!"]));
+        if !drop {
+            tight.push(letter);
+        }
+    }
+    tight
+}
+
 /// An option that stands in the table and that no parser reads: a mistake of ours, told instead of passed over.
 pub(crate) fn unread(arg: &Arg<'_>) -> syn::Error {
     syn::Error::new_spanned(&arg.name, format!("option `{}` is listed and not implemented", arg.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spelling_in_a_message_is_the_users() {
+        for spelling in
+            ["Draft<T>", "more: u32", "-1", "crate::flows::draft", "\"a  b, c\"", "T: Send + 'static"]
+        {
+            let tokens: TokenStream = spelling.parse().unwrap();
+            assert_eq!(text(&tokens), spelling);
+        }
+        assert!(text(&"x".repeat(99).parse::<TokenStream>().unwrap()).ends_with('…'));
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The well-known types that a node can say. Those of the workflow itself (`status`, `workflow_start`,
-/// `workflow_end`, `workflow_error`, `final`) are not among them: naming one on a node would do nothing.
+/// `workflow_end`, `workflow_error`) are not among them: naming one on a node would do nothing.
 const OF_NODES: &[&str] = &[
     "token",
     "progress",
@@ -34,9 +34,10 @@ const OF_NODES: &[&str] = &[
     "debug",
     "messages",
     "milestone",
+    "final",
     "custom",
 ];
-const OF_WORKFLOWS: &[&str] = &["status", "workflow_start", "workflow_end", "workflow_error", "final"];
+const OF_WORKFLOWS: &[&str] = &["status", "workflow_start", "workflow_end", "workflow_error"];
 
 /// The longest name of an event type, in characters.
 const NAME_MAX: usize = 64;

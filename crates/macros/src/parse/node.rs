@@ -46,7 +46,10 @@ pub(crate) fn parse(item: &Item, report: &mut Report) -> Option<Node> {
         }
         return None;
     };
-    let options = parse_options(node.arguments(report), report);
+    let before = report.len();
+    let arguments = node.arguments(report);
+    let mut options = parse_options(arguments, report);
+    options.broken |= report.len() > before;
     let streams = stream::parse(&ours, report);
     let (method, signature) = signature::parse(&item.rest, report)?;
     let name = match &options.name {
@@ -66,7 +69,10 @@ fn parse_options(tokens: TokenStream, report: &mut Report) -> NodeOptions {
     let mut node = NodeOptions::default();
     let title = Ours::Node.title();
     let owner = Owner { title: &title, options: Ours::Node.table().options };
+    let mut said = Vec::new();
+    let before = report.len();
     args::read(tokens, owner, report, |arg, report| {
+        said.push(arg.option.name);
         match arg.option.name {
             "kind" => node.kind = Some((arg.choice(KINDS)?, arg.name.span())),
             "start" => node.start = arg.flag()?.then(|| arg.name.span()),
@@ -81,6 +87,8 @@ fn parse_options(tokens: TokenStream, report: &mut Report) -> NodeOptions {
         }
         Ok(())
     });
+    node.said = said;
+    node.broken = report.len() > before;
     node
 }
 

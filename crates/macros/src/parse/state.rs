@@ -27,7 +27,7 @@ pub(crate) fn parse(input: &DeriveInput, report: &mut Report) -> StateStruct {
     let tokens = arguments(&input.attrs, report);
     args::read(tokens, STRUCT, report, |arg, _| {
         match arg.option.name {
-            "crate" => facade = Some(arg.parsed::<ModPath>("a path")?.0),
+            "crate" => facade = Some(arg.parsed::<ModPath>("path")?.0),
             _ => return Err(args::unread(&arg)),
         }
         Ok(())

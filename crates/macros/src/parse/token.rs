@@ -36,11 +36,11 @@ pub(crate) fn parse(tokens: TokenStream, owner: Owner<'_>, report: &mut Report) 
 
 /// The number of tokens or events that a buffer or a batch holds.
 pub(crate) fn size(arg: &Arg<'_>) -> syn::Result<usize> {
-    Ok(arg.count(1, u32::MAX.into())?.try_into().unwrap_or(usize::MAX))
+    Ok(arg.count(1, u64::MAX)?.try_into().unwrap_or(usize::MAX))
 }
 
 fn length(arg: &Arg<'_>) -> syn::Result<usize> {
-    Ok(arg.count(1, u32::MAX.into())?.try_into().unwrap_or(usize::MAX))
+    Ok(arg.count(1, u64::MAX)?.try_into().unwrap_or(usize::MAX))
 }
 
 fn filter(arg: &Arg<'_>, report: &mut Report) -> syn::Result<TokenFilter> {

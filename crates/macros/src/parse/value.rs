@@ -5,7 +5,7 @@ use std::time::Duration;
 use proc_macro2::TokenStream;
 use syn::{Expr, ExprLit, ExprUnary, Lit, LitStr, Token, UnOp, parse::Parser, punctuated::Punctuated};
 
-use super::args::{Arg, text};
+use super::args::{Arg, text, ungroup};
 use crate::{report::Report, suggest};
 
 /// The units of a duration and their nanoseconds.
@@ -53,14 +53,16 @@ impl Arg<'_> {
             let message = format!("`{name} = {}` {why}", text(&value));
             Err(syn::Error::new_spanned(&value, message))
         };
+        let unit = usual_unit(self.option.example);
         match &value {
             Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if number.suffix().is_empty() => {
-                fail(format!("has no unit; write \"{number}ms\" ({UNIT_LIST})"))
+                fail(format!("has no unit; write \"{number}{unit}\" ({UNIT_LIST})"))
             }
             Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => {
                 fail(format!("has no quotes; write \"{number}\" ({UNIT_LIST})"))
             }
-            Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => match parse_duration(&literal.value()) {
+            Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => match parse_duration(&literal.value(), unit)
+            {
                 Ok(duration) if duration.is_zero() && zero == Zero::Refused => {
                     fail("is no time at all; write a duration above zero, or leave the option out".into())
                 }
@@ -143,7 +145,14 @@ pub(crate) enum Zero {
     Refused,
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+/// The unit of the duration in an example.
+fn usual_unit(example: &str) -> &str {
+    let value = example.trim_end_matches('"');
+    let digits = value.rfind(|c: char| c.is_ascii_digit()).map_or(0, |last| last + 1);
+    value.get(digits..).unwrap_or("ms")
+}
+
+fn parse_duration(text: &str, unit_hint: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let example = || format!("write a number and its unit, as in \"100ms\" ({UNIT_LIST})");
@@ -151,7 +160,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err(format!("is no duration; {}", example()));
     }
     if unit.is_empty() {
-        return Err(format!("has no unit; write \"{number}ms\" ({UNIT_LIST})"));
+        return Err(format!("has no unit; write \"{number}{unit_hint}\" ({UNIT_LIST})"));
     }
     if unit.starts_with('.') {
         return Err(format!(
@@ -204,7 +213,7 @@ pub(crate) fn expressions(tokens: TokenStream, arg: &Arg<'_>, report: &mut Repor
         return Vec::new();
     }
     match Punctuated::<Expr, Token![,]>::parse_terminated.parse2(tokens) {
-        Ok(items) => items.into_iter().collect(),
+        Ok(items) => items.into_iter().map(ungroup).collect(),
         Err(error) => {
             report.span(
                 error.span(),
@@ -230,13 +239,13 @@ mod tests {
             ("1h", 3_600_000_000_000),
             ("0ms", 0),
         ] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
+            assert_eq!(parse_duration(text, "ms"), Ok(Duration::from_nanos(nanos)), "{text}");
         }
     }
 
     #[test]
     fn a_wrong_duration_is_told_how_it_is_written() {
-        let message = |text| parse_duration(text).unwrap_err();
+        let message = |text| parse_duration(text, "ms").unwrap_err();
         assert!(message("100").contains("write \"100ms\""));
         assert!(message("5m").contains("did you mean \"5min\"?"));
         assert!(message("100 ms").contains("did you mean \"100ms\"?"));

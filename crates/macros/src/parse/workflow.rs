@@ -55,7 +55,7 @@ pub(crate) fn arguments(tokens: TokenStream, report: &mut Report) -> Arguments {
         named.push(arg.option.name);
         match arg.option.name {
             "name" => options.name = Some(node::name(&arg, "workflow")?),
-            "state" => options.state = Some(arg.parsed("a type")?),
+            "state" => options.state = Some(arg.parsed("type")?),
             "description" => options.description = Some(arg.string()?),
             "streaming" => options.streaming = Some(arg.flag()?),
             "max_steps" => {
@@ -64,7 +64,7 @@ pub(crate) fn arguments(tokens: TokenStream, report: &mut Report) -> Arguments {
             "timeout" => options.timeout = Some(arg.duration(Zero::Refused)?),
             "on_disconnect" => options.on_disconnect = Some(arg.choice(ON_DISCONNECT)?),
             "values" => options.values = Some(arg.flag()?),
-            "crate" => options.facade = Some(arg.parsed::<ModPath>("a path")?.0),
+            "crate" => options.facade = Some(arg.parsed::<ModPath>("path")?.0),
             _ => return Err(args::unread(&arg)),
         }
         Ok(())

@@ -17,11 +17,15 @@ pub(super) fn check(workflow: &Workflow, report: &mut Report) {
         return;
     }
     unique_names(nodes, report);
-    let known = targets_exist(workflow, report);
+    // Where an option was wrong, what does not fit it may follow from that, and one message is enough.
+    let broken = |option: &str| nodes.iter().any(|node| node.options.broken && node.options.names(option));
+    let known = broken("name") || targets_exist(workflow, report);
+    if nodes.iter().any(|node| node.options.broken) {
+        return;
+    }
     let started = one_start(workflow, report);
-    followers(nodes, report);
-    // With a name or the start missing, what cannot be reached is a consequence, and one message is enough.
-    if known && started {
+    let follow = followers(nodes, report);
+    if known && started && follow {
         reachable(nodes, report);
         endless(nodes, report);
     }
@@ -95,8 +99,9 @@ fn one_start(workflow: &Workflow, report: &mut Report) -> bool {
     one
 }
 
-/// At most one node comes after each; after one that chooses its own way, only what that one names.
-fn followers(nodes: &[Node], report: &mut Report) {
+/// Whether at most one node comes after each; after one that chooses its own way, only what that one names.
+fn followers(nodes: &[Node], report: &mut Report) -> bool {
+    let before = report.len();
     for (index, node) in nodes.iter().enumerate() {
         let Some(after) = &node.options.after else { continue };
         let name = after.value();
@@ -122,6 +127,7 @@ fn followers(nodes: &[Node], report: &mut Report) {
             report.at(after, message);
         }
     }
+    report.len() == before
 }
 
 /// Where a node may lead.

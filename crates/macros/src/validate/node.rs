@@ -12,19 +12,20 @@ pub(super) fn check(node: &Node, report: &mut Report) {
     let options = &node.options;
     let kind_span = options.kind.map_or_else(|| method.span(), |(_, span)| span);
     let is_goto = matches!(node.signature.output, Output::Outcome { goto: true, .. });
-    if node.kind() == Kind::Condition && options.routes.is_none() {
+    if node.kind() == Kind::Condition && !options.names("routes") {
         let message = format!(
             "condition `{}` declares no `routes(…)`; list where its `Goto` may lead, as in `routes(\"draft\", end)`",
             node.name.text
         );
         report.span(kind_span, message);
-    } else if is_goto && options.routes.is_none() {
+    } else if is_goto && !options.names("routes") {
         let message = format!(
             "`{method}` returns a `Goto` and declares no `routes(…)`; list where it may lead, as in `routes(\"draft\", end)`"
         );
         report.span(node.signature.span, message);
     }
     match (node.streams(), &options.gather) {
+        (Some(_), None) if options.names("gather") => {}
         (Some(_), None) => {
             let message = format!(
                 "`{method}` streams its text and gathers it nowhere; add `gather = \"field\"` to name the field of the \

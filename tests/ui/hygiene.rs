@@ -1,0 +1,100 @@
+//! No prelude, and every name that generated code might lean on means something else.
+#![no_implicit_prelude]
+#![allow(dead_code, unused_imports)]
+
+mod shadows {
+    pub struct Result;
+    pub struct Option;
+    pub struct Box;
+    pub struct Vec;
+    pub struct String;
+    pub struct Arc;
+    pub struct Duration;
+    pub enum Shadow {
+        Some,
+        None,
+        Ok,
+        Err,
+    }
+    pub use self::Shadow::{Err, None, Ok, Some};
+    pub trait Default {}
+    pub trait Into {}
+    pub trait From {}
+    pub trait Fn {}
+    pub trait Send {}
+    pub trait Future {}
+    pub trait Serialize {}
+    pub trait Workflow {}
+    pub struct WorkflowBuilder;
+    pub struct NodeBuilder;
+    pub struct EventType;
+    pub mod std {}
+    pub mod core {}
+    pub mod streamnest {}
+    pub mod serde {}
+}
+
+use self::shadows::*;
+use ::streamnest::{
+    prelude::{Event, Goto, NodeContext, NodeResult, ProgressMetadata, State, TokenMetadata},
+    runtime::Workflow as _,
+};
+
+#[derive(State, ::std::clone::Clone, ::serde::Serialize)]
+struct Draft {
+    text: ::std::string::String,
+    #[state(default, reducer = append)]
+    words: ::std::vec::Vec<::std::string::String>,
+    #[state(default = 3, reducer = most)]
+    tries: u32,
+}
+
+fn most(current: &mut u32, update: u32) {
+    *current = if update > *current { update } else { *current };
+}
+
+fn shout(text: &str, _: &TokenMetadata) -> ::std::string::String {
+    text.to_uppercase()
+}
+
+fn enrich(event: Event) -> Event {
+    event
+}
+
+fn weigh(current: f64, total: f64, _: &ProgressMetadata) -> f64 {
+    current / total
+}
+
+struct DraftReply;
+
+#[::streamnest::workflow(name = "hygiene", state = Draft, timeout = "1h", on_disconnect = "continue", values = false)]
+impl DraftReply {
+    #[node(kind = "llm", start, timeout = "5s", tags("a"))]
+    #[stream_token(flush_interval = "1us", processor = shout, format = "json", filter(pattern = "."))]
+    #[stream_event(
+        events(ToolStart, "own"),
+        transformer = enrich,
+        filter(min_priority = "low", exclude_types("own")),
+        delivery = "at-most-once"
+    )]
+    #[stream_progress(interval = "1ms", granularity = "detailed", milestones(1), calculator = weigh, format(show_rate))]
+    #[cfg(all())]
+    async fn draft(&self, state: &Draft, _: &NodeContext) -> NodeResult<DraftUpdate> {
+        ::std::result::Result::Ok(DraftUpdate::new().text(::std::clone::Clone::clone(&state.text)))
+    }
+
+    #[node(kind = "stream", after = "draft", gather = "text")]
+    fn tell(&self, _: &Draft) -> impl ::futures_util::Stream<Item = ::std::string::String> {
+        ::futures_util::stream::empty()
+    }
+
+    #[node(kind = "condition", after = "tell", routes("draft", end))]
+    async fn decide(&self, _: &Draft) -> NodeResult<Goto<DraftUpdate>> {
+        ::std::result::Result::Ok(Goto::end().with(<DraftUpdate as ::std::default::Default>::default()))
+    }
+}
+
+fn main() {
+    let definition = ::std::format!("{:?}", DraftReply::definition());
+    ::std::assert!(definition.contains("hygiene"), "{definition}");
+}

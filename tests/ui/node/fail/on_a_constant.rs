@@ -1,0 +1,21 @@
+use streamnest::prelude::*;
+
+#[derive(State, Clone, serde::Serialize)]
+struct Draft {
+    text: String,
+}
+
+struct DraftReply;
+
+#[workflow(state = Draft)]
+impl DraftReply {
+    #[node(start)]
+    async fn draft(&self, _: &Draft) -> NodeResult<DraftUpdate> {
+        Ok(DraftUpdate::new())
+    }
+
+    #[node]
+    const LIMIT: u32 = 3;
+}
+
+fn main() {}

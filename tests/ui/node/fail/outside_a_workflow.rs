@@ -1,0 +1,17 @@
+use streamnest::prelude::*;
+
+#[derive(State, Clone, serde::Serialize)]
+struct Draft {
+    text: String,
+}
+
+struct DraftReply;
+
+impl DraftReply {
+    #[node(start)]
+    async fn draft(&self, _: &Draft) -> NodeResult<DraftUpdate> {
+        Ok(DraftUpdate::new())
+    }
+}
+
+fn main() {}

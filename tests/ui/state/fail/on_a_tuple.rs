@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[derive(State, Clone, serde::Serialize)]
+struct Draft(String);
+
+fn main() {}

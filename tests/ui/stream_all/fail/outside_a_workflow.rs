@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[stream_all]
+async fn draft() {}
+
+fn main() {}

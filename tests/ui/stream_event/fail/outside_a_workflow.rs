@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[stream_event]
+async fn draft() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[stream_progress]
+async fn draft() {}
+
+fn main() {}
