@@ -175,9 +175,9 @@ impl Writer {
         let mut entries = mem::take(&mut state.scratch);
         entries.extend(events.drain(..).map(|event| {
             seq = seq.next();
-            let entry = Entry::new(seq, time, event);
+            let entry = Arc::new(Entry::new(seq, time, event));
             bytes += entry.weight();
-            Arc::new(entry)
+            entry
         }));
         let mut appended = Appended::Durable;
         if !entries.is_empty() {
