@@ -162,8 +162,8 @@ impl Connection {
             if self.timer.is_elapsed() && self.on_time(Instant::now()) {
                 return Poll::Ready(());
             }
-            self.poll_running(cx);
             self.poll_inbound(cx);
+            self.poll_running(cx);
             if self.inbound.is_over() && !self.may_say_goodbye() {
                 return Poll::Ready(());
             }

@@ -1,0 +1,188 @@
+//! Why and how connections are closed.
+
+use std::time::Duration;
+
+use serde_json::json;
+use streamnest_gateway::GatewayOptions;
+use streamnest_log::{LogOptions, Retention};
+use tokio::io::AsyncReadExt as _;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+use crate::{
+    engine::{say, token},
+    rubbish::raw,
+    server::{PATIENCE, Server},
+    socket::Socket,
+};
+
+#[tokio::test]
+async fn heartbeats_come_in_silence_and_pings_are_answered() {
+    let options = GatewayOptions::default()
+        .with_heartbeat_interval(Duration::from_millis(50))
+        .with_pong_timeout(Duration::from_millis(500));
+    let server = Server::with_options(options).await;
+    let mut socket = Socket::open(&server).await;
+    let (mut heartbeats, mut pings) = (0, 0);
+    // Longer than the pong timeout: who answers is not closed.
+    let until = tokio::time::Instant::now() + Duration::from_millis(900);
+    while tokio::time::Instant::now() < until {
+        match socket.message().await.unwrap() {
+            Message::Text(text) => {
+                assert_eq!(&*text, r#"{"type":"heartbeat","payload":{"positions":[]}}"#);
+                heartbeats += 1;
+            }
+            Message::Ping(_) => pings += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(heartbeats >= 5 && pings >= 5, "{heartbeats} heartbeats, {pings} pings");
+}
+
+#[tokio::test]
+async fn who_answers_no_ping_is_closed_with_4440() {
+    let options = GatewayOptions::default()
+        .with_heartbeat_interval(Duration::from_millis(50))
+        .with_pong_timeout(Duration::from_millis(150));
+    let server = Server::with_options(options).await;
+    let mut stream = raw(&server).await;
+    let mut bytes = Vec::new();
+    tokio::time::timeout(PATIENCE, async {
+        while !bytes.windows(4).any(|frame| frame[0] == 0x88 && frame[2..] == 4440_u16.to_be_bytes()) {
+            assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "ended without a close frame");
+        }
+    })
+    .await
+    .expect("is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_nothing_is_closed_with_4441_between_two_frames() {
+    let options = GatewayOptions::default()
+        .with_slow_reader_limit(Duration::from_millis(300))
+        .with_close_timeout(Duration::from_secs(10));
+    let server = Server::with_options(options).await;
+    let writer = server.held("a").await;
+    let mut stalled = Socket::open(&server).await;
+    stalled.subscribe(json!({"executionId": "a"})).await;
+    let mut reader = Socket::open(&server).await;
+    reader.subscribe(json!({"executionId": "a"})).await;
+    let filler = "x".repeat(1_000);
+    let reading = tokio::spawn(async move {
+        for sequence in 1..=20_001 {
+            assert_eq!(reader.next().await["sequence"], sequence);
+        }
+        reader
+    });
+    for n in 0..20_000 {
+        writer.append([token("generate", &format!("{n} {filler}"))]).await.unwrap();
+        if n % 64 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let _reader = reading.await.unwrap();
+    // The reader had all; the other one took nothing all the while.
+    tokio::time::timeout(PATIENCE, writer.log().subscribers_become(|count| count == 1))
+        .await
+        .expect("is let go");
+    let (code, frames) = stalled.until_close().await;
+    assert_eq!(code, Some(4441));
+    for (index, frame) in frames.iter().enumerate() {
+        assert_eq!(frame["sequence"].as_u64(), Some(index as u64 + 1));
+    }
+    assert!(frames.len() < 20_000);
+    // It resumes where it stopped, exactly.
+    let mut again = Socket::open(&server).await;
+    again.subscribe(json!({"executionId": "a", "from": frames.last().unwrap()["position"]})).await;
+    for sequence in frames.len() as u64 + 1..=20_001 {
+        assert_eq!(again.next().await["sequence"].as_u64(), Some(sequence));
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// All tests of this binary share the process, so the bound is as wide as what they may take meanwhile; what it would
+/// be with a queue for each client is 20 times more.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_never_read_take_no_memory() {
+    const CLIENTS: usize = 60;
+    const BYTES: usize = 40 << 20;
+    let retention = Retention::default().with_max_bytes(1 << 20);
+    let server =
+        Server::with(GatewayOptions::default(), LogOptions::default().with_retention(retention)).await;
+    let writer = server.held("a").await;
+    let mut clients = Vec::new();
+    for n in 0..CLIENTS {
+        let mut client = Socket::open(&server).await;
+        // Named ones have bytes of their own.
+        let mut payload = json!({"executionId": "a"});
+        if n % 2 == 0 {
+            payload["subscription"] = "s".into();
+        }
+        client.subscribe(payload).await;
+        clients.push(client);
+    }
+    let before = resident_bytes();
+    let filler = "x".repeat(1_000);
+    for _ in 0..BYTES / 1_000 {
+        writer.append([token("generate", &filler)]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    let queued = (CLIENTS * BYTES) as u64;
+    assert!(grown < 100 << 20, "grew by {} KiB; queues would be {} KiB", grown >> 10, queued >> 10);
+    for client in &mut clients {
+        let (mut next, mut gaps) = (1, 0);
+        while gaps == 0 {
+            let frame = client.next().await;
+            match frame["type"].as_str() {
+                Some("gap") => {
+                    assert_eq!(frame["payload"]["from"], next);
+                    gaps += 1;
+                }
+                _ => {
+                    assert_eq!(frame["sequence"], next);
+                    next += 1;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_close_of_the_client_is_answered() {
+    let server = Server::start().await;
+    let writer = server.held("a").await;
+    say(&writer, 0, 10).await;
+    let mut socket = Socket::open(&server).await;
+    socket.subscribe(json!({"executionId": "a"})).await;
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "done".into() };
+    socket.send_raw(Message::Close(Some(frame))).await;
+    assert_eq!(socket.until_close().await.0, Some(1000));
+    assert!(socket.message().await.is_err(), "the server ends the connection");
+    assert_eq!(server.gateway.sockets().connections(), 0);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_when_to_come_back() {
+    let server = Server::with_options(GatewayOptions::default().with_max_connections(2)).await;
+    let mut first = Socket::open(&server).await;
+    let _second = Socket::open(&server).await;
+    server.held("a").await;
+    let (mut third, _) = Socket::shake(&server, "/ws", &[]).await.unwrap();
+    third.expect("connected").await;
+    let Ok(Message::Close(Some(close))) = third.message().await else { panic!("is not closed") };
+    assert_eq!((u16::from(close.code), &*close.reason), (4429, r#"{"retryAfterMs":1000}"#));
+    server.get("/executions/a/events").await.error(503, "too_many_connections");
+    first.send_raw(Message::Close(None)).await;
+    first.until_close().await;
+    while first.message().await.is_ok() {}
+    Socket::open(&server).await;
+}

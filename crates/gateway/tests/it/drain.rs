@@ -1,0 +1,82 @@
+//! Shutting down.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use streamnest_core::payload::StatusUpdate;
+use streamnest_gateway::GatewayOptions;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::{engine::say, server::Server, socket::Socket};
+
+fn options() -> GatewayOptions {
+    GatewayOptions::default()
+        .with_drain_grace(Duration::from_secs(10))
+        .with_drain_jitter(Duration::from_millis(200))
+        .with_close_timeout(Duration::from_secs(2))
+}
+
+#[tokio::test]
+async fn a_run_comes_to_its_end_while_the_server_drains() {
+    let mut server = Server::with_options(options()).await;
+    let writer = server.held("a").await;
+    let mut follower = Socket::open(&server).await;
+    follower.subscribe(json!({"executionId": "a"})).await;
+    follower.expect("status").await;
+    let mut stream = server.send("GET", "/executions/a/events", &[], "").await;
+    let mut idle = Socket::open(&server).await;
+    assert_eq!(server.get("/readyz").await.status, 200);
+
+    server.begin_to_stop();
+    assert_eq!(idle.until_close().await.0, Some(1001), "who follows nothing is let go first");
+    server.get("/readyz").await.error(503, "draining");
+    assert_eq!(server.get("/healthz").await.status, 200);
+    server.post("/workflows/echo/executions", r#"{"input":{}}"#).await.error(503, "draining");
+    assert!(Socket::shake(&server, "/ws", &[]).await.is_err());
+    follower.send(json!({"type": "start_execution", "payload": {"workflow": "echo", "input": {}}})).await;
+    follower.expect_error("draining").await;
+
+    say(&writer, 0, 3).await;
+    writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    let (code, frames) = follower.until_close().await;
+    assert_eq!(code, Some(1001));
+    assert_eq!(frames.last().unwrap()["payload"]["status"], "completed", "the end comes before the close");
+    let mut events = String::new();
+    stream.read_to_string(&mut events).await.unwrap();
+    assert!(events.contains(r#""status":"completed""#) && events.ends_with("0\r\n\r\n"), "{events}");
+    let since = Instant::now();
+    server.stopped().await;
+    assert!(since.elapsed() < Duration::from_secs(5), "nobody is waited for: {:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_time_is_ended() {
+    let server = Server::with_options(options().with_drain_grace(Duration::from_millis(200))).await;
+    server.held("a").await;
+    let mut follower = Socket::open(&server).await;
+    follower.subscribe(json!({"executionId": "a"})).await;
+    let mut stream = server.send("GET", "/executions/a/events", &[], "").await;
+    let address = server.address;
+    let (stopped, (code, _)) = tokio::join!(server.stopped(), follower.until_close());
+    let () = stopped;
+    assert_eq!(code, Some(1001));
+    let mut events = Vec::new();
+    stream.read_to_end(&mut events).await.unwrap();
+    assert!(events.ends_with(b"0\r\n\r\n"), "an event stream ends properly, so that its reader comes back");
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn who_does_not_answer_the_close_is_dropped() {
+    let options =
+        options().with_drain_grace(Duration::from_millis(50)).with_close_timeout(Duration::from_millis(300));
+    let server = Server::with_options(options).await;
+    let mut mute = crate::rubbish::raw(&server).await;
+    let since = Instant::now();
+    server.stopped().await;
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    let mut rest = Vec::new();
+    let _ = mute.read_to_end(&mut rest).await;
+    assert!(rest.windows(2).any(|bytes| bytes == 1001_u16.to_be_bytes()), "it was told all the same");
+}
