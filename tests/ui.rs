@@ -3,6 +3,7 @@
 //! `ui/<attribute>/fail` has one mistake a file, and beside it what the compiler says; `ui/<attribute>/pass` has forms
 //! that must compile, and runs them. After a change of a message, `TRYBUILD=overwrite cargo test -p streamnest-tests
 //! --test ui` writes the new ones; read them before they are committed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 use std::{fs, path::PathBuf};
 

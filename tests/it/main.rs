@@ -2,6 +2,7 @@
 
 mod delivery;
 mod endings;
+mod options;
 mod origins;
 mod stalled;
 mod storm;

@@ -244,3 +244,42 @@ fn generated_code_uses_every_name_of_the_list_and_no_other() {
     }
     assert_eq!(used, paths::NAMES.iter().map(|name| (*name).to_owned()).collect());
 }
+
+#[test]
+fn a_group_of_stream_all_reads_what_its_attribute_reads() {
+    fn walk(group: &str, options: &[Opt], wrap: &dyn Fn(&str) -> String) {
+        for option in options {
+            let written = wrap(option.example);
+            let alone =
+                workflow(&one_node(&format!("#[node(start)] #[stream_{group}({written})]"))).to_string();
+            let grouped =
+                workflow(&one_node(&format!("#[node(start)] #[stream_all({group}({written}))]"))).to_string();
+            // The call that the attribute comes to, as far as its own parentheses go.
+            let call = alone
+                .split(&format!(". stream_{group}"))
+                .nth(1)
+                .unwrap()
+                .split(" ; __streamnest_node")
+                .next()
+                .unwrap();
+            assert!(call.contains("with_") && grouped.contains(call), "{written}: {call} in {grouped}");
+            walk(group, option.options, &|example| wrap(&format!("{}({example})", option.name)));
+        }
+    }
+    for group in crate::options::STREAM_ALL.options {
+        walk(group.name, group.options, &str::to_owned);
+    }
+}
+
+#[test]
+fn a_renamed_facade_is_the_only_one_that_is_named() {
+    let arguments = quote!(state = S, crate = deps::nest, on_disconnect = "cancel");
+    let block = one_node("#[node(start)] #[stream_all(token(format = \"json\"))]");
+    let asked = expand_workflow(arguments.clone(), tokens(&format!("#[cfg(x)] {block}")), Pass::First);
+    let expanded = expand_workflow(arguments, tokens(&block), Pass::Second);
+    let state = state("#[state(crate = deps::nest)] struct S { x: String }");
+    for expansion in [asked, expanded, state] {
+        let text = expansion.to_string();
+        assert!(text.contains("deps :: nest :: __private") && !text.contains(":: streamnest ::"), "{text}");
+    }
+}
