@@ -52,7 +52,7 @@ async fn an_execution_is_started_followed_and_attached_to() {
 
     let confirmed = socket.subscribe(json!({"executionId": "tenant:run-1"})).await;
     assert_eq!(confirmed["position"], started["payload"]["position"]);
-    let entries = socket.to_end().await;
+    let entries = socket.until_end().await;
     assert_eq!(sequences(&entries), [1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(contents(&entries), ["0", "1", "2", "3", "4"]);
 

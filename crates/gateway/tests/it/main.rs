@@ -1,5 +1,13 @@
 //! The gateway as its clients see it: real sockets, and an engine that does what a test tells it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "clippy knows the test functions as tests, and not what they share"
+)]
+
 mod close;
 mod commands;
 mod drain;

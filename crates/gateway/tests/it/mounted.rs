@@ -34,7 +34,7 @@ async fn a_gateway_mounted_into_an_axum_program_serves_websockets_there() {
     socket.expect("connected").await;
     socket.subscribe(json!({"executionId": "a"})).await;
     writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
-    assert_eq!(sequences(&socket.to_end().await), (1..=5_001).collect::<Vec<_>>());
+    assert_eq!(sequences(&socket.until_end().await), (1..=5_001).collect::<Vec<_>>());
 
     let (closed, ()) = tokio::join!(socket.until_close(), gateway.shut_down());
     assert_eq!(closed.0, Some(1001));

@@ -19,13 +19,13 @@ async fn a_reader_resumes_at_every_position() {
     writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
     let mut socket = Socket::open(&server).await;
     socket.subscribe(json!({"executionId": "a", "from": "start"})).await;
-    let all = socket.to_end().await;
+    let all = socket.until_end().await;
     assert_eq!(sequences(&all), (1..=20).collect::<Vec<_>>());
     for (index, entry) in all.iter().enumerate().take(19) {
         let mut socket = Socket::open(&server).await;
         let confirmed = socket.subscribe(json!({"executionId": "a", "from": entry["position"]})).await;
         assert_eq!(confirmed["position"], entry["position"]);
-        assert_eq!(socket.to_end().await, all[index + 1..]);
+        assert_eq!(socket.until_end().await, all[index + 1..]);
     }
     // After the end there is nothing, and it is said that it ended.
     let mut socket = Socket::open(&server).await;

@@ -102,7 +102,7 @@ impl Socket {
     }
 
     /// Reads entries up to and including the terminal status.
-    pub(crate) async fn to_end(&mut self) -> Vec<Value> {
+    pub(crate) async fn until_end(&mut self) -> Vec<Value> {
         let mut entries = Vec::new();
         loop {
             let frame = self.next().await;

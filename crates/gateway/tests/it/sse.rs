@@ -75,7 +75,7 @@ async fn both_transports_say_the_same_and_sse_never_names_an_event() {
     socket.subscribe(json!({"executionId": "a"})).await;
     let answer = server.get("/executions/a/events").await;
     let (ids, frames): (Vec<_>, Vec<_>) = events(&answer.body).into_iter().unzip();
-    assert_eq!(frames, socket.to_end().await);
+    assert_eq!(frames, socket.until_end().await);
     assert!(frames.iter().zip(&ids).all(|(frame, id)| frame["position"] == *id));
     assert!(!answer.body.contains("event:") && !answer.body.contains('\r'));
 }

@@ -92,7 +92,7 @@ async fn filters_choose_by_class_type_and_node_and_the_end_always_comes() {
             name.into_iter().for_each(|name| payload["subscription"] = name.into());
             let mut socket = Socket::open(&server).await;
             socket.subscribe(payload).await;
-            assert_eq!(sequences(&socket.to_end().await), expected, "{filter}");
+            assert_eq!(sequences(&socket.until_end().await), expected, "{filter}");
         }
     }
 }
@@ -138,7 +138,7 @@ async fn a_flush_window_gathers_what_comes_within_it() {
     assert_eq!(contents(&entries), ["0", "1", "2", "3", "4"]);
     // The end waits no longer than anything else, and nothing is left behind.
     writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
-    assert_eq!(socket.to_end().await.len(), 1);
+    assert_eq!(socket.until_end().await.len(), 1);
 }
 
 #[tokio::test]
