@@ -62,7 +62,7 @@ async fn what_does_not_end_within_the_grace_time_is_ended() {
     let () = stopped;
     assert_eq!(code, Some(1001));
     let mut events = Vec::new();
-    stream.read_until_end(&mut events).await.unwrap();
+    stream.read_to_end(&mut events).await.unwrap();
     assert!(events.ends_with(b"0\r\n\r\n"), "an event stream ends properly, so that its reader comes back");
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
@@ -77,6 +77,6 @@ async fn who_does_not_answer_the_close_is_dropped() {
     server.stopped().await;
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     let mut rest = Vec::new();
-    let _ = mute.read_until_end(&mut rest).await;
+    let _ = mute.read_to_end(&mut rest).await;
     assert!(rest.windows(2).any(|bytes| bytes == 1001_u16.to_be_bytes()), "it was told all the same");
 }

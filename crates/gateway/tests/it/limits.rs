@@ -27,8 +27,7 @@ async fn who_does_not_end_its_request_is_let_go() {
                    content-type: application/json\r\ncontent-length: 10\r\n\r\n";
     body.write_all(request.as_bytes()).await.unwrap();
     let (mut of_head, mut of_body) = (Vec::new(), Vec::new());
-    let (read_head, read_body) =
-        tokio::join!(head.read_until_end(&mut of_head), body.read_until_end(&mut of_body));
+    let (read_head, read_body) = tokio::join!(head.read_to_end(&mut of_head), body.read_to_end(&mut of_body));
     assert!(read_head.is_ok() && read_body.is_ok());
     let message = Answer::parse(&of_body).error(408, "request_timeout");
     assert!(message.contains("request_timeout"), "{message}");

@@ -169,7 +169,7 @@ async fn what_breaks_the_websocket_protocol_closes_with_its_code() {
         stream.write_all(&bytes).await.unwrap();
         assert_eq!(close_code(&mut stream).await, code, "{bytes:?}");
         let mut rest = Vec::new();
-        tokio::time::timeout(PATIENCE, stream.read_until_end(&mut rest))
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest))
             .await
             .expect("the server ends")
             .unwrap();

@@ -91,7 +91,7 @@ impl Server {
     pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut stream = self.send(method, path, headers, body).await;
         let mut bytes = Vec::new();
-        let read = tokio::time::timeout(PATIENCE, stream.read_until_end(&mut bytes)).await;
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
         read.expect("the answer ends").unwrap();
         Answer::parse(&bytes)
     }
