@@ -63,7 +63,10 @@ pub(super) fn run(workspace: &Workspace) -> Result<Output, String> {
     };
     let folder = Path::new(FOLDER);
     Run::new(workspace, "npm").args(["ci", "--no-audit", "--no-fund"]).inside(folder).run()?;
-    let mut tests = Run::new(workspace, "node").args(["--test", "--test-reporter=spec"]).inside(folder);
+    // A test that hangs is a failure, after ten minutes.
+    let mut tests = Run::new(workspace, "node")
+        .args(["--test", "--test-reporter=spec", "--test-timeout=600000"])
+        .inside(folder);
     tests = tests.env("STREAMNEST_CHROMIUM", chromium);
     for server in servers(workspace)? {
         tests = tests.env(server.variable, server.path);
