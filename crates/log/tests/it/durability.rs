@@ -201,3 +201,40 @@ async fn a_newer_writer_fences_off_the_older_one_and_its_readers_hear_of_it() {
     newer.log().trim(seq(2)).unwrap();
     assert_eq!(newer.log().head().trimmed, seq(2));
 }
+
+#[tokio::test]
+async fn what_was_accepted_before_a_writer_was_fenced_off_is_still_read() {
+    let Slow { store, writer, run, .. } = slow(LogOptions::default()).await;
+    writer.append([event(1), event(2)]).await.unwrap();
+    store.fence(&run);
+    assert!(writer.append([event(3)]).await.is_err());
+    let mut cursor = writer.log().cursor(Start::Beginning);
+    let mut durable = Box::pin(writer.durable(seq(2)));
+    assert!(poll(&mut cursor, limit(10)).is_none(), "two entries may still come");
+    assert!(now(durable.as_mut()).is_none());
+    store.settle(&run, 2);
+    durable.await.unwrap();
+    assert_eq!(drain(&mut cursor, limit(10)), entries(1..=2));
+    assert!(matches!(poll(&mut cursor, limit(10)), Some(Err(Error::Store(StoreError::Fenced { .. })))));
+}
+
+#[tokio::test]
+async fn what_the_store_has_and_nobody_was_told_of_is_not_read_from_it() {
+    let Slow { store, writer, run, .. } = slow(LogOptions::default().with_hot_entries(1)).await;
+    writer.append((1..=5).map(event)).await.unwrap();
+    store.settle(&run, 3);
+    store.settle_in_silence(&run, 1);
+    let mut cursor = writer.log().cursor(Start::Beginning);
+    let mut got = Vec::new();
+    for _ in 0..9 {
+        got.extend(drain(&mut cursor, limit(10)));
+    }
+    assert_eq!(got, entries(1..=3));
+    assert_eq!(cursor.position().seq(), writer.log().head().last);
+    store.settle(&run, 1);
+    assert_eq!(drain(&mut cursor, limit(10)), []);
+    for _ in 0..9 {
+        got.extend(drain(&mut cursor, limit(10)));
+    }
+    assert_eq!(got, entries(1..=5));
+}

@@ -45,6 +45,18 @@ impl State {
         self.trimmed + self.entries.len() as u64
     }
 
+    /// Makes up to `count` more entries durable; who is to be told of what.
+    fn settle(&mut self, count: u64) -> Option<(Arc<dyn DurabilityWatch>, u64, bool)> {
+        let accepted = self.accepted();
+        let durable = accepted.min(self.durable.saturating_add(count));
+        let sealed = self.sealing && durable == accepted;
+        if durable == self.durable && sealed == self.sealed {
+            return None;
+        }
+        (self.durable, self.sealed) = (durable, sealed);
+        Some((self.watch.clone(), durable, sealed))
+    }
+
     fn check(&self, term: Term, expected_last: Seq) -> Result<(), StoreError> {
         let (term, newest, actual) = (term.0, self.term, seq(self.accepted()));
         match &self.failed {
@@ -60,18 +72,10 @@ impl State {
 impl Kept {
     /// Makes up to `count` more entries durable, and the seal if that was all.
     fn settle(&self, count: u64) {
-        let (watch, durable, sealed) = {
-            let mut state = self.0.lock().unwrap();
-            let accepted = state.accepted();
-            let durable = accepted.min(state.durable.saturating_add(count));
-            let seals = state.sealing && durable == accepted;
-            if durable == state.durable && seals == state.sealed {
-                return;
-            }
-            (state.durable, state.sealed) = (durable, seals);
-            (state.watch.clone(), durable, seals)
-        };
-        watch.durable(seq(durable), sealed);
+        let settled = self.0.lock().unwrap().settle(count);
+        if let Some((watch, durable, sealed)) = settled {
+            watch.durable(seq(durable), sealed);
+        }
     }
 }
 
@@ -83,6 +87,16 @@ impl SlowStore {
     /// Makes `count` more entries of `id` durable.
     pub(crate) fn settle(&self, id: &ExecutionId, count: u64) {
         self.kept(id).settle(count);
+    }
+
+    /// Makes `count` more entries of `id` durable, and is slow to say so.
+    pub(crate) fn settle_in_silence(&self, id: &ExecutionId, count: u64) {
+        self.kept(id).0.lock().unwrap().settle(count);
+    }
+
+    /// Lets another writer take over the log of `id`, while entries of the one before are not durable yet.
+    pub(crate) fn fence(&self, id: &ExecutionId) {
+        self.kept(id).0.lock().unwrap().term += 1;
     }
 
     /// Breaks the log of `id`: what is not durable is lost.

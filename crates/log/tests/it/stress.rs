@@ -98,7 +98,7 @@ async fn follow(log: Arc<EventLog>, mut random: Random, faults: Arc<Faults>) -> 
 
 /// Four producers of one log and fifty readers; producers share the writer, so the order of each one's events holds.
 async fn stress(registry: Registry, random: &mut Random, what: &str) {
-    let rounds = if chaos() { 50 } else { 2 };
+    let rounds = if chaos() { 200 } else { 2 };
     let each = 500;
     let faults = Arc::new(Faults::default());
     for round in 0..rounds {
@@ -140,7 +140,7 @@ async fn stress(registry: Registry, random: &mut Random, what: &str) {
         order_of_each_producer(writer.log(), each).await;
         assert_eq!(writer.log().subscribers(), 0);
     }
-    faults.report(&format!("{what}: rounds={rounds} readers=50"));
+    faults.report(&format!("{} rounds={rounds} readers=50", what.trim_end_matches('-')));
 }
 
 async fn order_of_each_producer(log: &Arc<EventLog>, each: u64) {
