@@ -74,7 +74,7 @@ describe("the console at the fountain", () => {
     const { page } = opened;
     await page.waitForSelector("#field-tokens");
     const input = fountain({ tokens: 40, tokens_per_second: 400, token_bytes: 64 });
-    for (const [name, value] of Object.entries(input)) await page.fill(`#field-${name}`, String(value));
+    await fill(page, input);
     await page.fill("#field-tokens", "four");
     await page.click("#start");
     assert.match(await page.textContent("#field-tokens-problem"), /number/);
@@ -88,20 +88,43 @@ describe("the console at the fountain", () => {
     await opened.finish();
   });
 
-  it("shows what the server says against an input", async () => {
+  it("shows what the server says against an input that its schema allows", async () => {
     const opened = await openPage(browser, server.base);
     const { page } = opened;
     await page.waitForSelector("#field-tokens");
-    const input = fountain({ tokens: 1, tokens_per_second: 1, token_bytes: 33 });
-    for (const [name, value] of Object.entries(input)) await page.fill(`#field-${name}`, String(value));
-    // A token has room for its marker from 33 bytes on.
-    await page.fill("#field-token_bytes", "1");
+    await fill(page, { ...fountain({ tokens: 1, tokens_per_second: 1, token_bytes: 33 }), index: 5_000_000_000 });
     await page.click("#start");
-    const complaint = page.locator("#launcher-error:visible, #field-token_bytes-problem:visible");
-    await Promise.race([complaint.first().waitFor(), waitForStatus(page, "failed")]);
+    await page.waitForSelector("#launcher-error", { state: "visible" });
+    assert.match(await page.textContent("#launcher-error"), /does not fit.*index/);
+    assert.equal(new URL(page.url()).search, "", "nothing was started");
+    await opened.finish();
+  });
+
+  it("shows why a run failed", async () => {
+    const opened = await openPage(browser, server.base);
+    const { page } = opened;
+    await page.waitForSelector("#field-tokens");
+    // A token has no room for its marker below 33 bytes.
+    await fill(page, fountain({ tokens: 1, tokens_per_second: 1, token_bytes: 1 }));
+    await page.click("#start");
+    await waitForStatus(page, "failed");
+    assert.match(await page.textContent("#result-body"), /at least 33/);
+    assert.equal(await page.getAttribute('.node[data-node="pour"]', "data-state"), "failed");
+    assert.equal(await page.textContent("#output-empty"), "This run wrote no tokens.");
     await opened.finish();
   });
 });
+
+/**
+ * Fills the form, with its optional fields folded out.
+ *
+ * @param {import("playwright-core").Page} page
+ * @param {Record<string, number>} input
+ */
+async function fill(page, input) {
+  await page.click(".optional > summary");
+  for (const [name, value] of Object.entries(input)) await page.fill(`#field-${name}`, String(value));
+}
 
 /** @param {{tokens: number, tokens_per_second: number, token_bytes: number}} input */
 function fountain(input) {

@@ -77,7 +77,7 @@ describe("a run", () => {
     run.take(entry(1, "status", { status: "running" }));
     run.take(entry(2, "event", { type: "node_start", data: { visit: 1 } }, "write"));
     run.take(entry(3, "progress", { progress: 100, visit: 1, attempt: 1 }, "write"));
-    assert.deepEqual(states(), ["write running 1", "check waiting 0"]);
+    assert.deepEqual(states(), ["write done 1", "check waiting 0"]);
     run.take(entry(4, "event", { type: "node_complete", data: { visit: 1 } }, "write"));
     run.take(entry(5, "event", { type: "node_start", data: {} }, "check"));
     run.take(entry(6, "event", { type: "node_start", data: { visit: 2 } }, "write"));
@@ -87,6 +87,24 @@ describe("a run", () => {
     assert.deepEqual(states(), ["write failed 2", "check failed 1"]);
     assert.equal(run.isOver, true);
     assert.equal(run.elapsed(), 60);
+  });
+
+  it("follows a node that says nothing but progress and its tool", () => {
+    const run = new Run("e1", "w");
+    const state = () => `${run.nodes.get("count").state} ${run.nodes.get("count").visit}`;
+    const seen = [];
+    for (const [type, payload] of [
+      ["event", { type: "tool_start", data: {} }],
+      ["progress", { progress: 40, visit: 1, attempt: 1 }],
+      ["progress", { progress: 100, visit: 1, attempt: 1 }],
+      ["event", { type: "tool_complete", data: {} }],
+      ["progress", { progress: 0, visit: 2, attempt: 1 }],
+      ["progress", { progress: 30, outcome: "failed", visit: 2, attempt: 1 }],
+    ]) {
+      run.take(entry(seen.length + 1, type, payload, "count"));
+      seen.push(state());
+    }
+    assert.deepEqual(seen, ["running 1", "running 1", "done 1", "done 1", "running 2", "failed 2"]);
   });
 
   it("voids the texts of an attempt that is tried again", () => {

@@ -34,6 +34,18 @@ export async function executions(base) {
   return (await (await fetch(`${base}/executions`)).json()).executions;
 }
 
+/**
+ * The names of a workflow's nodes.
+ *
+ * @param {string} base
+ * @param {string} workflow
+ * @returns {Promise<string[]>}
+ */
+export async function nodesOf(base, workflow) {
+  const { graph } = await (await fetch(`${base}/workflows/${workflow}`)).json();
+  return graph.nodes.map(({ name }) => name);
+}
+
 /** The sequence of a position. @param {string} position */
 export function sequenceOf(position) {
   return Number(position.split("_")[1]);

@@ -14,7 +14,7 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
 
 /** Starts Chromium with a fresh profile. */
 export async function startBrowser() {
