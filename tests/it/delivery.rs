@@ -89,7 +89,8 @@ async fn the_rust_client_follows_a_run_to_its_end() {
         let Item::Entry(entry) = item.unwrap() else { panic!("nothing was trimmed") };
         assert_eq!(entry.sequence.get(), last + 1);
         last += 1;
-        if let Some(content) = entry.payload.get("content").and_then(|content| content.as_str()) {
+        let payload: serde_json::Value = serde_json::from_str(entry.payload.get()).unwrap();
+        if let Some(content) = payload["content"].as_str() {
             text.push_str(content);
         }
     }

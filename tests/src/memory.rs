@@ -1,5 +1,14 @@
 //! How much memory this process takes.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
 /// The resident memory of this process, in bytes.
 ///
 /// # Panics
@@ -10,4 +19,33 @@ pub fn resident() -> usize {
         status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has resident memory");
     let kilobytes: usize = line.trim().trim_end_matches("kB").trim().parse().expect("a number of kB");
     kilobytes << 10
+}
+
+/// The most memory that this process takes from a point on.
+#[derive(Debug)]
+pub struct Peak {
+    before: usize,
+    highest: Arc<AtomicUsize>,
+}
+
+impl Peak {
+    /// Watches from now on, a hundred times a second.
+    pub fn watch() -> Self {
+        let before = resident();
+        let highest = Arc::new(AtomicUsize::new(before));
+        let seen = Arc::downgrade(&highest);
+        thread::spawn(move || {
+            while let Some(highest) = seen.upgrade() {
+                highest.fetch_max(resident(), Ordering::Relaxed);
+                drop(highest);
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        Self { before, highest }
+    }
+
+    /// By how much it grew at the most, in bytes.
+    pub fn grown(&self) -> usize {
+        self.highest.load(Ordering::Relaxed) - self.before
+    }
 }

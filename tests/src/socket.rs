@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
 
 /// A WebSocket connection to a server.
 #[derive(Debug)]
@@ -20,10 +23,25 @@ impl Socket {
         socket
     }
 
+    /// As [`connect`](Self::connect), with little room for what it does not read.
+    pub async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        let mut socket = Self::upgrade(socket.connect(address).await.unwrap(), address).await;
+        assert_eq!(socket.expect("connected").await["type"], "connected");
+        socket
+    }
+
     /// Connects and reads nothing.
     pub async fn connect_silently(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let (socket, _) = client_async(format!("ws://{address}/ws"), stream).await.unwrap();
+        Self::upgrade(TcpStream::connect(address).await.unwrap(), address).await
+    }
+
+    async fn upgrade(stream: TcpStream, address: SocketAddr) -> Self {
+        // As small as can be, so that what a test measures of this process is the server.
+        let config = WebSocketConfig::default().read_buffer_size(4 << 10);
+        let url = format!("ws://{address}/ws");
+        let (socket, _) = client_async_with_config(url, stream, Some(config)).await.unwrap();
         Self(socket)
     }
 
