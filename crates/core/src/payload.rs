@@ -31,6 +31,7 @@ pub struct Token {
     /// Which try of that pass, from 1.
     pub attempt: u32,
     /// Which answer: one id per model call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageId>,
     /// `format = "json"`: the value so far, at most every 200 ms and at the end of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
