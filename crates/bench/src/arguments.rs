@@ -31,7 +31,7 @@ pub(crate) enum Command {
     },
     /// Connections that wait: the server's memory per connection.
     Idle {
-        /// Also subscribe each of them to one execution, with a filter that nothing passes.
+        /// Also subscribe each of them to one execution that is silent.
         #[arg(long)]
         subscribe: bool,
         #[command(flatten)]

@@ -18,7 +18,7 @@ use crate::error::Error;
 pub(crate) struct Fountain {
     pub(crate) index: u32,
     pub(crate) tokens: u64,
-    pub(crate) tokens_per_second: u32,
+    pub(crate) tokens_per_second: f64,
     pub(crate) token_bytes: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) buffer_size: Option<u32>,

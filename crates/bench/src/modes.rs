@@ -63,7 +63,7 @@ fn fountain(load: &Load, index: u32, tokens: u64) -> Fountain {
     Fountain {
         index,
         tokens,
-        tokens_per_second: load.rate,
+        tokens_per_second: f64::from(load.rate),
         token_bytes: load.token_bytes,
         buffer_size: load.buffer_size,
     }

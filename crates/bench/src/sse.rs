@@ -5,16 +5,12 @@ mod tests;
 
 use crate::swarm::Subscription;
 
-/// The request that follows an execution. Ids, positions and classes need no escaping in a URL.
+/// The request that follows an execution. Ids and positions need no escaping in a URL.
 pub(crate) fn follow(authority: &str, subscription: Subscription<'_>) -> Vec<u8> {
-    let Subscription { execution, from, events, .. } = subscription;
-    let options =
-        [("from", from), ("events", events)].into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let query: Vec<String> = options.map(|(name, value)| format!("{name}={value}")).collect();
-    let mark = if query.is_empty() { "" } else { "?" };
+    let execution = subscription.execution;
+    let query = subscription.from.map_or(String::new(), |from| format!("?from={from}"));
     format!(
-        "GET /executions/{execution}/events{mark}{} HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n\r\n",
-        query.join("&")
+        "GET /executions/{execution}/events{query} HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n\r\n"
     )
     .into_bytes()
 }

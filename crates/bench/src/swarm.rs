@@ -48,8 +48,6 @@ pub(crate) struct Opening {
 pub(crate) struct Subscription<'a> {
     pub(crate) execution: &'a str,
     pub(crate) from: Option<&'a str>,
-    /// The one class or event type that it lets through.
-    pub(crate) events: Option<&'a str>,
     pub(crate) flush_window_ms: Option<u32>,
 }
 
@@ -261,8 +259,6 @@ struct Subscribe<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<[&'a str; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     flush_window_ms: Option<u32>,
 }
 
@@ -278,7 +274,6 @@ impl Subscription<'_> {
         let payload = Subscribe {
             execution_id: self.execution,
             from: self.from,
-            events: self.events.map(|one| [one]),
             flush_window_ms: self.flush_window_ms,
         };
         let command = Command { r#type: "subscribe_execution", id: "s", payload };

@@ -48,12 +48,22 @@ struct Measure {
     of: fn(&Report) -> Option<f64>,
 }
 
-const MEASURES: [Measure; 6] = [
+const MEASURES: [Measure; 8] = [
     Measure { name: "CPU, µs per token", decimals: 3, of: |report| report.server_cpu_us_per_token },
     Measure {
         name: "tokens per second",
         decimals: 0,
         of: |report| (report.rate > 0.0).then_some(report.rate),
+    },
+    Measure {
+        name: "tokens per frame",
+        decimals: 2,
+        of: |report| (report.frames > 0).then(|| report.delivered as f64 / report.frames as f64),
+    },
+    Measure {
+        name: "tokens per read",
+        decimals: 2,
+        of: |report| (report.reads > 0).then(|| report.delivered as f64 / report.reads as f64),
     },
     Measure { name: "p50, ms", decimals: 2, of: |report| Some(report.latency_ms?.p50) },
     Measure { name: "p99, ms", decimals: 2, of: |report| Some(report.latency_ms?.p99) },

@@ -1,6 +1,7 @@
 //! The server that is measured: one that runs already, or a child of ours.
 
 use std::{
+    env,
     ffi::OsString,
     io::{BufRead, BufReader},
     net::SocketAddrV4,
@@ -23,6 +24,9 @@ pub(crate) struct Target {
     /// Ends with this value.
     child: Option<Child>,
 }
+
+/// The variable from which a Streamnest server takes what to log.
+const LOG_FILTER: &str = "STREAMNEST_LOG";
 
 impl Target {
     /// Starts or attaches to the server that the command line names.
@@ -47,7 +51,12 @@ impl Target {
 
     /// Starts a server and waits until it says where it listens.
     pub(crate) fn spawn(path: &Path, arguments: &[OsString]) -> Result<Self, Error> {
-        let mut child = Command::new(path)
+        let mut command = Command::new(path);
+        if env::var_os(LOG_FILTER).is_none() {
+            // A line per execution is of no use among thousands of them.
+            command.env(LOG_FILTER, "warn");
+        }
+        let mut child = command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

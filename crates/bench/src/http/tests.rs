@@ -17,7 +17,8 @@ fn refuses_what_is_no_answer() {
 
 #[test]
 fn leaves_the_buffer_size_to_the_server_unless_it_is_given() {
-    let fountain = Fountain { index: 1, tokens: 2, tokens_per_second: 3, token_bytes: 33, buffer_size: None };
+    let fountain =
+        Fountain { index: 1, tokens: 2, tokens_per_second: 3.5, token_bytes: 33, buffer_size: None };
     let text = serde_json::to_string(&fountain).unwrap();
-    assert_eq!(text, r#"{"index":1,"tokens":2,"tokens_per_second":3,"token_bytes":33}"#);
+    assert_eq!(text, r#"{"index":1,"tokens":2,"tokens_per_second":3.5,"token_bytes":33}"#);
 }

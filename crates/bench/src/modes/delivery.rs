@@ -16,17 +16,21 @@ use crate::{
 /// What the fountains run longer than the window, for the time that starting and subscribing takes.
 const SLACK: Duration = Duration::from_secs(3);
 
+/// And for each execution more.
+const SLACK_PER_EXECUTION: Duration = Duration::from_millis(3);
+
 /// How long the rest may take after the window.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the floor keeps of all streams together, in bytes, and at least of each.
-const HISTORY: u64 = 256 << 20;
+const HISTORY: u64 = 64 << 20;
 const HISTORY_LEAST: u64 = 64 << 10;
 
 pub(super) fn run(load: &Load, executions: u32) -> Result<Report, Error> {
     let warm_up = super::seconds(load.warm_up)?;
     let window = super::seconds(load.seconds)?;
-    let tokens = tokens(load, warm_up + window + SLACK)?;
+    let slack = SLACK + SLACK_PER_EXECUTION * executions;
+    let tokens = tokens(load, warm_up + window + slack)?;
     let history = (HISTORY / u64::from(executions)).clamp(HISTORY_LEAST, 16 << 20);
     let target = Target::of(load, history)?;
     let mut control = Control::connect(target.address)?;
@@ -72,7 +76,7 @@ pub(super) fn run(load: &Load, executions: u32) -> Result<Report, Error> {
         opened.close(&target, &mut swarm.meter, &mut report)?;
     }
     let wanted = swarm.len();
-    let patience = PATIENCE + if whole_run { Duration::from_secs(600) } else { SLACK };
+    let patience = PATIENCE + if whole_run { Duration::from_secs(600) } else { slack };
     swarm.serve(Instant::now() + patience, |meter| meter.finished + meter.failed >= wanted)?;
     if let Some(opened) = measured.take() {
         opened.close(&target, &mut swarm.meter, &mut report)?;

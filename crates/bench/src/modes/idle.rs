@@ -15,8 +15,8 @@ use crate::{
     target::Target,
 };
 
-/// The silent execution outlives the measurement, and is cancelled after it.
-const SILENT_TOKENS: u64 = 3600;
+/// The silent execution says one token at its start and the next after an hour; it is cancelled before.
+const SILENT_RATE: f64 = 1.0 / 3600.0;
 
 pub(super) fn run(load: &Load, subscribe: bool) -> Result<Report, Error> {
     if load.transport == Transport::Sse && !subscribe {
@@ -30,8 +30,8 @@ pub(super) fn run(load: &Load, subscribe: bool) -> Result<Report, Error> {
     if subscribe {
         let fountain = Fountain {
             index: 0,
-            tokens: SILENT_TOKENS,
-            tokens_per_second: 1,
+            tokens: 2,
+            tokens_per_second: SILENT_RATE,
             token_bytes: 33,
             buffer_size: load.buffer_size,
         };
@@ -45,8 +45,7 @@ pub(super) fn run(load: &Load, subscribe: bool) -> Result<Report, Error> {
     swarm.open(count, super::opening(load))?;
     if subscribe {
         for at in 0..count {
-            let subscription =
-                Subscription { execution: &id, events: Some("progress"), ..Subscription::default() };
+            let subscription = Subscription { execution: &id, ..Subscription::default() };
             swarm.subscribe(at, Observed::of(0), subscription)?;
             if at % 64 == 63 {
                 swarm.turn(Duration::ZERO)?;
