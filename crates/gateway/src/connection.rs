@@ -213,7 +213,9 @@ impl Connection {
         loop {
             if self.owed.is_empty() {
                 if self.replies.is_empty() {
-                    self.stalled_since = None;
+                    if self.stalled_since.take().is_some() {
+                        self.ask_again();
+                    }
                     return Ok(self.socket.poll_flush(cx)?.is_ready());
                 }
                 self.owed.push(std::mem::take(&mut self.replies).into());
@@ -276,6 +278,13 @@ impl Connection {
     /// may be the answer.
     fn pong_overdue(&self) -> Option<Instant> {
         self.pong_by.filter(|_| self.stalled_since.is_none() && self.may_read())
+    }
+
+    /// Gives the client the whole time again to answer a ping: till now it could not, or was not listened to.
+    fn ask_again(&mut self) {
+        if self.pong_by.is_some() {
+            self.pong_by = Some(Instant::now() + self.shared.options.pong_timeout);
+        }
     }
 
     /// Sends the heartbeats that are due, of both kinds.

@@ -43,7 +43,7 @@ pub struct GatewayOptions {
     /// The largest body of an HTTP request, in bytes. Default 1 MiB.
     pub max_body_bytes: usize,
     /// How long a client may take to send the head of an HTTP request, and as long for its body. An HTTP connection
-    /// that sends nothing for as long is closed. Default 10 s.
+    /// that sends nothing for as long is closed. Default 30 s.
     pub request_timeout: Duration,
     /// How often every connection and event stream gets a heartbeat. Default 30 s, below what proxies take for idle.
     pub heartbeat_interval: Duration,
@@ -91,7 +91,7 @@ impl Default for GatewayOptions {
             max_write_bytes: 256 << 10,
             read_buffer_bytes: 1 << 10,
             max_body_bytes: 1 << 20,
-            request_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(20),
             slow_reader_limit: Duration::from_secs(30),

@@ -205,6 +205,7 @@ impl Connection {
         let Poll::Ready(answer) = running.answer.as_mut().poll(cx) else { return };
         let reply_to = running.reply_to.take();
         self.running = None;
+        self.ask_again();
         let frame = answer.unwrap_or_else(|error| ServerFrame::Error(ErrorFrame::from(&error)));
         self.reply(&frame, reply_to.as_deref());
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, Request, State, rejection::PathRejection},
+    extract::{OriginalUri, Path, Request, State, rejection::PathRejection},
     response::Response,
 };
 use http::{StatusCode, Uri};
@@ -62,8 +62,8 @@ struct Accepted {
 }
 
 impl StartedBody {
-    pub(super) fn new(execution_id: ExecutionId, position: Position, attached: bool) -> Self {
-        let itself = format!("/executions/{execution_id}");
+    pub(super) fn new(prefix: &str, execution_id: ExecutionId, position: Position, attached: bool) -> Self {
+        let itself = format!("{prefix}/executions/{execution_id}");
         let links = Links { events: format!("{itself}/events"), cancel: format!("{itself}/cancel"), itself };
         Self { execution_id, position, attached, links }
     }
@@ -85,10 +85,13 @@ pub(crate) fn id_of(uri: &Uri, id: Id) -> Result<ExecutionId, Refusal> {
 /// `POST /workflows/{name}/executions`
 pub(super) async fn start(
     State(shared): State<Arc<Shared>>,
+    OriginalUri(original): OriginalUri,
     uri: Uri,
     workflow: Id,
     request: Request,
 ) -> Result<Response, Refusal> {
+    // Where another program mounts the gateway, links lead there.
+    let prefix = original.path().strip_suffix(uri.path()).unwrap_or_default();
     let Path(workflow) = workflow.map_err(|_| Refusal::not_found(uri.path()))?;
     let (parts, body) = request.into_parts();
     let key = header(&parts.headers, "idempotency-key")?.map(String::from);
@@ -103,25 +106,25 @@ pub(super) async fn start(
         on_disconnect: body.on_disconnect,
     };
     let Some(key) = key else {
-        return Ok(json(StatusCode::ACCEPTED, &started(&shared, request).await?));
+        return Ok(json(StatusCode::ACCEPTED, &started(&shared, prefix, request).await?));
     };
     match shared.idempotency.claim(&key, &request, new_id)? {
         Claim::Answered(answer) => Ok(json(StatusCode::ACCEPTED, &answer)),
         // Two that come at once start with the same id: the second one attaches to what the first one starts.
         Claim::Open(claimed) => {
             request.execution_id = Some(claimed.execution_id().clone());
-            let answer = started(&shared, request).await?;
+            let answer = started(&shared, prefix, request).await?;
             claimed.answer(&answer);
             Ok(json(StatusCode::ACCEPTED, &answer))
         }
     }
 }
 
-async fn started(shared: &Shared, request: StartExecution) -> Result<StartedBody, Refusal> {
+async fn started(shared: &Shared, prefix: &str, request: StartExecution) -> Result<StartedBody, Refusal> {
     let started = shared.control.start(request).await?;
     let (id, attached) = (started.execution_id, started.attached);
     tracing::debug!(execution = %id, attached, "execution started over HTTP");
-    Ok(StartedBody::new(id, started.position, attached))
+    Ok(StartedBody::new(prefix, id, started.position, attached))
 }
 
 fn new_id() -> ExecutionId {

@@ -68,6 +68,39 @@ async fn an_execution_is_started_followed_and_attached_to() {
 }
 
 #[tokio::test]
+async fn a_start_that_takes_long_holds_up_only_the_requests_after_it() {
+    let options = GatewayOptions::default()
+        .with_heartbeat_interval(Duration::from_millis(50))
+        .with_pong_timeout(Duration::from_millis(100));
+    let server = Server::with_options(options).await;
+    let writer = server.held("a").await;
+    let mut socket = Socket::open(&server).await;
+    socket.subscribe(json!({"executionId": "a", "from": "now"})).await;
+    socket.send(request("start_execution", json!({"workflow": "echo", "input": {"slow": true}}))).await;
+    socket.send(json!({"type": "ping", "id": "2"})).await;
+    let mut types = Vec::new();
+    // Longer than a pong may take: it lies unread behind the start, and is not held against the client.
+    for n in 0..5 {
+        say(&writer, n, n + 1).await;
+        let until = tokio::time::Instant::now() + Duration::from_millis(80);
+        while let Ok(frame) = tokio::time::timeout_at(until, socket.next()).await {
+            types.push(frame["type"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(types.iter().filter(|frame| *frame == "token").count(), 5);
+    assert!(!types.contains(&"pong".into()));
+    server.engine.go.notify_one();
+    let mut answers = Vec::new();
+    while answers.len() < 2 {
+        let frame = socket.next().await;
+        if frame["type"] != "heartbeat" {
+            answers.push(frame["replyTo"].clone());
+        }
+    }
+    assert_eq!(answers, ["1", "2"]);
+}
+
+#[tokio::test]
 async fn a_start_that_cannot_be_says_why() {
     let server = Server::start().await;
     let mut socket = Socket::open(&server).await;

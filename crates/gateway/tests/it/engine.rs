@@ -15,9 +15,12 @@ use streamnest_core::{
     payload::{StatusUpdate, Token},
 };
 use streamnest_log::{Registry, Writer};
+use tokio::sync::Notify;
 
-/// Two workflows: `echo` says its input's `tokens` and completes; `held` runs until the test ends it.
+/// Two workflows: `echo` says its input's `tokens` and completes; `held` runs until the test ends it. One whose input
+/// is `{"slow": true}` begins only when `go` says so.
 pub(crate) struct Engine {
+    pub(crate) go: Notify,
     pub(crate) logs: Registry,
     runs: Mutex<Vec<Run>>,
     pub(crate) starts: AtomicUsize,
@@ -33,7 +36,7 @@ struct Run {
 
 impl Engine {
     pub(crate) fn new(logs: Registry) -> Self {
-        Self { logs, runs: Mutex::default(), starts: AtomicUsize::new(0) }
+        Self { logs, runs: Mutex::default(), starts: AtomicUsize::new(0), go: Notify::new() }
     }
 
     fn run(&self, id: &ExecutionId) -> Option<Run> {
@@ -99,6 +102,9 @@ impl ExecutionControl for Engine {
             if !request.input.is_object() {
                 let reason = "is no object".into();
                 return Err(ControlError::InvalidInput { workflow, reason });
+            }
+            if request.input["slow"] == true {
+                self.go.notified().await;
             }
             let count = self.starts.fetch_add(1, Ordering::SeqCst);
             let id = request.execution_id.unwrap_or_else(|| id(&format!("run-{count}")));

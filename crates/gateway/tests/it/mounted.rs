@@ -7,11 +7,14 @@ use serde_json::json;
 use streamnest_core::payload::StatusUpdate;
 use streamnest_gateway::{Gateway, GatewayOptions};
 use streamnest_log::LogOptions;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     engine::{Engine, id, say},
-    server::{PATIENCE, registry},
+    server::{Answer, PATIENCE, registry},
     socket::{Socket, sequences},
 };
 
@@ -35,6 +38,18 @@ async fn a_gateway_mounted_into_an_axum_program_serves_websockets_there() {
     socket.subscribe(json!({"executionId": "a"})).await;
     writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
     assert_eq!(sequences(&socket.until_end().await), (1..=5_001).collect::<Vec<_>>());
+
+    let mut asking = TcpStream::connect(address).await.unwrap();
+    let body = r#"{"input":{},"executionId":"b"}"#;
+    let request = format!(
+        "POST /runs/workflows/echo/executions HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    asking.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    asking.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(Answer::parse(&answer).json()["links"]["events"], "/runs/executions/b/events");
 
     let (closed, ()) = tokio::join!(socket.until_close(), gateway.shut_down());
     assert_eq!(closed.0, Some(1001));

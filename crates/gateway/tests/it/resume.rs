@@ -117,6 +117,22 @@ async fn a_reader_that_lags_is_told_what_it_missed_and_the_rest_comes_in_order()
     assert_eq!(server.logs.get(&id("a")).unwrap().head().last.get(), next - 1);
 }
 
+#[tokio::test]
+async fn an_at_most_once_reader_is_moved_past_what_it_lags_behind() {
+    let server =
+        Server::with(GatewayOptions::default(), LogOptions::default().with_at_most_once_lag(10)).await;
+    let writer = server.held("a").await;
+    say(&writer, 0, 99).await;
+    let mut socket = Socket::open(&server).await;
+    socket.subscribe(json!({"executionId": "a", "delivery": "at-most-once"})).await;
+    // A status is never passed over.
+    assert_eq!(socket.expect("status").await["sequence"], 1);
+    let gap = socket.expect("gap").await;
+    let expected = json!([2, 90, "lagged"]);
+    assert_eq!(json!([gap["payload"]["from"], gap["payload"]["to"], gap["payload"]["reason"]]), expected);
+    assert_eq!(socket.expect("token").await["sequence"], 91);
+}
+
 fn ended(frame: &Value) -> bool {
     frame["type"] == "status" && frame["payload"]["status"] != "running"
 }

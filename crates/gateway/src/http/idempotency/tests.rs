@@ -13,7 +13,7 @@ fn id(text: &str) -> ExecutionId {
 
 fn answer(claim: Claim<'_>) {
     let Claim::Open(claimed) = claim else { panic!("is answered already") };
-    let body = StartedBody::new(claimed.execution_id().clone(), Position::BEFORE_FIRST, false);
+    let body = StartedBody::new("", claimed.execution_id().clone(), Position::BEFORE_FIRST, false);
     claimed.answer(&body);
 }
 
