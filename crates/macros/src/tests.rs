@@ -283,3 +283,18 @@ fn a_renamed_facade_is_the_only_one_that_is_named() {
         assert!(text.contains("deps :: nest :: __private") && !text.contains(":: streamnest ::"), "{text}");
     }
 }
+
+#[test]
+fn a_circle_beside_the_start_is_told_once() {
+    let node = |name: &str, options: &str, output: &str| {
+        format!("#[node({options})] async fn {name}(&self, s: &S) -> NodeResult<{output}> {{}}")
+    };
+    let nodes = [
+        node("a", "start, routes(\"b\", end)", "Goto<SUpdate>"),
+        node("b", "after = \"c\"", "SUpdate"),
+        node("c", "after = \"b\"", "SUpdate"),
+    ];
+    let told = messages(&workflow(&format!("impl W {{ {} }}", nodes.join(" "))));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told.iter().all(|message| message.contains("never ends")), "{told:#?}");
+}

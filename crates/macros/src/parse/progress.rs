@@ -16,7 +16,7 @@ const GRANULARITIES: &[(&str, &str)] = &[("coarse", "Coarse"), ("fine", "Fine"),
 const CALCULATOR: &str = "fn(f64, f64, &ProgressMetadata) -> f64";
 
 /// A percentage of a 64-bit float has no more meaningful digits behind the point than this.
-const PRECISION_MAX: u64 = 12;
+const PRECISION_MAX: u64 = 17;
 
 pub(crate) fn parse(tokens: TokenStream, owner: Owner<'_>, report: &mut Report) -> ProgressOptions {
     let mut options = ProgressOptions::default();
@@ -49,9 +49,9 @@ fn milestones(arg: &Arg<'_>, report: &mut Report) -> syn::Result<Vec<f64>> {
             }
             _ => None,
         };
-        let range = "milestones are percentages above 0 and up to 100, in rising order";
+        let range = "milestones are percentages from 0 to 100, in rising order";
         match number {
-            Some(number) if number > 0.0 && number <= 100.0 => match found.last() {
+            Some(number) if (0.0..=100.0).contains(&number) => match found.last() {
                 Some(last) if *last >= number => {
                     report.at(&item, format!("milestone `{}` follows {last}; {range}", text(&item)));
                 }

@@ -26,8 +26,11 @@ pub(super) fn check(workflow: &Workflow, report: &mut Report) {
     let started = one_start(workflow, report);
     let follow = followers(nodes, report);
     if known && started && follow {
+        let before = report.len();
         reachable(nodes, report);
-        endless(nodes, report);
+        if report.len() == before {
+            endless(nodes, report);
+        }
     }
 }
 
@@ -159,27 +162,34 @@ fn reachable(nodes: &[Node], report: &mut Report) {
 
 /// A circle of `after` alone has no way out.
 fn endless(nodes: &[Node], report: &mut Report) {
-    let Some(start) = nodes.iter().find(|node| node.options.start.is_some()) else { return };
-    let Some(after) = &start.options.after else { return };
-    let before = |name: &str| {
-        let node = nodes.iter().find(|node| node.name.text == name)?;
-        let after = node.options.after.as_ref().map(LitStr::value);
-        after.filter(|_| node.options.routes.is_none())
-    };
-    let mut name = after.value();
-    for _ in nodes {
-        if name == start.name.text && start.options.routes.is_none() {
-            let message = format!(
-                "`after = \"{}\"` closes a circle that never ends; let a condition choose between `\"{}\"` and `end`",
-                after.value(),
-                start.name.text
-            );
-            report.at(after, message);
-            return;
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(after) = &node.options.after else { continue };
+        let Some(circle) = circle(index, nodes) else { continue };
+        // Each circle is told once, by the first of its nodes.
+        if circle.iter().any(|other| *other < index) {
+            continue;
         }
-        match before(&name) {
-            Some(previous) => name = previous,
-            None => return,
-        }
+        let message = format!(
+            "`after = \"{}\"` closes a circle that never ends; let a condition choose between `\"{}\"` and `end`",
+            after.value(),
+            node.name.text
+        );
+        report.at(after, message);
     }
+}
+
+/// The nodes of the circle that leads from a node back to it, if no node in it chooses its way.
+fn circle(first: usize, nodes: &[Node]) -> Option<Vec<usize>> {
+    let mut circle = vec![first];
+    let mut node = nodes.get(first)?;
+    for _ in nodes {
+        let before = node.options.after.as_ref()?.value();
+        let index = nodes.iter().position(|other| other.name.text == before)?;
+        node = nodes.get(index).filter(|node| node.options.routes.is_none())?;
+        if index == first {
+            return Some(circle);
+        }
+        circle.push(index);
+    }
+    None
 }
