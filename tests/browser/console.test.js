@@ -82,6 +82,7 @@ describe("the console", () => {
     assert.deepEqual(await textsOn(page), texts(entries));
     assert.equal(Number(await resume.getAttribute("data-received")), entries.length - seen, "it counts what came since");
     assert.equal(await page.textContent("#stat-integrity"), "lost=0 doubled=0");
+    await screenshots(page);
   });
 
   it("follows a run through several cuts", async () => {
@@ -178,6 +179,14 @@ describe("the console", () => {
     assert.equal(await page.isVisible("#field-prompt-problem"), false);
   });
 
+  it("keeps what was typed when the same workflow is chosen again", async () => {
+    await page.fill("#field-prompt", "Half a thought");
+    await page.selectOption("#workflow", "ai-content-generation");
+    await page.dispatchEvent("#workflow", "change");
+    assert.equal(await page.inputValue("#field-prompt"), "Half a thought");
+    assert.equal(await page.isEnabled("#start"), true);
+  });
+
   it("writes markup as text", async () => {
     const markup = '<img src=x onerror="document.title=1"><script>document.title=2</script><b>bold</b>';
     await startRun(page, markup);
@@ -218,7 +227,6 @@ describe("the console", () => {
       const { checked, weak } = await page.evaluate(weakContrasts);
       assert.ok(checked > 60, `${checked} texts were looked at`);
       assert.deepEqual(weak, [], `texts below WCAG AA in the ${theme} theme`);
-      await screenshot(page, theme);
     }
   });
 
@@ -307,12 +315,18 @@ async function until(condition, what) {
 }
 
 /**
+ * The pictures of the documentation.
+ *
  * @param {import("playwright-core").Page} page
- * @param {string} theme
  */
-async function screenshot(page, theme) {
+async function screenshots(page) {
   if (process.env.STREAMNEST_SCREENSHOTS !== "1") return;
   await mkdir(IMAGES, { recursive: true });
-  await page.waitForTimeout(500);
-  await page.screenshot({ path: new URL(`console-${theme}.png`, IMAGES).pathname });
+  for (const theme of ["light", "dark"]) {
+    await page.check(`#theme input[value="${theme}"]`, { force: true });
+    await page.evaluate(() => document.activeElement?.blur());
+    // What is animated comes to rest.
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: new URL(`console-${theme}.png`, IMAGES).pathname });
+  }
 }

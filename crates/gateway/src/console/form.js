@@ -18,6 +18,13 @@ export class InputForm {
     this.host = host;
   }
 
+  /** No form, while it is not known which. */
+  clear() {
+    this.#controls = [];
+    this.#folded = null;
+    this.host.replaceChildren();
+  }
+
   /** @param {any} schema */
   show(schema) {
     const fields = fieldsOf(schema);

@@ -15,6 +15,7 @@ export class Launcher {
   #input = new InputForm(byId("input-fields"));
   /** Only the newest choice is shown, whichever answer comes last. */
   #chosen = 0;
+  /** The workflow whose form is on the page. @type {string | null} */ #shown = null;
 
   /**
    * @param {import("../client.js").Connection} connection
@@ -58,8 +59,12 @@ export class Launcher {
 
   /** @param {string} name */
   async choose(name) {
+    // What was typed into the form of this very workflow stays.
+    if (name === this.#shown) return;
     this.#chosen += 1;
     const choice = this.#chosen;
+    this.#shown = null;
+    this.#input.clear();
     this.#start.disabled = true;
     this.#complain("");
     try {
@@ -68,6 +73,7 @@ export class Launcher {
       setText(this.#about, workflow.description ?? "");
       this.#about.hidden = !workflow.description;
       this.#input.show(workflow.inputSchema);
+      this.#shown = name;
       this.#start.disabled = false;
     } catch (error) {
       if (choice === this.#chosen) this.#complain(`The workflow did not load: ${message(error)}.`);
