@@ -7,7 +7,7 @@ use streamnest_log::{Error, LogOptions, Registry, Start, Writer};
 
 use crate::{
     slow_store::SlowStore,
-    support::{SetClock, drain, entries, event, event_of, id, limit, now, poll, seq},
+    support::{SetClock, drain, entries, event, event_of, id, limit, now, poll, seq, waiting},
 };
 
 struct Slow {
@@ -237,4 +237,36 @@ async fn what_the_store_has_and_nobody_was_told_of_is_not_read_from_it() {
         got.extend(drain(&mut cursor, limit(10)));
     }
     assert_eq!(got, entries(1..=5));
+}
+
+#[tokio::test]
+async fn an_append_that_the_store_refused_once_may_be_repeated() {
+    let Slow { store, writer, run, .. } = slow(LogOptions::default()).await;
+    store.refuse_appends(&run, 2);
+    assert!(writer.append([event(1)]).await.is_err_and(|error| error.is_retryable()));
+    let mut events = vec![event(1), event(2)];
+    assert!(writer.try_append(&mut events).is_err());
+    assert_eq!(events, [event(1), event(2)], "they stay with their producer");
+    assert_eq!(writer.try_append(&mut events).unwrap(), Some(seq(2)), "what was refused took no number");
+    assert_eq!(writer.failed().map(|error| error.to_string()), None);
+    store.settle(&run, 2);
+    assert_eq!(writer.log().head().last, seq(2));
+}
+
+#[tokio::test]
+async fn a_seal_that_is_durable_after_the_last_entry_still_wakes_the_readers() {
+    let Slow { store, writer, run, .. } = slow(LogOptions::default()).await;
+    store.refuse_seals(&run, 1);
+    assert!(writer.finish(StatusUpdate::completed(1.into())).await.is_err());
+    store.settle(&run, 1);
+    let mut cursor = writer.log().cursor(Start::Beginning);
+    assert_eq!(drain(&mut cursor, limit(10)), entries([1]));
+    let read = waiting(&mut cursor);
+    let mut finish = Box::pin(writer.finish(StatusUpdate::completed(1.into())));
+    assert!(now(finish.as_mut()).is_none());
+    assert_eq!(read.count(), 0);
+    store.settle(&run, 1);
+    assert_eq!(finish.await.unwrap(), seq(1));
+    assert_eq!(read.count(), 1, "a reader that had everything hears that nothing follows");
+    assert!(matches!(poll(&mut cursor, limit(10)), Some(Ok(None))));
 }

@@ -35,6 +35,7 @@ struct State {
     durable: u64,
     sealing: bool,
     sealed: bool,
+    append_errors: usize,
     seal_errors: usize,
     failed: Option<StoreError>,
     watch: Arc<dyn DurabilityWatch>,
@@ -113,6 +114,11 @@ impl SlowStore {
         watch.failed(error);
     }
 
+    /// Refuses the next `count` appends to `id`.
+    pub(crate) fn refuse_appends(&self, id: &ExecutionId, count: usize) {
+        self.kept(id).0.lock().unwrap().append_errors = count;
+    }
+
     /// Refuses the next `count` seals of `id`.
     pub(crate) fn refuse_seals(&self, id: &ExecutionId, count: usize) {
         self.kept(id).0.lock().unwrap().seal_errors = count;
@@ -157,6 +163,7 @@ impl LogStore for SlowStore {
                     durable: 0,
                     sealing: false,
                     sealed: false,
+                    append_errors: 0,
                     seal_errors: 0,
                     failed: None,
                     watch: watch.clone(),
@@ -203,6 +210,10 @@ impl StoredLog for SlowLog {
     fn append(&self, term: Term, expected_last: Seq, entries: &[Arc<Entry>]) -> Result<Appended, StoreError> {
         let mut state = self.kept.0.lock().unwrap();
         state.check(term, expected_last)?;
+        if state.append_errors > 0 {
+            state.append_errors -= 1;
+            return Err(unavailable());
+        }
         state.entries.extend_from_slice(entries);
         Ok(Appended::Pending)
     }

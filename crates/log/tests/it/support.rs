@@ -141,6 +141,19 @@ impl Wake for Wakes {
     }
 }
 
+/// Lets the cursor wait with this waker.
+fn waits(cursor: &mut Cursor, waker: &Waker) {
+    let read = cursor.poll_next_batch(&mut Context::from_waker(waker), ReadLimit::default());
+    assert!(matches!(read, Poll::Pending));
+}
+
+/// Lets the cursor wait, and counts its wakes.
+pub(crate) fn waiting(cursor: &mut Cursor) -> Arc<Wakes> {
+    let wakes = Arc::new(Wakes::default());
+    waits(cursor, &wakes.clone().into());
+    wakes
+}
+
 /// Whether the long forms of randomized tests run.
 pub(crate) fn chaos() -> bool {
     std::env::var_os("STREAMNEST_CHAOS").is_some_and(|value| value == "1")

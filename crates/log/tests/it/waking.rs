@@ -1,26 +1,11 @@
 //! Everyone who waits is woken, by whoever does it, and waiting costs no memory.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::time::Duration;
 
 use streamnest_core::payload::StatusUpdate;
-use streamnest_log::{Cursor, LogOptions, ReadLimit, Start};
+use streamnest_log::{LogOptions, Start};
 
-use crate::support::{Wakes, append, id, limit, poll, registry};
-
-fn waits(cursor: &mut Cursor, waker: &Waker) {
-    let read = cursor.poll_next_batch(&mut Context::from_waker(waker), ReadLimit::default());
-    assert!(matches!(read, Poll::Pending));
-}
-
-fn waiting(cursor: &mut Cursor) -> Arc<Wakes> {
-    let wakes = Arc::new(Wakes::default());
-    waits(cursor, &wakes.clone().into());
-    wakes
-}
+use crate::support::{append, id, limit, poll, registry, waiting};
 
 #[tokio::test]
 async fn an_append_wakes_each_waiting_reader_once_and_nobody_else() {
