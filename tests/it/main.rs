@@ -1,4 +1,11 @@
 //! Behaviour across crates: an application of this process, clients over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "these are tests"
+)]
 
 mod delivery;
 mod endings;
