@@ -74,6 +74,7 @@ pub(crate) struct Connection {
     stalled_since: Option<Instant>,
     /// When it closes because the server does.
     leave_at: Option<Instant>,
+    leaves_idle: bool,
     closing: Option<Closing>,
     shared: Arc<Shared>,
     listed: Listed,
@@ -123,6 +124,7 @@ impl Connection {
             pong_by: None,
             stalled_since: None,
             leave_at: None,
+            leaves_idle: false,
             closing: None,
             listed: shared.directory.enter(),
             since: now,
@@ -139,7 +141,8 @@ impl Connection {
         let heartbeat_ms = u64::try_from(heartbeat_interval.as_millis()).unwrap_or(u64::MAX);
         let connected = Connected { connection_id: self.listed.id().to_string(), heartbeat_ms };
         self.reply(&ServerFrame::Connected(connected), None);
-        tracing::debug!(connection = %self.listed.id(), "WebSocket opened");
+        tracing::Span::current().record("connection", tracing::field::display(self.listed.id()));
+        tracing::debug!("WebSocket opened");
         if self._seat.is_over() {
             let limit = self.shared.options.max_connections;
             tracing::warn!(limit, "WebSocket refused: as many as may be are open");
@@ -177,7 +180,7 @@ impl Connection {
                     break;
                 }
                 Err(error) => {
-                    tracing::debug!(connection = %self.listed.id(), %error, "WebSocket broke");
+                    tracing::debug!(%error, "WebSocket broke");
                     return Poll::Ready(());
                 }
             }
@@ -241,10 +244,16 @@ impl Connection {
                 self.replies.extend_from_slice(&frames);
             }
         }
-        let leaves = signals.has(Signal::End) || (signals.has(Signal::Drain) && !self.follows_something());
-        if leaves && self.leave_at.is_none() {
-            let jitter = self.shared.options.drain_jitter.mul_f64(self.listed.id().fraction());
-            self.leave_at = Some(Instant::now() + jitter);
+        if signals.has(Signal::Drain) && !self.leaves_idle {
+            let jitter = self.shared.options.drain_jitter;
+            if !self.follows_something() {
+                self.leaves_idle = true;
+                let at = Instant::now() + jitter.mul_f64(self.listed.id().fraction());
+                self.leave_at = Some(self.leave_at.map_or(at, |latest| latest.min(at)));
+            } else if signals.has(Signal::End) && self.leave_at.is_none() {
+                // Who is behind has this long to read the end of what it follows.
+                self.leave_at = Some(Instant::now() + jitter);
+            }
         }
         false
     }
@@ -254,7 +263,7 @@ impl Connection {
         let (stall, interval) =
             (self.shared.options.slow_reader_limit, self.shared.options.heartbeat_interval);
         if self.closing.as_ref().is_some_and(|closing| closing.by <= now) {
-            tracing::debug!(connection = %self.listed.id(), "client did not answer the close frame");
+            tracing::debug!("client did not answer the close frame");
             return true;
         }
         if self.closing.is_some() {
@@ -325,7 +334,7 @@ impl Connection {
     /// Closes the connection with one of our codes. What was owed and not begun is not sent any more, except where a
     /// client may lose nothing because there is nowhere else to resume.
     fn close(&mut self, code: CloseCode, reason: &str) {
-        tracing::debug!(connection = %self.listed.id(), code = code.code(), "WebSocket is closed");
+        tracing::debug!(code = code.code(), "WebSocket is closed");
         match code {
             CloseCode::GoingAway | CloseCode::TooManyBadFrames | CloseCode::RateLimited => {}
             CloseCode::SlowReader => {
@@ -339,7 +348,7 @@ impl Connection {
 
     /// Closes the connection with a code of the protocol itself, because the client broke it.
     fn close_broken(&mut self, code: coding::CloseCode, reason: &str) {
-        tracing::debug!(connection = %self.listed.id(), %code, "client broke the WebSocket protocol");
+        tracing::debug!(%code, "client broke the WebSocket protocol");
         self.owed.cut();
         self.send_close(code.into(), reason);
     }

@@ -97,7 +97,10 @@ pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     if request.uri().path() == "/" && upgrade::is_asked_for(request.headers()) {
         return finish(upgrade::upgrade(State(shared), request).await, None);
     }
-    finish(next.run(request).await, asker)
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = finish(next.run(request).await, asker);
+    tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+    response
 }
 
 /// Checks a request. Gives the origin of a page that is not the server's own, but allowed.
@@ -118,11 +121,22 @@ fn check(access: &Access, request: &Request) -> Result<Option<HeaderValue>, Refu
             split_origin(text).is_some_and(|(_, from)| from.as_str().eq_ignore_ascii_case(host.as_str()));
         asker = (!is_own).then(|| origin.clone());
     }
+    if asker.is_none() && !headers.contains_key(header::ORIGIN) && is_embedded_elsewhere(headers) {
+        return Err(Refusal::embedded());
+    }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if changes && !is_json(headers) {
         return Err(Refusal::content_type());
     }
     Ok(asker)
+}
+
+/// Whether a browser says that a page of another origin embeds or fetches this, without an `Origin` because that page
+/// could not read it anyway (Fetch Metadata, W3C). It would still be a reader that counts. Following a link is fine.
+fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
+    let value = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    matches!(value("sec-fetch-site"), Some(b"cross-site" | b"same-site"))
+        && (value("sec-fetch-mode") != Some(b"navigate") || value("sec-fetch-dest") != Some(b"document"))
 }
 
 /// The name under which the server is asked.

@@ -10,6 +10,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use streamnest_protocol::native::SUBPROTOCOL;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::Instrument as _;
 
 use crate::{connection::Session, http::Refusal, shared::Shared};
 
@@ -54,7 +55,8 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
     let too_many = || Refusal::too_many_connections(shared.options.max_connections);
     let seat = shared.seat().ok_or_else(too_many)?;
     let session = Session::new(shared.clone(), hyper::upgrade::on(request), seat);
-    shared.tasks.spawn(session);
+    let span = tracing::debug_span!("websocket", connection = tracing::field::Empty);
+    shared.tasks.spawn(session.instrument(span));
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -29,7 +29,7 @@ pub(super) struct Running {
 impl Connection {
     pub(super) fn on_request(&mut self, request: Request) {
         let Request { id, command } = request;
-        tracing::debug!(connection = %self.listed.id(), command = command.command_type(), "request");
+        tracing::debug!(command = command.command_type(), "request");
         let answer = match command {
             ClientCommand::SubscribeExecution(request) => self.subscribe(request, id.as_ref()),
             ClientCommand::UnsubscribeExecution { execution_id, subscription } => {

@@ -154,7 +154,7 @@ impl Connection {
             // Its answer lies in `replies`; nothing may follow it.
             Message::Close(_) => {
                 if self.closing.is_none() {
-                    tracing::debug!(connection = %self.listed.id(), "client closed the WebSocket");
+                    tracing::debug!("client closed the WebSocket");
                     self.owed.cut();
                 }
                 self.begin_closing();
@@ -163,7 +163,7 @@ impl Connection {
             Message::Text(text) => match Request::parse(&text) {
                 Ok(request) => self.on_request(request),
                 Err(error) => {
-                    tracing::debug!(connection = %self.listed.id(), code = error.code, "bad frame");
+                    tracing::debug!(code = error.code, "bad frame");
                     let frame = ServerFrame::Error(ErrorFrame::from(&error));
                     self.on_bad_frame(&frame, error.reply_to.as_deref());
                 }
@@ -197,11 +197,11 @@ impl Connection {
             Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock => self.inbound.dry = true,
             Error::ConnectionClosed | Error::AlreadyClosed => self.inbound.end(State::Closed),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => {
-                tracing::debug!(connection = %self.listed.id(), "client is gone");
+                tracing::debug!("client is gone");
                 self.inbound.end(State::Lost);
             }
             Error::Capacity(error) => {
-                tracing::debug!(connection = %self.listed.id(), %error, "message is over the limit");
+                tracing::debug!(%error, "message is over the limit");
                 let limit = self.shared.options.max_message_bytes;
                 let reason = format!("message is over the limit of {limit} bytes");
                 self.close(CloseCode::TooLarge, &reason);

@@ -101,6 +101,11 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
     }
 
+    pub(crate) fn embedded() -> Self {
+        let message = "pages of another site may not embed or fetch this; follow a link to it instead";
+        Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
+    }
+
     pub(crate) fn content_type() -> Self {
         let message = "request needs `Content-Type: application/json`, also when it has no body";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)

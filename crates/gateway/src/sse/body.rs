@@ -135,12 +135,14 @@ impl http_body::Body for EventStream {
         if let Some(next) = this.owed.pop() {
             return Poll::Ready(Some(Ok(Frame::data(next))));
         }
-        if this.ended || this.ending.as_mut().poll(cx).is_ready() {
+        if this.ended {
             return Poll::Ready(None);
         }
         match this.poll_log(cx) {
             Poll::Ready(true) => Poll::Ready(this.owed.pop().map(|next| Ok(Frame::data(next)))),
             Poll::Ready(false) => Poll::Ready(None),
+            // What is there is still sent, so that nobody misses the end of a run that ended in time.
+            Poll::Pending if this.ending.as_mut().poll(cx).is_ready() => Poll::Ready(None),
             Poll::Pending if this.heartbeat.as_mut().poll(cx).is_ready() => {
                 let beat = this.beat();
                 // Lets the timer know who waits for the next one.

@@ -8,7 +8,11 @@ use streamnest_gateway::GatewayOptions;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::{engine::say, server::Server, socket::Socket};
+use crate::{
+    engine::{say, token},
+    server::{PATIENCE, Server},
+    socket::Socket,
+};
 
 fn options() -> GatewayOptions {
     GatewayOptions::default()
@@ -48,6 +52,33 @@ async fn a_run_comes_to_its_end_while_the_server_drains() {
     let since = Instant::now();
     server.stopped().await;
     assert!(since.elapsed() < Duration::from_secs(5), "nobody is waited for: {:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_behind_still_gets_the_end_of_a_run_that_ended_in_time() {
+    let mut server = Server::with_options(options().with_drain_jitter(Duration::from_secs(5))).await;
+    let writer = server.held("a").await;
+    let mut follower = Socket::open(&server).await;
+    follower.subscribe(json!({"executionId": "a"})).await;
+    let mut stream = server.send("GET", "/executions/a/events", &[], "").await;
+    let reading = writer.log().subscribers_become(|count| count == 2);
+    tokio::time::timeout(PATIENCE, reading).await.unwrap();
+    // More than the sockets hold.
+    let filler = "x".repeat(4_000);
+    for _ in 0..4_000 {
+        writer.append([token("generate", &filler)]).await.unwrap();
+    }
+    writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    server.begin_to_stop();
+    // Long enough for a server that does not care to be gone.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut events = Vec::new();
+    let ((code, frames), read) = tokio::join!(follower.until_close(), stream.read_to_end(&mut events));
+    read.unwrap();
+    assert_eq!(code, Some(1001));
+    assert_eq!((frames.len(), &frames[4_001]["payload"]["status"]), (4_002, &json!("completed")));
+    assert!(String::from_utf8(events).unwrap().contains(r#""status":"completed""#));
+    server.stopped().await;
 }
 
 #[tokio::test]

@@ -195,6 +195,24 @@ async fn another_page_can_neither_start_nor_read_nor_cancel() {
 }
 
 #[tokio::test]
+async fn another_page_cannot_embed_a_stream_but_link_to_the_console() {
+    let server = Server::start().await;
+    let writer = server.held("a").await;
+    let fetched =
+        |site, mode, dest| [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+    for site in ["cross-site", "same-site"] {
+        for headers in [fetched(site, "no-cors", "image"), fetched(site, "navigate", "iframe")] {
+            server.ask("GET", "/executions/a/events", &headers, "").await.error(403, "origin_not_allowed");
+        }
+        assert_eq!(server.ask("GET", "/", &fetched(site, "navigate", "document"), "").await.status, 200);
+    }
+    assert_eq!(writer.log().subscribers(), 0);
+    for headers in [fetched("same-origin", "cors", "empty"), fetched("none", "navigate", "document")] {
+        assert_eq!(server.ask("GET", "/executions/a", &headers, "").await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_was_pointed_at_this_machine_is_refused() {
     let server = Server::start().await;
     for host in ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "10.1.2.3", ""] {
