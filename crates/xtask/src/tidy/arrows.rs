@@ -58,7 +58,8 @@ const ROWS: &[Row] = &[
     Row {
         krate: "streamnest-runtime",
         may: &["streamnest-core", "streamnest-log"],
-        dev: &[],
+        // Its tests call models in nodes, its benches encode what nodes say.
+        dev: &["streamnest-models", "streamnest-protocol"],
         outside: None,
         why: "runtime and gateway meet in the log and in core's `ExecutionControl`, nowhere else",
     },

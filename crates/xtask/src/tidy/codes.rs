@@ -29,8 +29,8 @@ pub(super) fn check_in_use(files: &[SourceFile]) -> Violations {
 }
 
 /// What the first literal after is a code, if it looks like one.
-const INTRODUCTIONS: [&str; 5] =
-    ["code: ", "coded(", "ServerFrame::error(", "Refusal::new(", "Self::new(StatusCode::"];
+const INTRODUCTIONS: [&str; 6] =
+    ["code: ", "coded(", "failure(", "ServerFrame::error(", "Refusal::new(", "Self::new(StatusCode::"];
 
 /// Every code, with the first file that gives it: the literals in the bodies of functions named `code`, and those
 /// that errors are made of elsewhere.
@@ -136,6 +136,7 @@ mod tests {
             "Self::new(\n    StatusCode::NOT_FOUND, \"no_code\")\nSelf::new(StatusCode::NOT_FOUND, \"the_code\", x)",
             r#"Refusal::new(status, "the_code", message)"#,
             r#"ServerFrame::error("the_code", message, false)"#,
+            r#"Outcome::Failed(failure("the_code", error.to_string()))"#,
         ] {
             let (missing, _) = check(code, "");
             assert_eq!(missing.len(), 1, "{code}: {missing:?}");
