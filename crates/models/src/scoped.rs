@@ -66,6 +66,14 @@ impl ScopedStream {
         });
         Self(Box::pin(pieces.fuse()))
     }
+
+    /// The next piece; `None` after the last one. For programs that import no `StreamExt`.
+    ///
+    /// # Cancel safety
+    /// Safe: a piece is returned or not taken.
+    pub async fn next(&mut self) -> Option<Result<Delta, Error>> {
+        self.0.next().await
+    }
 }
 
 impl Stream for ScopedStream {

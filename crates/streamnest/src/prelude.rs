@@ -5,7 +5,7 @@ pub use serde::{Deserialize, Serialize};
 pub use streamnest_core::{Delivery, Event, EventType, ExecutionId, Priority, ScopeExt, Status, TokenDelta};
 pub use streamnest_macros::{State, node, stream_all, stream_event, stream_progress, stream_token, workflow};
 pub use streamnest_models::{
-    ChatModel, ChatModelExt, ChatRequest, OfflineModel, OfflineOptions, ScriptedModel,
+    ChatModel, ChatModelExt, ChatRequest, Delta, OfflineModel, OfflineOptions, ScriptedModel,
 };
 pub use streamnest_runtime::{
     Emit, Goto, NodeContext, NodeError, NodeResult, ProgressMetadata, Run, TokenMetadata,

@@ -18,6 +18,8 @@ use crate::readability::{Word, flesch_reading_ease};
 const GOOD_ENOUGH: f64 = 60.0;
 /// How often it is written at most.
 const MAX_DRAFTS: u32 = 3;
+/// The tokens of a draft, at most; the model ends it with a sentence.
+const LENGTH: u32 = 120;
 /// The tokens a second of the offline model.
 const PACE: f64 = 40.0;
 
@@ -54,14 +56,22 @@ impl ContentWriter {
     /// Writes a draft. The model's tokens stream by themselves.
     #[node(kind = "llm", start)]
     #[stream_token(buffer_size = 50, flush_interval = "40ms", filter(min_length = 1, exclude_whitespace))]
-    #[stream_progress(interval = "500ms", granularity = "fine", include_eta)]
+    #[stream_progress(interval = "250ms", granularity = "fine", include_eta)]
     async fn generate_content(&self, state: &Writing, ctx: &NodeContext) -> NodeResult<WritingUpdate> {
         let drafts = state.drafts + 1;
-        ctx.progress(state.drafts, MAX_DRAFTS).await;
         // Another seed each time, so that a new draft is another one.
-        let request = ChatRequest::from(state.prompt.as_str()).with_seed(u64::from(drafts));
-        let answer = self.model.generate(request).await?;
-        Ok(WritingUpdate::new().content(answer.text).drafts(drafts))
+        let request =
+            ChatRequest::from(state.prompt.as_str()).with_seed(u64::from(drafts)).with_max_tokens(LENGTH);
+        let mut answer = self.model.stream(request);
+        let (mut content, mut tokens) = (String::new(), 0);
+        while let Some(delta) = answer.next().await {
+            if let Delta::Token(token) = delta? {
+                content.push_str(&token.content);
+                tokens += 1;
+                ctx.progress(tokens, LENGTH).await;
+            }
+        }
+        Ok(WritingUpdate::new().content(content).drafts(drafts))
     }
 
     /// Looks at the words of the draft one by one, as a tool.
@@ -72,7 +82,12 @@ impl ContentWriter {
         delivery = "at-least-once",
         transformer = enrich
     )]
-    #[stream_progress(interval = "100ms", milestones(25, 50, 75), format(show_current, show_total))]
+    #[stream_progress(
+        interval = "100ms",
+        include_eta,
+        milestones(25, 50, 75),
+        format(show_current, show_total)
+    )]
     async fn process_words(&self, state: &Writing, ctx: &NodeContext) -> NodeResult<WritingUpdate> {
         let content = state.content.as_deref().unwrap_or_default();
         let total = content.split_whitespace().count();
