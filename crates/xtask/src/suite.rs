@@ -119,7 +119,7 @@ fn fetch(workspace: &Workspace) -> Result<Report, Failed> {
 }
 
 fn fmt(workspace: &Workspace) -> Result<Report, Failed> {
-    Run::cargo(workspace).args(["fmt", "--all", "--", "--check"]).run()?;
+    Run::cargo(workspace).args(["fmt", "--all", "--", "--check", "--color", "never"]).run()?;
     Report::checked("formatted")
 }
 
