@@ -98,6 +98,9 @@ pub enum Appended {
 }
 
 /// Hears from a store what became of accepted entries.
+///
+/// Never called from within [`StoredLog::append`] or [`StoredLog::seal`], whose caller holds the log's lock: what is
+/// durable at once is said by their answer.
 pub trait DurabilityWatch: Send + Sync + 'static {
     /// Every entry up to and including `up_to` is durable; `sealed` if the seal is too.
     fn durable(&self, up_to: Seq, sealed: bool);
