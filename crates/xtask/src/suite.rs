@@ -161,7 +161,7 @@ fn doctests(workspace: &Workspace) -> Result<Report, Failed> {
 
 fn rustdoc(workspace: &Workspace) -> Result<Report, Failed> {
     Run::cargo(workspace)
-        .args(["doc", "--locked", "--no-deps", "--workspace"])
+        .args(["doc", "--locked", "--no-deps", "--workspace", "--keep-going"])
         .env("RUSTDOCFLAGS", "-D warnings -D rustdoc::broken_intra_doc_links")
         .run()?;
     Report::checked("no warnings")
