@@ -40,6 +40,11 @@ pub struct GatewayOptions {
     /// Bytes that one connection sets aside to read its client's messages; longer ones grow it for as long as they
     /// are read. Default 1 KiB.
     pub read_buffer_bytes: usize,
+    /// Bytes that the kernel may hold for one connection until its client reads them (`SO_SNDBUF`, which Linux
+    /// doubles). Default 256 KiB; `None` leaves it to the kernel. Left alone Linux grows it to 4 MiB for a fast
+    /// connection, and says that there is room again only when a third of that was read: ten thousand clients that stop
+    /// reading would take 40 GiB, and one that reads slowly could not be told from one that does not.
+    pub send_buffer_bytes: Option<usize>,
     /// The largest body of an HTTP request, in bytes. Default 1 MiB.
     pub max_body_bytes: usize,
     /// How long a client may take to send the head of an HTTP request, and as long for its body. An HTTP connection
@@ -90,6 +95,7 @@ impl Default for GatewayOptions {
             max_pending_reply_bytes: 16 << 10,
             max_write_bytes: 256 << 10,
             read_buffer_bytes: 1 << 10,
+            send_buffer_bytes: Some(256 << 10),
             max_body_bytes: 1 << 20,
             request_timeout: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(30),
@@ -134,6 +140,7 @@ setters! {
     with_max_pending_reply_bytes max_pending_reply_bytes: usize,
     with_max_write_bytes max_write_bytes: usize,
     with_read_buffer_bytes read_buffer_bytes: usize,
+    with_send_buffer_bytes send_buffer_bytes: Option<usize>,
     with_max_body_bytes max_body_bytes: usize,
     with_request_timeout request_timeout: Duration,
     with_heartbeat_interval heartbeat_interval: Duration,
@@ -167,6 +174,7 @@ impl GatewayOptions {
             ("max_pending_reply_bytes", self.max_pending_reply_bytes),
             ("max_write_bytes", self.max_write_bytes),
             ("read_buffer_bytes", self.read_buffer_bytes),
+            ("send_buffer_bytes", self.send_buffer_bytes.unwrap_or(1)),
             ("max_body_bytes", self.max_body_bytes),
             ("max_page_executions", self.max_page_executions),
             ("max_idempotency_keys", self.max_idempotency_keys),

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -13,7 +14,7 @@ use tokio::{
 use tower::Service as _;
 use tracing::Instrument as _;
 
-use crate::{Error, guard::LocalAddress, io::Unstalled, shared::Shared};
+use crate::{Error, GatewayOptions, guard::LocalAddress, io::Unstalled, shared::Shared};
 
 /// HTTP connections that are held besides those whose place is a stream's.
 const SPARE_CONNECTIONS: usize = 256;
@@ -80,8 +81,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 }
 
 async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<Shared>, router: Router) {
-    // Frames are small and each counts; what belongs together is written together.
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = prepare(&stream, &shared.options) {
         tracing::debug!(%error, "connection is gone before it was served");
         return;
     }
@@ -112,6 +112,15 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         tracing::debug!(%error, "connection ended early");
     }
     drop(place);
+}
+
+fn prepare(stream: &TcpStream, options: &GatewayOptions) -> io::Result<()> {
+    // Frames are small and each counts; what belongs together is written together.
+    stream.set_nodelay(true)?;
+    match options.send_buffer_bytes {
+        Some(bytes) => SockRef::from(stream).set_send_buffer_size(bytes),
+        None => Ok(()),
+    }
 }
 
 async fn route(

@@ -61,7 +61,7 @@ async fn who_answers_no_ping_is_closed_with_4440() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_takes_nothing_is_closed_with_4441_between_two_frames() {
     let options = GatewayOptions::default()
-        .with_slow_reader_limit(Duration::from_millis(300))
+        .with_slow_reader_limit(Duration::from_secs(1))
         .with_close_timeout(Duration::from_secs(10));
     let server = Server::with_options(options).await;
     let writer = server.held("a").await;
@@ -99,6 +99,26 @@ async fn who_takes_nothing_is_closed_with_4441_between_two_frames() {
     for sequence in frames.len() as u64 + 1..=20_001 {
         assert_eq!(again.next().await["sequence"].as_u64(), Some(sequence));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_slowly_is_not_taken_for_one_that_does_not() {
+    let options = GatewayOptions::default().with_slow_reader_limit(Duration::from_secs(1));
+    let server = Server::with_options(options).await;
+    let writer = server.held("a").await;
+    let filler = "x".repeat(10_000);
+    for _ in 0..4_000 {
+        writer.append([token("generate", &filler)]).await.unwrap();
+    }
+    let mut socket = Socket::open(&server).await;
+    socket.subscribe(json!({"executionId": "a"})).await;
+    // Three times the limit, at 1.3 MB/s: in between the socket has room only now and then.
+    let mut buffer = vec![0; 64 << 10];
+    for _ in 0..60 {
+        socket.stream.get_mut().read_exact(&mut buffer).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(writer.log().subscribers(), 1, "it reads, and has not read all");
 }
 
 #[cfg(target_os = "linux")]
