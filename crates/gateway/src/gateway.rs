@@ -27,6 +27,18 @@ impl Gateway {
         Ok(Self(Arc::new(Shared::new(control, logs, options))))
     }
 
+    /// Lets in more origins and hosts than its options name, in the form that [`GatewayOptions::allowed_origins`] and
+    /// [`GatewayOptions::allowed_hosts`] have: what a program learns only when it starts to listen.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], and then none of them is let in.
+    pub fn allow(&self, origins: Vec<String>, hosts: Vec<String>) -> Result<(), Error> {
+        let more = GatewayOptions::default().with_allowed_origins(origins).with_allowed_hosts(hosts);
+        more.validate()?;
+        self.0.access.allow(&more);
+        Ok(())
+    }
+
     /// Every route, to be mounted into an axum program. Call [`shut_down`](Self::shut_down) when that ends.
     ///
     /// Of the addresses that the server may be asked by, only those of the loopback and of

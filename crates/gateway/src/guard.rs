@@ -4,7 +4,10 @@
 //! is not ours; where a name was pointed at this machine to hide that (DNS rebinding), the `Host` does. What changes
 //! something has to be `application/json`, which a page can send elsewhere only after asking, and it is not allowed to.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
 
 use axum::{
     extract::{Request, State},
@@ -30,15 +33,31 @@ pub(crate) struct LocalAddress(pub(crate) IpAddr);
 
 /// The hosts and origins that are allowed besides the server's own.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub(crate) struct Access(RwLock<Allowed>);
+
+#[derive(Debug, Default)]
+struct Allowed {
     hosts: Vec<String>,
     origins: Vec<String>,
 }
 
 impl Access {
     pub(crate) fn new(options: &GatewayOptions) -> Self {
-        let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        Self { hosts: lower(&options.allowed_hosts), origins: lower(&options.allowed_origins) }
+        let access = Self(RwLock::default());
+        access.allow(options);
+        access
+    }
+
+    /// Allows those that `options` name too.
+    pub(crate) fn allow(&self, options: &GatewayOptions) {
+        let lower = |name: &String| name.to_ascii_lowercase();
+        let mut allowed = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        allowed.hosts.extend(options.allowed_hosts.iter().map(lower));
+        allowed.origins.extend(options.allowed_origins.iter().map(lower));
+    }
+
+    fn allowed(&self) -> RwLockReadGuard<'_, Allowed> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn allows_host(&self, authority: &Authority, local: Option<IpAddr>) -> bool {
@@ -49,6 +68,7 @@ impl Access {
             None => host == "localhost",
         };
         own || self
+            .allowed()
             .hosts
             .iter()
             .any(|allowed| *allowed == host || *allowed == authority.as_str().to_ascii_lowercase())
@@ -58,7 +78,7 @@ impl Access {
         let origin = origin.to_ascii_lowercase();
         let is_own = split_origin(&origin)
             .is_some_and(|(_, authority)| authority.as_str().eq_ignore_ascii_case(own.as_str()));
-        is_own || self.origins.contains(&origin)
+        is_own || self.allowed().origins.contains(&origin)
     }
 }
 

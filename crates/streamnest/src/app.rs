@@ -143,13 +143,9 @@ impl App {
         self.engine.run(request).await
     }
 
-    /// The same application behind a gateway that also lets in these origins and names.
-    pub(crate) fn with_allowed(&self, origins: Vec<String>, hosts: Vec<String>) -> Result<Self, Error> {
-        let mut options = self.gateway.options().clone();
-        options.allowed_origins.extend(origins);
-        options.allowed_hosts.extend(hosts);
-        let gateway = Gateway::new(Arc::new(self.engine.clone()), self.logs().clone(), options)?;
-        Ok(Self { gateway, ..self.clone() })
+    /// The gateway to its executions.
+    pub const fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     /// Runs the executions.

@@ -29,7 +29,7 @@ pub struct ServerFlags {
     #[arg(long, value_name = "HOST")]
     pub allow_host: Vec<String>,
     /// What to log on standard error, for example `info` or `streamnest_gateway=debug`.
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "STREAMNEST_LOG")]
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "STREAMNEST_LOG", value_parser = log_filter)]
     pub log: String,
     /// How to log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
@@ -62,7 +62,7 @@ impl ServerFlags {
         if !address.ip().is_loopback() && !self.insecure_no_auth {
             return Err(Error::NotLoopback { address });
         }
-        let app = app.with_allowed(self.allow_origin, self.allow_host)?;
+        app.gateway().allow(self.allow_origin, self.allow_host)?;
         let listening = async {
             let listener = TcpListener::bind(address).await?;
             let bound = listener.local_addr()?;
@@ -77,7 +77,7 @@ impl ServerFlags {
     }
 
     fn start_log(&self) {
-        let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = EnvFilter::new(&self.log);
         let colours = std::io::stderr().is_terminal();
         let log =
             tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
@@ -87,6 +87,11 @@ impl ServerFlags {
             LogFormat::Json => log.json().finish().try_init(),
         };
     }
+}
+
+/// Checks a log filter, so that a wrong one is told and not passed over.
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.into()).map_err(|error| error.to_string())
 }
 
 /// Completes at SIGTERM, or at Ctrl-C.
