@@ -84,7 +84,8 @@ async fn a_node_that_hangs_is_ended_by_its_timeout() {
 async fn after_a_cancel_is_accepted_no_token_follows() {
     let server = server().await;
     let mut socket = Socket::connect(server.address).await;
-    start(&mut socket, "cancelled", json!({"tokens": 100_000, "pause_ms": 1})).await;
+    // As fast as it goes, so that much is owed when the cancel comes.
+    start(&mut socket, "cancelled", json!({"tokens": 10_000_000})).await;
     for _ in 0..20 {
         socket.expect("token").await;
     }

@@ -9,8 +9,8 @@ use streamnest_core::{BoxFuture, ControlError, Delivery, ExecutionId, Seq, Start
 use streamnest_log::{FanInScope, Filter};
 use streamnest_protocol::native::{
     CancelAccepted, ClientCommand, ErrorFrame, EventsSubscriptionConfirmed, ExecutionStarted, Replay,
-    Request, ServerFrame, StatusResponse, SubscribeEvents, SubscribeExecution, SubscriptionConfirmed,
-    SubscriptionName, UnsubscriptionConfirmed,
+    Request, ServerFrame, StartAt, StatusResponse, SubscribeEvents, SubscribeExecution,
+    SubscriptionConfirmed, SubscriptionName, UnsubscriptionConfirmed,
 };
 use tokio::time::Instant;
 
@@ -23,6 +23,10 @@ use super::{
 /// A request that takes time, and the `id` of its answer.
 pub(super) struct Running {
     answer: BoxFuture<'static, Result<ServerFrame, ControlError>>,
+    /// What was answered, while that waits for `after`.
+    answered: Option<Result<ServerFrame, ControlError>>,
+    /// The client gets what it is owed of this execution before it gets the answer.
+    after: Option<ExecutionId>,
     reply_to: Option<String>,
 }
 
@@ -135,7 +139,7 @@ impl Connection {
             log: Box::pin(async move { logs.wait_for(&execution).await }),
             by: Instant::now() + options.wait_timeout,
             // What comes after now is everything.
-            from: request.from,
+            from: request.from.filter(|from| *from != StartAt::Now),
             delivery,
             reply_to: id.cloned(),
         })))
@@ -187,22 +191,37 @@ impl Connection {
                 attached: started.attached,
             }))
         };
-        self.running = Some(Running { answer: Box::pin(answer), reply_to });
+        self.running = Some(Running { answer: Box::pin(answer), answered: None, after: None, reply_to });
     }
 
     fn cancel(&mut self, execution_id: ExecutionId, reason: Option<String>, reply_to: Option<String>) {
         let control = self.shared.control.clone();
+        // No token follows a cancel that was accepted: not in the log, and not on this connection.
+        let after = Some(execution_id.clone());
         let answer = async move {
             control.cancel(&execution_id, reason).await?;
             Ok(ServerFrame::CancelAccepted(CancelAccepted { execution_id }))
         };
-        self.running = Some(Running { answer: Box::pin(answer), reply_to });
+        self.running = Some(Running { answer: Box::pin(answer), answered: None, after, reply_to });
     }
 
     /// Goes on with the request that takes time.
     pub(super) fn poll_running(&mut self, cx: &mut Context<'_>) {
         let Some(running) = &mut self.running else { return };
-        let Poll::Ready(answer) = running.answer.as_mut().poll(cx) else { return };
+        let answer = match running.answered.take() {
+            Some(answer) => answer,
+            None => match running.answer.as_mut().poll(cx) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => return,
+            },
+        };
+        let is_behind =
+            |known: &Subscription| running.after.as_ref() == Some(&known.execution) && known.is_behind();
+        if answer.is_ok() && self.subscriptions.iter().any(is_behind) {
+            // It is asked again when those entries are owed.
+            running.answered = Some(answer);
+            return;
+        }
         let reply_to = running.reply_to.take();
         self.running = None;
         self.ask_again();

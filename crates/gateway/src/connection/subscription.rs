@@ -75,6 +75,11 @@ impl Subscription {
         matches!(self.source, Source::Reading(_))
     }
 
+    /// Whether its log holds entries that it has not taken.
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(&self.source, Source::Reading(cursor) if cursor.lag() > 0)
+    }
+
     pub(super) const fn is_waiting(&self) -> bool {
         matches!(self.source, Source::Waiting(_))
     }
