@@ -6,7 +6,7 @@ use serde_json::json;
 use streamnest::{Streamnest, core::ExecutionControl as _};
 use streamnest_tests::{
     http::EventStream,
-    random::Random,
+    random::{Random, chaos},
     server::Server,
     socket::Socket,
     transcript::{Faults, Transcript},
@@ -14,7 +14,10 @@ use streamnest_tests::{
 use token_fountain::TokenFountain;
 use tokio::task::JoinSet;
 
-const TOKENS: u32 = 600;
+/// How many tokens the run has, and how many a second.
+fn size() -> (u32, u32) {
+    if chaos() { (30_000, 1_000) } else { (600, 300) }
+}
 
 /// Follows the run over WebSocket, drops the connection at random and goes on from its position.
 async fn follow_by_socket(address: std::net::SocketAddr, mut random: Random) -> Transcript {
@@ -59,8 +62,9 @@ async fn follow_by_events(address: std::net::SocketAddr, mut random: Random) -> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_clients_that_come_and_go_all_end_with_the_same_entries() {
     let server = Server::start(Streamnest::builder().workflow(TokenFountain)).await;
+    let (tokens, rate) = size();
     let input =
-        json!({"index": 1, "tokens": TOKENS, "tokens_per_second": 300, "token_bytes": 40, "buffer_size": 3});
+        json!({"index": 1, "tokens": tokens, "tokens_per_second": rate, "token_bytes": 40, "buffer_size": 3});
     let request = streamnest::core::StartExecution {
         workflow: "token-fountain".into(),
         input,
@@ -90,7 +94,7 @@ async fn a_hundred_clients_that_come_and_go_all_end_with_the_same_entries() {
         assert_eq!(transcript.entries(), first.as_slice());
     }
     let text: String = first.iter().filter_map(|entry| entry["payload"]["content"].as_str()).collect();
-    assert_eq!(text.matches("~T000001").count(), TOKENS as usize);
+    assert_eq!(text.matches("~T000001").count(), tokens as usize);
     // However many read it, each entry was encoded once for each of the two formats.
     assert!(log.encodings() <= 2 * usize::try_from(last).unwrap(), "{} encodings", log.encodings());
 }

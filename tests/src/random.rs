@@ -20,6 +20,11 @@ impl Random {
     }
 }
 
+/// Whether the long forms of tests are asked for: `STREAMNEST_CHAOS=1`.
+pub fn chaos() -> bool {
+    std::env::var_os("STREAMNEST_CHAOS").is_some_and(|value| value == "1")
+}
+
 fn seed() -> u64 {
     static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     *SEED.get_or_init(|| {
