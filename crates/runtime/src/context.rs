@@ -15,7 +15,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
     NodeError, NodeResult, ProgressMetadata,
-    output::{NodeOutput, Port},
+    options::RESERVED,
+    output::{NodeOutput, port::Port},
 };
 
 /// One visit of a node, as its body sees it. A cheap handle.
@@ -25,8 +26,34 @@ use crate::{
 #[derive(Clone)]
 pub struct NodeContext {
     output: Arc<NodeOutput>,
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    tasks: Arc<Mutex<Tasks>>,
 }
+
+/// The tasks of a visit.
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<()>,
+    /// The visit is over: what is spawned now is aborted at once.
+    over: bool,
+}
+
+/// A count of units of work: any of Rust's numbers. Above 2^53 the last digits of a whole number are lost.
+pub trait Quantity {
+    /// The number.
+    fn quantity(self) -> f64;
+}
+
+macro_rules! quantities {
+    ($($number:ty),*) => {
+        $(impl Quantity for $number {
+            fn quantity(self) -> f64 {
+                self as f64
+            }
+        })*
+    };
+}
+
+quantities!(f32, f64, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
 
 /// An event to be emitted.
 #[derive(Clone, Debug)]
@@ -145,7 +172,7 @@ impl NodeContext {
 
     fn event(&self, emit: Emit) -> NodeResult<Event> {
         let event_type = EventType::new(&emit.event_type)?;
-        if [EventType::TOKEN, EventType::PROGRESS, EventType::STATUS].contains(&event_type) {
+        if RESERVED.contains(&event_type) {
             return Err(NodeError::public(format!(
                 "event type `{event_type}` belongs to the framework; use `ctx.token` or `ctx.progress`, or choose another name"
             )));
@@ -158,18 +185,18 @@ impl NodeContext {
     }
 
     /// Tells how far the node has come: `current` of `total` units. Without `#[stream_progress]` nothing happens.
-    pub async fn progress(&self, current: impl Into<f64>, total: impl Into<f64>) {
+    pub async fn progress(&self, current: impl Quantity, total: impl Quantity) {
         self.progress_with(current, total, ProgressMetadata::new()).await;
     }
 
     /// Tells how far the node has come, with figures for its calculator and its readers.
     pub async fn progress_with(
         &self,
-        current: impl Into<f64>,
-        total: impl Into<f64>,
+        current: impl Quantity,
+        total: impl Quantity,
         figures: ProgressMetadata,
     ) {
-        self.output.progress(current.into(), total.into(), figures).await;
+        self.output.progress(current.quantity(), total.quantity(), figures).await;
     }
 
     /// The scope by which a model finds this node, to be carried where this visit's own poll does not reach.
@@ -183,7 +210,13 @@ impl NodeContext {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks().spawn(work.in_scope(self.scope()))
+        let mut tasks = self.tasks();
+        if tasks.over {
+            let handle = tasks.set.spawn(async {});
+            handle.abort();
+            return handle;
+        }
+        tasks.set.spawn(work.in_scope(self.scope()))
     }
 
     /// Waits for the tasks of this visit, also those that tasks spawn.
@@ -191,7 +224,7 @@ impl NodeContext {
     /// # Errors
     /// If one of them panicked.
     pub(crate) async fn join_tasks(&self) -> NodeResult<()> {
-        while let Some(joined) = poll_fn(|cx| self.tasks().poll_join_next(cx)).await {
+        while let Some(joined) = poll_fn(|cx| self.tasks().set.poll_join_next(cx)).await {
             if joined.is_err_and(|error| error.is_panic()) {
                 let message = format!("a task of node `{}` panicked", self.node_id());
                 return Err(NodeError::coded("node_panicked", message));
@@ -200,13 +233,17 @@ impl NodeContext {
         Ok(())
     }
 
-    /// Ends the tasks of this visit.
+    /// Ends the tasks of this visit, and waits until they have ended.
     pub(crate) async fn abort_tasks(&self) {
-        self.tasks().abort_all();
-        while poll_fn(|cx| self.tasks().poll_join_next(cx)).await.is_some() {}
+        {
+            let mut tasks = self.tasks();
+            tasks.over = true;
+            tasks.set.abort_all();
+        }
+        while poll_fn(|cx| self.tasks().set.poll_join_next(cx)).await.is_some() {}
     }
 
-    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

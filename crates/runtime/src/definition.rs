@@ -37,6 +37,7 @@ impl<W: Workflow> Definition<W> {
         max_event_bytes: usize,
     ) -> Result<Self, Error> {
         let graph = Graph::new(&builder)?;
+        check_options(&builder)?;
         let WorkflowBuilder { name, description, streaming, timeout, on_disconnect, values, nodes, .. } =
             builder;
         let defaults = Defaults { streaming, values, buffer_size, max_event_bytes };
@@ -58,6 +59,20 @@ impl<W: Workflow> Definition<W> {
             on_disconnect,
         })
     }
+}
+
+fn check_options<W: Workflow>(builder: &WorkflowBuilder<W>) -> Result<(), Error> {
+    let refuse = |option, value: &str, legal| {
+        let (workflow, value) = (builder.name.clone(), value.into());
+        Err(Error::WorkflowOption { workflow, option, value, legal })
+    };
+    if builder.max_steps == 0 {
+        return refuse("max_steps", "0", "at least 1");
+    }
+    if builder.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return refuse("timeout", "0s", "longer");
+    }
+    Ok(())
 }
 
 impl<W: Workflow> fmt::Debug for Definition<W> {

@@ -1,7 +1,9 @@
 //! Runs the executions of a program's workflows.
 
+mod control;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,11 +14,10 @@ use std::{
 
 use serde_json::Value;
 use streamnest_core::{
-    BoxFuture, ControlError, ExecutionControl, ExecutionId, ExecutionPage, ExecutionSummary, OnDisconnect,
-    Position, Seq, StartExecution, Started, Status, WorkflowName, WorkflowSummary,
+    BoxFuture, ControlError, ExecutionId, OnDisconnect, StartExecution, WorkflowName, WorkflowSummary,
 };
 use streamnest_log::{Error as LogError, Registry};
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -54,8 +55,14 @@ crate::options::setters! {
     }
 }
 
+/// The least that the log must take in one event, in bytes: room for the frame of a token with every small field.
+const MIN_EVENT_BYTES: usize = 1_024;
+
 /// Checks a workflow once the bounds are known.
 type MakeWorkflow = Box<dyn FnOnce(&Registry, &EngineOptions) -> Result<Arc<dyn Runnable>, Error> + Send>;
+
+/// Why a drain cancels what still runs.
+const SHUTTING_DOWN: &str = "server is shutting down";
 
 /// Collects the workflows of an [`Engine`].
 #[must_use]
@@ -92,6 +99,11 @@ impl EngineBuilder {
     /// # Errors
     /// The first thing that is wrong with one of them.
     pub fn build(self) -> Result<Engine, Error> {
+        let at_least = |option, value, least| {
+            if value < least { Err(Error::TooSmall { option, value, least }) } else { Ok(()) }
+        };
+        at_least("EngineOptions::default_buffer_size", self.options.default_buffer_size, 1)?;
+        at_least("LogOptions::max_event_bytes", self.logs.options().max_event_bytes, MIN_EVENT_BYTES)?;
         let mut workflows = BTreeMap::new();
         for make in self.workflows {
             let workflow = make(&self.logs, &self.options)?;
@@ -105,6 +117,7 @@ impl EngineBuilder {
             options: Arc::new(self.options),
             workflows,
             executions: Mutex::default(),
+            started: Notify::new(),
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
         }));
@@ -181,6 +194,8 @@ struct Inner {
     options: Arc<EngineOptions>,
     workflows: BTreeMap<String, Arc<dyn Runnable>>,
     executions: Mutex<Executions>,
+    /// Told when a start is no longer under way.
+    started: Notify,
     tasks: TaskTracker,
     draining: AtomicBool,
 }
@@ -191,6 +206,8 @@ struct Executions {
     by_id: HashMap<ExecutionId, (u64, Arc<Execution>)>,
     by_age: BTreeMap<u64, ExecutionId>,
     next: u64,
+    /// Ids whose start is under way.
+    starting: HashSet<ExecutionId>,
 }
 
 impl Executions {
@@ -239,7 +256,7 @@ impl Engine {
         if timeout(grace, self.0.tasks.wait()).await.is_err() {
             let running: Vec<_> = self.0.executions().by_id.values().map(|(_, run)| run.clone()).collect();
             for execution in running.iter().filter(|execution| execution.ended().is_none()) {
-                execution.cancel(Some("server is shutting down".into()));
+                execution.cancel(Some(SHUTTING_DOWN.into()));
             }
             self.0.tasks.wait().await;
         }
@@ -271,24 +288,24 @@ impl Engine {
             }
         };
         let start = workflow.prepare(request.input)?;
-        let writer = match self.0.logs.create(&id).await {
-            Ok(writer) => writer,
-            Err(LogError::AlreadyExists { .. }) => {
-                let same = |execution: &Arc<Execution>| {
-                    execution.workflow == *workflow.name() && execution.input == input
-                };
-                // While another start of the same id is under way its execution is not known yet; that is a conflict too.
-                let found = self.find(&id).ok().filter(same);
-                return found.map(|execution| (execution, true)).ok_or(ControlError::Conflict { id });
+        let starting = match self.begin_start(&id).await {
+            Beginning::Free(starting) => starting,
+            Beginning::Taken(taken) if taken.workflow == *workflow.name() && taken.input == input => {
+                return Ok((taken, true));
             }
-            Err(LogError::TooManyLogs { limit }) => {
-                return Err(ControlError::TooManyExecutions { limit, option: "LogOptions::max_logs" });
-            }
-            Err(error) => {
-                tracing::error!(execution = %id, %error, "log could not be made");
-                return Err(ControlError::Unavailable);
-            }
+            Beginning::Taken(_) => return Err(ControlError::Conflict { id: id.clone() }),
         };
+        let writer = self.0.logs.create(&id).await.map_err(|error| match error {
+            // Somebody else made a log of that name: it is no execution of this engine.
+            LogError::AlreadyExists { .. } => ControlError::Conflict { id: id.clone() },
+            LogError::TooManyLogs { limit } => {
+                ControlError::TooManyExecutions { limit, option: "LogOptions::max_logs" }
+            }
+            error => {
+                tracing::error!(execution = %id, %error, "log could not be made");
+                ControlError::Unavailable
+            }
+        })?;
         let execution = Arc::new(Execution::new(
             writer,
             workflow.name().clone(),
@@ -298,6 +315,11 @@ impl Engine {
             self.0.logs.options().max_event_bytes,
         ));
         self.0.executions().insert(execution.clone());
+        drop(starting);
+        // A drain that began meanwhile did not see it.
+        if self.0.draining.load(Ordering::Acquire) {
+            execution.cancel(Some(SHUTTING_DOWN.into()));
+        }
         tracing::info!(execution = %id, workflow = %workflow.name(), "execution started");
         let span = tracing::info_span!("execution", id = %id, workflow = %workflow.name());
         self.0.tasks.spawn(start(execution.clone()).instrument(span));
@@ -305,6 +327,44 @@ impl Engine {
             self.0.tasks.spawn(cancel_when_left(execution.clone(), self.0.options.disconnect_grace));
         }
         Ok((execution, false))
+    }
+
+    /// Keeps `id` for one start. While another start of it is under way, waits for how that comes out.
+    async fn begin_start<'a>(&'a self, id: &'a ExecutionId) -> Beginning<'a> {
+        loop {
+            let changed = self.0.started.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let mut executions = self.0.executions();
+                if let Some((_, execution)) = executions.by_id.get(id) {
+                    return Beginning::Taken(execution.clone());
+                }
+                if executions.starting.insert(id.clone()) {
+                    return Beginning::Free(Starting { engine: self, id });
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Whether an id is free for a new execution.
+enum Beginning<'a> {
+    Free(Starting<'a>),
+    Taken(Arc<Execution>),
+}
+
+/// A start that is under way.
+struct Starting<'a> {
+    engine: &'a Engine,
+    id: &'a ExecutionId,
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.engine.0.executions().starting.remove(self.id);
+        self.engine.0.started.notify_waiters();
     }
 }
 
@@ -324,82 +384,6 @@ async fn cancel_when_left(execution: Arc<Execution>, grace: Duration) {
     tokio::select! {
         () = watch => {}
         _ = execution.end() => {}
-    }
-}
-
-fn summarize(execution: &Execution) -> ExecutionSummary {
-    let log = execution.writer().log();
-    let head = log.head();
-    ExecutionSummary {
-        execution_id: execution.id().clone(),
-        workflow: execution.workflow.clone(),
-        status: head.status.unwrap_or(Status::Running),
-        progress: execution.progress(),
-        started_at: execution.started_at,
-        first: log.position(head.trimmed),
-        last: log.position(head.last),
-        subscribers: log.subscribers(),
-    }
-}
-
-impl ExecutionControl for Engine {
-    fn workflows(&self) -> Vec<WorkflowSummary> {
-        self.0.workflows.values().map(|workflow| workflow.summary()).collect()
-    }
-
-    fn workflow(&self, name: &str) -> Result<WorkflowSummary, ControlError> {
-        self.find_workflow(name).map(|workflow| workflow.summary())
-    }
-
-    fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>> {
-        Box::pin(async move {
-            let (execution, attached) = self.start_or_attach(request).await?;
-            let position: Position = execution.writer().log().position(Seq::BEFORE_FIRST);
-            Ok(Started { execution_id: execution.id().clone(), position, attached })
-        })
-    }
-
-    fn cancel<'a>(
-        &'a self,
-        id: &'a ExecutionId,
-        reason: Option<String>,
-    ) -> BoxFuture<'a, Result<(), ControlError>> {
-        Box::pin(async move {
-            let execution = self.find(id)?;
-            if execution.ended().is_none() {
-                execution.cancel(reason);
-                execution.end().await;
-            }
-            Ok(())
-        })
-    }
-
-    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), ControlError>> {
-        Box::pin(async move {
-            if self.find(id)?.ended().is_none() {
-                return Err(ControlError::StillRunning { id: id.clone() });
-            }
-            self.0.logs.remove(id).await.map_err(|error| {
-                tracing::error!(execution = %id, %error, "log could not be removed");
-                ControlError::Unavailable
-            })
-        })
-    }
-
-    fn execution(&self, id: &ExecutionId) -> Result<ExecutionSummary, ControlError> {
-        self.find(id).map(|execution| summarize(&execution))
-    }
-
-    fn executions(&self, limit: usize, after: Option<&ExecutionId>) -> ExecutionPage {
-        let executions = self.0.executions();
-        let before = after.and_then(|id| executions.by_id.get(id)).map_or(u64::MAX, |(age, _)| *age);
-        let mut older = executions.by_age.range(..before).rev().map(|(_, id)| id);
-        let page: Vec<_> = older.by_ref().take(limit).filter_map(|id| executions.by_id.get(id)).collect();
-        let next = older.next().and_then(|_| page.last()).map(|(_, execution)| execution.id().clone());
-        ExecutionPage {
-            executions: page.into_iter().map(|(_, execution)| summarize(execution)).collect(),
-            next,
-        }
     }
 }
 

@@ -118,6 +118,37 @@ pub enum Error {
         /// The node.
         node: String,
     },
+    /// A condition returns no `Goto`.
+    #[error(
+        "node `{node}` of workflow `{workflow}` is a condition but returns no `Goto`; return one, or give it another kind"
+    )]
+    ConditionWithoutGoto {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+    },
+    /// A node has routes to nowhere.
+    #[error(
+        "routes of node `{node}` of workflow `{workflow}` lead nowhere; name a node, or let them end the execution"
+    )]
+    NoRoutes {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+    },
+    /// Nodes follow each other in a circle that nothing leaves.
+    #[error(
+        "nodes of workflow `{workflow}` follow each other in a circle without a way out: {circle}; let one of them \
+         choose by `routes`"
+    )]
+    Endless {
+        /// The workflow.
+        workflow: String,
+        /// The nodes, in order.
+        circle: String,
+    },
     /// A token filter's pattern is no regular expression.
     #[error("`pattern` of node `{node}` of workflow `{workflow}` is no regular expression: {reason}")]
     Pattern {
@@ -142,6 +173,28 @@ pub enum Error {
         /// What is legal.
         legal: &'static str,
     },
+    /// An option of a workflow leaves no room to work.
+    #[error("`{option}` of workflow `{workflow}` is {value}; it must be {legal}")]
+    WorkflowOption {
+        /// The workflow.
+        workflow: String,
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What is legal.
+        legal: &'static str,
+    },
+    /// An option of the engine or of its logs leaves no room to work.
+    #[error("`{option}` is {value}; it must be at least {least}")]
+    TooSmall {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: usize,
+        /// The least it may be.
+        least: usize,
+    },
     /// The bounds of the logs leave no room to work.
     #[error("{0}")]
     Log(#[from] streamnest_log::Error),
@@ -153,6 +206,7 @@ impl Error {
         match self {
             Self::Name(error) => error.code(),
             Self::Log(error) => error.code(),
+            Self::TooSmall { .. } => "invalid_option",
             _ => "invalid_workflow",
         }
     }
@@ -187,6 +241,11 @@ impl NodeError {
         Self { source: None, code, public: Some(message.into()) }
     }
 
+    /// With what caused it, for the server's trace.
+    pub(crate) fn caused_by(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        Self { source: Some(Box::new(source)), ..self }
+    }
+
     /// A stable identifier, listed in `docs/errors.md`.
     pub const fn code(&self) -> &'static str {
         self.code
@@ -210,19 +269,17 @@ impl<E: StdError + Send + Sync + 'static> From<E> for NodeError {
 
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.public, &self.source) {
-            (Some(message), _) => f.write_str(message),
-            (None, Some(source)) => {
-                write!(f, "{source}")?;
-                let mut cause = source.source();
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
-                }
-                Ok(())
-            }
-            (None, None) => f.write_str("node failed"),
+        let mut separator = "";
+        if let Some(message) = &self.public {
+            f.write_str(message)?;
+            separator = ": ";
         }
+        let mut cause = self.source.as_ref().map(|source| &**source as &dyn StdError);
+        while let Some(error) = cause {
+            write!(f, "{separator}{error}")?;
+            (separator, cause) = (": ", error.source());
+        }
+        Ok(())
     }
 }
 

@@ -62,6 +62,10 @@ impl Graph {
         let mut next = vec![Next::End; names.len()];
         for (node, slot) in definition.nodes.iter().zip(&mut next) {
             if let Some(routes) = &node.routes {
+                if routes.targets.is_empty() && !routes.may_end {
+                    let (workflow, node) = (definition.name.clone(), node.name.clone());
+                    return Err(Error::NoRoutes { workflow, node });
+                }
                 let targets: Result<_, _> =
                     routes.targets.iter().map(|target| find(&node.name, target)).collect();
                 *slot = Next::Routes { targets: targets?, may_end: routes.may_end };
@@ -72,6 +76,10 @@ impl Graph {
                     Next::Routes { .. } => Error::RoutesWithoutGoto { workflow, node },
                     _ => Error::GotoWithoutRoutes { workflow, node },
                 });
+            }
+            if node.kind == NodeKind::Condition && !node.may_go_to {
+                let (workflow, node) = (definition.name.clone(), node.name.clone());
+                return Err(Error::ConditionWithoutGoto { workflow, node });
             }
         }
         for (index, node) in definition.nodes.iter().enumerate() {
@@ -100,6 +108,7 @@ impl Graph {
         }
         let start = find("start", &start)?;
         check_reachable(&definition.name, &names, &next, start)?;
+        check_endless(&definition.name, &names, &next)?;
         let nodes = definition.nodes.iter().zip(names).zip(next);
         let nodes = nodes
             .map(|((node, name), next)| GraphNode {
@@ -199,6 +208,26 @@ fn check_reachable(workflow: &str, names: &[NodeName], next: &[Next], start: Nod
         Some((_, node)) => Err(Error::Unreachable { workflow: workflow.into(), node: node.to_string() }),
         None => Ok(()),
     }
+}
+
+/// Refuses a circle in which no node may choose to leave it.
+fn check_endless(workflow: &str, names: &[NodeName], next: &[Next]) -> Result<(), Error> {
+    for first in 0..names.len() {
+        let mut circle = vec![first];
+        while let Some(Next::Node(to)) = circle.last().and_then(|last| next.get(*last)) {
+            circle.push(*to);
+            if *to == first {
+                let names = circle.iter().filter_map(|index| names.get(*index)).map(NodeName::as_str);
+                let circle = names.collect::<Vec<_>>().join(" → ");
+                return Err(Error::Endless { workflow: workflow.into(), circle });
+            }
+            // A circle that does not lead through `first` is found from one of its own nodes.
+            if circle.len() > names.len() {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn streams<W: Workflow>(streaming: bool, node: &crate::NodeBuilder<W>) -> Vec<&'static str> {

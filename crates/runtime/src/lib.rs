@@ -23,7 +23,7 @@ mod scheduler;
 mod state;
 mod workflow;
 
-pub use context::{Emit, Message, NodeContext, TokenItem, stream_tokens};
+pub use context::{Emit, Message, NodeContext, Quantity, TokenItem, stream_tokens};
 pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use error::{Error, NodeError, NodeResult};
 pub use options::{

@@ -1,33 +1,41 @@
 //! What one visit of a node says, on its way into the log.
 
 mod json_text;
+pub(crate) mod port;
 pub(crate) mod progress_tracker;
 pub(crate) mod token_buffer;
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
 };
 
 use futures_util::task::AtomicWaker;
 use serde_json::{Value, json};
-use streamnest_core::{
-    BoxFuture, Event, EventType, MessageId, MessageOrigin, MessageSink, NodePort, Seq, TokenDelta, Usage,
-    payload,
-};
-use tokio::time::Instant;
+use streamnest_core::{Event, EventType, MessageId, Seq, TokenDelta, Usage, payload};
+use tokio::{task::consume_budget, time::Instant};
 
 use self::{
     progress_tracker::{Ending, ProgressTracker},
     token_buffer::TokenBuffer,
 };
-use crate::{NodeError, ProgressMetadata, execution::Execution, options::names, plan::NodePlan};
+use crate::{
+    NodeError, ProgressMetadata,
+    execution::Execution,
+    options::names,
+    plan::{NodePlan, Transformed},
+};
 
 /// Everything that one visit of a node says: tokens, events and progress, in the order in which they were said.
 ///
 /// Tokens wait for their batch, events for the node to pause; whatever waits goes into the log before what is said after
 /// it. Nothing is appended out of order: what is ready is appended under this output's lock, and if the log has no room
 /// the caller waits, not the lock.
+///
+/// The user's processor, transformer and calculator run in here. A panic of one of them neither loses what it was given,
+/// which is then said as it was, nor leaves this module; it is a [`Fault`], and the visit fails.
 pub(crate) struct NodeOutput {
     pub(crate) execution: Arc<Execution>,
     pub(crate) plan: Arc<NodePlan>,
@@ -44,20 +52,35 @@ struct State {
     /// The message of tokens that were streamed by hand.
     by_hand: Option<MessageId>,
     buffer_size: Option<usize>,
+    /// Events that wait for the node to pause.
     events: Vec<Event>,
     progress: Option<ProgressTracker>,
-    /// What is ready, in order; each is one append.
+    /// What found no room in the log, in order; each is one append. Who adds to it waits until it is empty.
     ready: VecDeque<Vec<Event>>,
+    /// Memory for the next append and the frames that go into it; empty between calls.
+    batch: Vec<Event>,
+    frames: Vec<payload::Token>,
     /// The last entry that was appended.
     appended: Seq,
     /// Whether the visit's task is looking at this output, and will see a new due time by itself.
     polling: bool,
+    /// The body has ended: what is said now is not said by this visit.
     closed: bool,
-    /// Why the log takes nothing any more.
-    broken: Option<streamnest_log::Error>,
+    /// Nothing is said any more, not by the engine either.
+    sealed: bool,
+    fault: Option<Fault>,
     models_called: u32,
     warned: bool,
-    usage: Usage,
+    usage: Option<Usage>,
+}
+
+/// Why a visit fails whatever its body does.
+#[derive(Clone, Debug)]
+enum Fault {
+    /// The log takes nothing any more.
+    Log(streamnest_log::Error),
+    /// A function that the user gave panicked.
+    Panicked(&'static str),
 }
 
 impl NodeOutput {
@@ -85,25 +108,17 @@ impl NodeOutput {
 
     /// Begins a message.
     pub(crate) fn open(&self, role: Option<String>) -> MessageId {
+        self.open_in(&mut self.lock(), role)
+    }
+
+    fn open_in(&self, state: &mut State, role: Option<String>) -> MessageId {
         let message = self.execution.next_message();
-        if let Some(plan) = &self.plan.token {
-            let mut state = self.lock();
-            let buffer_size = state.buffer_size;
-            let buffer =
-                TokenBuffer::new(plan.clone(), buffer_size, message, role, (self.visit, self.attempt));
+        if let Some(plan) = self.plan.token.as_ref().filter(|_| !state.closed) {
+            let at = (self.visit, self.attempt);
+            let buffer = TokenBuffer::new(plan.clone(), state.buffer_size, message, role, at);
             state.messages.push((message, buffer));
         }
         message
-    }
-
-    /// The message of tokens that are streamed by hand.
-    fn by_hand(&self) -> MessageId {
-        if let Some(message) = self.lock().by_hand {
-            return message;
-        }
-        let message = self.open(None);
-        // Of two tasks that open it at once, the first one's stays.
-        *self.lock().by_hand.get_or_insert(message)
     }
 
     /// Takes a token of `message`, or of the one that is streamed by hand.
@@ -126,11 +141,10 @@ impl NodeOutput {
     pub(crate) fn end_message(&self, message: MessageId) {
         let mut state = self.lock();
         let Some(index) = state.messages.iter().position(|(id, _)| *id == message) else { return };
-        let (_, mut buffer) = state.messages.swap_remove(index);
-        let mut frames = Vec::new();
-        buffer.finish(&Instant::now, &mut frames);
-        self.ready_tokens(&mut state, frames);
-        self.ship(&mut state);
+        let (_, mut buffer) = state.messages.remove(index);
+        buffer.finish(&Instant::now, &mut state.frames);
+        self.took(&mut state, buffer.processor_panicked());
+        self.ready_tokens(&mut state);
     }
 
     async fn with_buffer(
@@ -138,31 +152,55 @@ impl NodeOutput {
         message: Option<MessageId>,
         act: impl FnOnce(&mut TokenBuffer, &mut Vec<payload::Token>),
     ) {
-        if self.plan.token.is_none() {
-            return;
+        if self.plan.token.is_some() {
+            let mut act = Some(act);
+            // What found no room goes first, so that a caller that gives up waiting adds no more.
+            while !self.try_with_buffer(message, &mut act) {
+                self.execution.writer().room().await;
+            }
         }
-        let message = message.unwrap_or_else(|| self.by_hand());
-        let shipped = {
-            let mut state = self.lock();
-            if state.closed {
-                return;
+        // A node that only streams never pauses by itself, and would neither hear of a cancel nor let others run.
+        consume_budget().await;
+    }
+
+    /// Lets `act` happen unless it has already, or unless the log has no room; whether all that is ready found room.
+    fn try_with_buffer(
+        &self,
+        message: Option<MessageId>,
+        act: &mut Option<impl FnOnce(&mut TokenBuffer, &mut Vec<payload::Token>)>,
+    ) -> bool {
+        let state = &mut *self.lock();
+        if !self.ship(state) {
+            return false;
+        }
+        if state.closed {
+            return true;
+        }
+        let Some(act) = act.take() else { return true };
+        let message = match message.or(state.by_hand) {
+            Some(message) => message,
+            None => {
+                let message = self.open_in(state, None);
+                *state.by_hand.insert(message)
             }
-            let found = state.messages.iter_mut().find(|(id, _)| *id == message);
-            let Some((_, buffer)) = found else { return };
-            let due = buffer.due();
-            let mut frames = Vec::new();
-            act(buffer, &mut frames);
-            if buffer.due().is_some() && due.is_none() && !state.polling {
-                self.task.wake();
-            }
-            if frames.is_empty() {
-                return;
-            }
-            self.ready_tokens(&mut state, frames);
-            self.ship(&mut state)
         };
-        if !shipped {
-            self.settle().await;
+        let found = state.messages.iter_mut().find(|(id, _)| *id == message);
+        let Some((_, buffer)) = found else { return true };
+        let waited = buffer.due().is_some();
+        act(buffer, &mut state.frames);
+        let (waits, panicked) = (buffer.due().is_some(), buffer.processor_panicked());
+        if waits && !waited && !state.polling {
+            self.task.wake();
+        }
+        self.took(state, panicked);
+        self.ready_tokens(state);
+        state.ready.is_empty()
+    }
+
+    /// Hears whether the user's processor panicked.
+    fn took(&self, state: &mut State, processor_panicked: bool) {
+        if processor_panicked {
+            self.fail(state, Fault::Panicked("processor"));
         }
     }
 
@@ -175,28 +213,54 @@ impl NodeOutput {
 
     /// Takes an event, if the node emits it. It waits for the node to pause, or for enough others.
     pub(crate) async fn emit(&self, event: Event) -> Result<bool, NodeError> {
-        let limit = self.execution.max_event_bytes;
-        let size = event.payload().len();
-        if size > limit {
-            return Err(streamnest_log::Error::EventTooLarge { size, limit }.into());
-        }
-        let Some(event) = self.plan.admit(event) else { return Ok(false) };
-        let full = {
-            let mut state = self.lock();
-            if state.closed {
-                return Ok(false);
+        let Some(event) = self.admit(event) else { return Ok(false) };
+        self.check_size(&event)?;
+        let taken = self.take_event(event, false).await;
+        consume_budget().await;
+        Ok(taken)
+    }
+
+    /// The event as the node's transformer makes it, or `None` if the node does not emit it.
+    fn admit(&self, event: Event) -> Option<Event> {
+        match self.plan.admit(event)? {
+            Transformed::Fine(event) => Some(event),
+            Transformed::Panicked(event) => {
+                self.fail(&mut self.lock(), Fault::Panicked("transformer"));
+                Some(event)
             }
-            self.flush_messages(&mut state, |_| true);
-            state.events.push(event);
-            let limit = self.plan.event.as_ref().map_or(1, |options| options.buffer_size);
-            state.events.len() >= limit
-        };
-        if full {
-            self.flush().await;
-        } else if !self.lock().polling {
+        }
+    }
+
+    fn check_size(&self, event: &Event) -> Result<(), streamnest_log::Error> {
+        let (size, limit) = (event.payload().len(), self.execution.max_event_bytes);
+        if size > limit { Err(streamnest_log::Error::EventTooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    /// Takes an event of the body, or the engine's `own`, which may speak when the body has ended.
+    async fn take_event(&self, event: Event, own: bool) -> bool {
+        // What found no room goes first, so that a caller that gives up waiting adds no more.
+        self.settle().await;
+        {
+            let mut state = self.lock();
+            if state.sealed || (state.closed && !own) {
+                return false;
+            }
+            self.hold_event(&mut state, event);
+        }
+        self.settle().await;
+        true
+    }
+
+    /// Lets an event wait for the node to pause, or for enough others.
+    fn hold_event(&self, state: &mut State, event: Event) {
+        self.flush_messages(state, |_| true);
+        state.events.push(event);
+        let limit = self.plan.event.as_ref().map_or(1, |options| options.buffer_size);
+        if state.events.len() >= limit {
+            self.ready_events(state);
+        } else if !state.polling {
             self.task.wake();
         }
-        Ok(true)
     }
 
     /// Whether the node emits events of this type at all.
@@ -210,59 +274,64 @@ impl NodeOutput {
             return Ok(false);
         }
         self.flush().await;
-        if let Some(error) = self.broken() {
-            return Err(error.into());
+        let appended = match self.lock() {
+            state if matches!(state.fault, Some(Fault::Log(_))) => None,
+            state => Some(state.appended),
+        };
+        match (appended, self.fault()) {
+            (None, Some(error)) => return Err(error),
+            (None, None) => return Ok(false),
+            (Some(appended), _) => self.execution.writer().durable(appended).await?,
         }
-        let appended = self.lock().appended;
-        self.execution.writer().durable(appended).await?;
         Ok(true)
     }
 
-    /// An event of this node, with data that is left out if it is too large for the log.
+    /// An event of the engine about this node, with data that is left out if it is too large for the log.
     pub(crate) async fn emit_own(&self, event_type: EventType, data: Value) {
         let event = Event::named(Some(self.plan.name.clone()), event_type.clone(), &data);
-        let limit = self.execution.max_event_bytes;
-        let size = event.payload().len();
-        let event = if size > limit {
-            let note = json!({"omitted": true, "bytes": size, "limit": limit, "option": "LogOptions::max_event_bytes"});
-            Event::named(Some(self.plan.name.clone()), event_type, &note)
-        } else {
-            event
-        };
-        if let Err(error) = self.emit(event).await {
-            tracing::warn!(node = %self.plan.name, %error, "an event could not be emitted");
+        let Some(mut event) = self.admit(event) else { return };
+        if self.check_size(&event).is_err() {
+            let (bytes, limit) = (event.payload().len(), self.execution.max_event_bytes);
+            let note = json!({"omitted": true, "bytes": bytes, "limit": limit, "option": "LogOptions::max_event_bytes"});
+            let delivery = event.delivery();
+            event = Event::named(Some(self.plan.name.clone()), event_type, &note).with_delivery(delivery);
         }
+        self.take_event(event, true).await;
     }
 
     /// Takes a progress update.
     pub(crate) async fn progress(&self, current: f64, total: f64, metadata: ProgressMetadata) {
+        self.settle().await;
         {
             let mut state = self.lock();
             let (mut told, closed) = (Vec::new(), state.closed);
             let Some(tracker) = state.progress.as_mut().filter(|_| !closed) else { return };
-            let due = tracker.due();
-            tracker.update(current, total, metadata, Instant::now(), &mut told);
-            if tracker.due().is_some() && due.is_none() && !state.polling {
+            let waited = tracker.due().is_some();
+            let updated = tracker.update(current, total, metadata, Instant::now(), &mut told);
+            if tracker.due().is_some() && !waited && !state.polling {
                 self.task.wake();
             }
-            if told.is_empty() {
-                return;
+            if updated.is_err() {
+                self.fail(&mut state, Fault::Panicked("calculator"));
             }
-            self.ready_progress(&mut state, told);
+            if !told.is_empty() {
+                self.flush_messages(&mut state, |_| true);
+                self.ready_progress(&mut state, told);
+            }
         }
         self.settle().await;
+        consume_budget().await;
     }
 
-    /// What its models used together, and whether any was called.
+    /// What its models used together, if any of them told.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        let state = self.lock();
-        (state.models_called > 0).then(|| state.usage.clone())
+        self.lock().usage.clone()
     }
 
     // The visit's task.
 
     /// The visit's task looks: from here to [`paused`](Self::paused) nobody needs to wake it.
-    pub(crate) fn looks(&self, task: &std::task::Waker) {
+    pub(crate) fn looks(&self, task: &Waker) {
         self.task.register(task);
         self.lock().polling = true;
     }
@@ -288,7 +357,6 @@ impl NodeOutput {
             tracker.tick(now, &mut told);
         }
         self.ready_progress(&mut state, told);
-        self.ship(&mut state);
     }
 
     /// Everything that waits goes into the log.
@@ -301,17 +369,25 @@ impl NodeOutput {
         self.settle().await;
     }
 
-    /// The visit is over: everything that waits goes into the log, and what is said later is not said by this visit.
-    /// Progress says how it ended.
-    pub(crate) async fn close(&self, ending: Ending) {
+    /// The body has ended: everything that waits goes into the log, and what is said later is not said by this visit.
+    pub(crate) async fn close(&self) {
         {
             let mut state = self.lock();
-            let mut frames = Vec::new();
-            for (_, mut buffer) in std::mem::take(&mut state.messages) {
-                buffer.finish(&Instant::now, &mut frames);
+            state.closed = true;
+            for (_, mut buffer) in mem::take(&mut state.messages) {
+                buffer.finish(&Instant::now, &mut state.frames);
+                self.took(&mut state, buffer.processor_panicked());
             }
-            self.ready_tokens(&mut state, frames);
+            self.ready_tokens(&mut state);
             self.ready_events(&mut state);
+        }
+        self.settle().await;
+    }
+
+    /// Progress says how the visit ended.
+    pub(crate) async fn end_progress(&self, ending: Ending) {
+        {
+            let mut state = self.lock();
             let mut told = Vec::new();
             if let Some(tracker) = &mut state.progress {
                 tracker.end(ending, Instant::now(), &mut told);
@@ -324,67 +400,105 @@ impl NodeOutput {
     /// Nothing is said any more.
     pub(crate) async fn seal(&self) {
         self.flush().await;
-        self.lock().closed = true;
+        self.lock().sealed = true;
+        // Who still holds a context of this visit holds no task by it.
+        drop(self.task.take());
     }
 
-    /// Why the log takes nothing any more, if it does not.
-    pub(crate) fn broken(&self) -> Option<streamnest_log::Error> {
-        self.lock().broken.clone()
+    /// Why the visit fails whatever its body does, if so.
+    pub(crate) fn fault(&self) -> Option<NodeError> {
+        Some(match self.lock().fault.as_ref()? {
+            Fault::Log(error) => NodeError::coded(error.code(), "the execution's log takes no more entries")
+                .caused_by(error.clone()),
+            Fault::Panicked(what) => {
+                let message = format!("the {what} of node `{}` panicked", self.plan.name);
+                NodeError::coded("node_panicked", message)
+            }
+        })
+    }
+
+    /// The first fault stays; the visit's task sees it and ends the visit.
+    fn fail(&self, state: &mut State, fault: Fault) {
+        state.fault.get_or_insert(fault);
+        if !state.polling {
+            self.task.wake();
+        }
     }
 
     // From waiting to ready to appended.
 
     fn flush_messages(&self, state: &mut State, which: impl Fn(&TokenBuffer) -> bool) {
-        let mut frames = Vec::new();
         for (_, buffer) in state.messages.iter_mut().filter(|(_, buffer)| which(buffer)) {
-            buffer.flush(&Instant::now, &mut frames);
+            buffer.flush(&Instant::now, &mut state.frames);
         }
-        self.ready_tokens(state, frames);
+        self.ready_tokens(state);
     }
 
-    fn ready_tokens(&self, state: &mut State, frames: Vec<payload::Token>) {
-        if !frames.is_empty() {
-            self.ready_events(state);
-            let limit = self.execution.max_event_bytes;
-            let event = |mut token: payload::Token| {
-                let event = Event::token(self.plan.name.clone(), &token);
-                if event.payload().len() <= limit {
-                    return event;
-                }
-                // The text fits by its own bound; what is derived from it or came along may not.
-                (token.value, token.metadata) = (None, None);
-                Event::token(self.plan.name.clone(), &token)
-            };
-            state.ready.push_back(frames.into_iter().map(event).collect());
+    /// Appends the frames.
+    fn ready_tokens(&self, state: &mut State) {
+        if state.frames.is_empty() {
+            return;
         }
+        self.ready_events(state);
+        let limit = self.execution.max_event_bytes;
+        state.batch.extend(state.frames.drain(..).map(|mut token| {
+            let event = Event::token(self.plan.name.clone(), &token);
+            if event.payload().len() <= limit {
+                return event;
+            }
+            // The text fits by its own bound; what is derived from it or came along may not.
+            (token.value, token.metadata, token.kind, token.role) = (None, None, None, None);
+            Event::token(self.plan.name.clone(), &token)
+        }));
+        self.append(state);
     }
 
+    /// Appends the updates.
     fn ready_progress(&self, state: &mut State, told: Vec<payload::Progress>) {
-        if !told.is_empty() {
-            self.ready_events(state);
-            let limit = self.execution.max_event_bytes;
-            self.execution.note_progress(&self.plan.name, &told);
-            let event = |mut progress: payload::Progress| {
-                let event = Event::progress(self.plan.name.clone(), &progress);
-                if event.payload().len() <= limit {
-                    return event;
-                }
-                progress.metrics = None;
-                Event::progress(self.plan.name.clone(), &progress)
-            };
-            state.ready.push_back(told.into_iter().map(event).collect());
+        if told.is_empty() {
+            return;
         }
+        self.ready_events(state);
+        let limit = self.execution.max_event_bytes;
+        self.execution.note_progress(&self.plan.name, &told);
+        state.batch.extend(told.into_iter().map(|mut progress| {
+            let event = Event::progress(self.plan.name.clone(), &progress);
+            if event.payload().len() <= limit {
+                return event;
+            }
+            progress.metrics = None;
+            Event::progress(self.plan.name.clone(), &progress)
+        }));
+        self.append(state);
     }
 
+    /// Appends the events that wait.
     fn ready_events(&self, state: &mut State) {
         let limit = self.plan.event.as_ref().map_or(1, |options| options.batch_size);
-        let mut events = std::mem::take(&mut state.events).into_iter().peekable();
-        while events.peek().is_some() {
-            state.ready.push_back(events.by_ref().take(limit).collect());
+        let mut events = mem::take(&mut state.events);
+        while !events.is_empty() {
+            state.batch.extend(events.drain(..limit.min(events.len())));
+            self.append(state);
         }
+        state.events = events;
     }
 
-    /// Appends what is ready; whether all of it found room.
+    /// Appends the batch, after what found no room before it.
+    fn append(&self, state: &mut State) {
+        if self.ship(state) {
+            match self.execution.writer().try_append(&mut state.batch) {
+                Ok(Some(last)) => {
+                    state.appended = last;
+                    return;
+                }
+                Ok(None) => {}
+                Err(error) => return self.refused(state, error),
+            }
+        }
+        state.ready.push_back(mem::take(&mut state.batch));
+    }
+
+    /// Appends what found no room before; whether all of it found room now.
     fn ship(&self, state: &mut State) -> bool {
         while let Some(batch) = state.ready.front_mut() {
             match self.execution.writer().try_append(batch) {
@@ -393,16 +507,19 @@ impl NodeOutput {
                     state.ready.pop_front();
                 }
                 Ok(None) => return false,
-                Err(error) => {
-                    // The execution's task sees this and ends the run; until then nothing more is kept for the log.
-                    tracing::error!(execution = %self.execution.id(), node = %self.plan.name, %error, "log refused entries");
-                    state.ready.clear();
-                    state.broken = Some(error);
-                    state.closed = true;
-                }
+                Err(error) => self.refused(state, error),
             }
         }
         true
+    }
+
+    /// The log refused entries: nothing more is kept for it.
+    fn refused(&self, state: &mut State, error: streamnest_log::Error) {
+        tracing::error!(execution = %self.execution.id(), node = %self.plan.name, %error, "log refused entries");
+        state.ready.clear();
+        state.batch.clear();
+        (state.closed, state.sealed) = (true, true);
+        self.fail(state, Fault::Log(error));
     }
 
     /// Appends what is ready, waiting for room.
@@ -413,69 +530,7 @@ impl NodeOutput {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in a processor or transformer leaves at most one token or event behind.
+        // No code of the user unwinds through this lock, so what it guards is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A node as the models that are called inside it see it.
-pub(crate) struct Port(pub(crate) Arc<NodeOutput>);
-
-impl NodePort for Port {
-    fn open_message(&self, origin: MessageOrigin) -> Box<dyn MessageSink> {
-        let message = self.0.open(origin.role);
-        self.0.lock().models_called += 1;
-        Box::new(OpenMessage { output: self.0.clone(), message })
-    }
-
-    fn model_called_without_scope(&self, model: &str) {
-        {
-            let mut state = self.0.lock();
-            if state.closed || state.warned || state.models_called > 0 || self.0.plan.token.is_none() {
-                return;
-            }
-            state.warned = true;
-            let data = json!({
-                "code": "scope_lost",
-                "model": model,
-                "message": "a model was called outside of any node while this one was running; if this node spawned the \
-                            call, its tokens are not streamed: spawn with `ctx.spawn`, or carry the scope with `.in_scope()`",
-            });
-            let event = Event::named(Some(self.0.plan.name.clone()), EventType::WARNING, &data);
-            let Some(event) = self.0.plan.admit(event) else { return };
-            state.events.push(event);
-        }
-        self.0.task.wake();
-    }
-}
-
-/// One answer of a model on its way into the log.
-struct OpenMessage {
-    output: Arc<NodeOutput>,
-    message: MessageId,
-}
-
-impl MessageSink for OpenMessage {
-    fn token(&mut self, token: TokenDelta) -> BoxFuture<'_, ()> {
-        Box::pin(self.output.token(Some(self.message), token))
-    }
-
-    fn finish(self: Box<Self>, usage: Option<Usage>) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            if let Some(usage) = usage {
-                let mut state = self.output.lock();
-                state.usage.input_tokens += usage.input_tokens;
-                state.usage.output_tokens += usage.output_tokens;
-                state.usage.estimated |= usage.estimated;
-            }
-            self.output.finish_message(self.message).await;
-        })
-    }
-}
-
-impl Drop for OpenMessage {
-    fn drop(&mut self) {
-        // Broken off: its text so far is kept. After `finish` there is nothing left to do.
-        self.output.end_message(self.message);
     }
 }

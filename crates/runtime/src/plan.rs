@@ -1,14 +1,18 @@
 //! What a node streams, decided once: its attributes, its workflow's and the engine's defaults together.
 
-use std::sync::Arc;
+use std::{panic::catch_unwind, sync::Arc};
 
 use regex::Regex;
 use streamnest_core::{Delivery, Event, EventType, NodeName};
 
 use crate::{
-    Error, EventOptions, NodeBuilder, ProgressOptions, TokenOptions, Workflow, options::names,
+    Error, EventOptions, NodeBuilder, ProgressOptions, TokenOptions, Workflow,
+    options::{RESERVED, names},
     output::token_buffer::TokenPlan,
 };
+
+/// The decimals that a percentage can have: as many as an `f64` holds.
+const MAX_PRECISION: usize = 17;
 
 /// What a node streams.
 #[derive(Debug)]
@@ -60,36 +64,58 @@ impl NodePlan {
         Ok(Self { name, token: token.map(Arc::new), progress: progress.map(Arc::new), event })
     }
 
-    /// The event as it goes into the log, or `None` if this node does not emit it.
-    pub(crate) fn admit(&self, event: Event) -> Option<Event> {
-        let options = self.event.as_ref()?;
+    /// Whether this node emits `event`.
+    fn admits(&self, options: &EventOptions, event: &Event) -> bool {
         let (filter, event_type) = (&options.filter, event.event_type());
-        let admitted = names(&options.events, event_type)
+        names(&options.events, event_type)
             && (filter.event_types.is_empty() || names(&filter.event_types, event_type))
             && !names(&filter.exclude_types, event_type)
             && filter.min_priority.is_none_or(|min| event.priority() >= min)
-            && (*event_type != EventType::DEBUG || filter.include_debug);
-        if !admitted {
+            && (*event_type != EventType::DEBUG || filter.include_debug)
+    }
+
+    /// The event as it goes into the log, or `None` if this node does not emit it. [`Transformed::Panicked`] leaves the
+    /// event as it was.
+    pub(crate) fn admit(&self, event: Event) -> Option<Transformed> {
+        let options = self.event.as_ref()?;
+        if !self.admits(options, &event) {
             return None;
         }
-        let event = match options.transformer {
-            Some(transformer) => {
-                let (class, node) = (event.class(), event.node().cloned());
-                let transformed = transformer(event.clone());
-                // A transformer changes what an event says, not what it is.
-                if transformed.class() == class && transformed.node() == node.as_ref() {
-                    transformed
-                } else {
-                    tracing::warn!(node = %self.name, "a transformer changed an event's class or node; it stays as it was");
-                    event
-                }
-            }
-            None => event,
+        let deliver = |event: Event| match event.delivery() {
+            Delivery::ExactlyOnce => event,
+            _ => event.with_delivery(options.delivery),
         };
-        let delivery =
-            if event.delivery() == Delivery::ExactlyOnce { Delivery::ExactlyOnce } else { options.delivery };
-        Some(event.with_delivery(delivery))
+        let Some(transformer) = options.transformer else { return Some(Transformed::Fine(deliver(event))) };
+        let delivery = event.delivery();
+        Some(match catch_unwind(|| transformer(event.clone())) {
+            Err(_) => Transformed::Panicked(deliver(event)),
+            // What a key promises is not the transformer's to take back.
+            Ok(transformed) if keeps_its_nature(&event, &transformed) => {
+                Transformed::Fine(deliver(transformed.with_delivery(delivery)))
+            }
+            Ok(_) => {
+                tracing::warn!(
+                    node = %self.name,
+                    "a transformer changed an event's class or node, or gave it a type of the framework; it stays as it was"
+                );
+                Transformed::Fine(deliver(event))
+            }
+        })
     }
+}
+
+/// An event after its node's transformer.
+#[derive(Debug)]
+pub(crate) enum Transformed {
+    Fine(Event),
+    Panicked(Event),
+}
+
+/// A transformer changes what an event says, not what it is.
+fn keeps_its_nature(event: &Event, transformed: &Event) -> bool {
+    transformed.class() == event.class()
+        && transformed.node() == event.node()
+        && !RESERVED.contains(transformed.event_type())
 }
 
 /// Where an option stands, for messages.
@@ -103,10 +129,24 @@ impl Place<'_> {
         if let Some(token) = &node.token {
             self.at_least_one("buffer_size", token.buffer_size.unwrap_or(1))?;
             self.at_least_one("batch_size", token.batch_size)?;
+            let filter = &token.filter;
+            if let (Some(min), Some(max)) = (filter.min_length, filter.max_length)
+                && min > max
+            {
+                return Err(self.option("min_length", &min, "at most `max_length`"));
+            }
         }
         if let Some(event) = &node.event {
             self.at_least_one("buffer_size", event.buffer_size)?;
             self.at_least_one("batch_size", event.batch_size)?;
+        }
+        if node.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(self.option("timeout", &"0s", "longer"));
+        }
+        if let Some(progress) = &node.progress
+            && progress.format.precision > MAX_PRECISION
+        {
+            return Err(self.option("precision", &progress.format.precision, "at most 17 decimals"));
         }
         let milestones = node.progress.iter().flat_map(|progress| &progress.milestones);
         for milestone in milestones {

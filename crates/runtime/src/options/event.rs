@@ -94,6 +94,9 @@ impl EventFilter {
     }
 }
 
+/// The types that the framework keeps for entries of its own.
+pub(crate) const RESERVED: [EventType; 3] = [EventType::TOKEN, EventType::PROGRESS, EventType::STATUS];
+
 /// Whether `listed` names `event_type`, itself or by a group.
 pub(crate) fn names(listed: &[EventType], event_type: &EventType) -> bool {
     const APART: [EventType; 5] =

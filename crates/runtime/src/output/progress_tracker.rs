@@ -1,6 +1,10 @@
 //! From a node's counts to honest progress. Pure; the time comes in as a number.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{
+    fmt::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use streamnest_core::payload;
 use tokio::time::Instant;
@@ -14,6 +18,10 @@ pub(crate) enum Ending {
     Failed,
     Cancelled,
 }
+
+/// The user's calculator panicked.
+#[derive(Debug)]
+pub(crate) struct CalculatorPanicked;
 
 /// What one visit of a node has told of its progress.
 #[derive(Debug)]
@@ -59,11 +67,17 @@ impl ProgressTracker {
             untold: false,
             ended: false,
         };
-        tracker.tell(now, None, out);
+        // A milestone at 0 is the start itself.
+        if !tracker.tell_milestones(now, out) {
+            tracker.tell(now, None, out);
+        }
         tracker
     }
 
     /// The node has done `current` of `total` units.
+    ///
+    /// # Errors
+    /// [`CalculatorPanicked`], and then the percentage stays where it was.
     pub(crate) fn update(
         &mut self,
         current: f64,
@@ -71,13 +85,18 @@ impl ProgressTracker {
         metadata: ProgressMetadata,
         now: Instant,
         out: &mut Vec<payload::Progress>,
-    ) {
+    ) -> Result<(), CalculatorPanicked> {
         if self.ended {
-            return;
+            return Ok(());
         }
         let percent = match self.options.calculator {
-            Some(calculator) => calculator(current, total, &metadata),
-            None => current / total * 100.0,
+            Some(calculator) => {
+                // A calculator is the user's code, and this stands under a lock.
+                let computed = catch_unwind(AssertUnwindSafe(|| calculator(current, total, &metadata)));
+                computed.map_err(|_| CalculatorPanicked)?
+            }
+            // In this order 56 of 100 are 56 exactly.
+            None => current * 100.0 / total,
         };
         // 0 of 0 is not a number: nothing is known, so nothing changes. 100 is for the end.
         if percent.is_finite() {
@@ -88,10 +107,7 @@ impl ProgressTracker {
             self.metrics = Some(metadata);
         }
         self.untold = true;
-        let reached = self.milestones.iter().take_while(|milestone| **milestone <= self.percent).count();
-        for milestone in self.milestones.drain(..reached).collect::<Vec<_>>() {
-            self.tell(now, Some(milestone), out);
-        }
+        self.tell_milestones(now, out);
         let due = match self.options.granularity {
             Granularity::Coarse => false,
             Granularity::Fine => now.duration_since(self.told_at) >= self.options.interval,
@@ -100,12 +116,23 @@ impl ProgressTracker {
         if due && self.untold {
             self.tell(now, None, out);
         }
+        Ok(())
+    }
+
+    /// Tells the milestones that are reached; whether there were any.
+    fn tell_milestones(&mut self, now: Instant, out: &mut Vec<payload::Progress>) -> bool {
+        let reached = self.milestones.iter().take_while(|milestone| **milestone <= self.percent).count();
+        for milestone in self.milestones.drain(..reached).collect::<Vec<_>>() {
+            self.tell(now, Some(milestone), out);
+        }
+        reached > 0
     }
 
     /// When an update that was not told is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         let waits = self.untold && !self.ended && self.options.granularity == Granularity::Fine;
-        waits.then(|| self.told_at + self.options.interval)
+        // An interval that is longer than time lasts is never over.
+        if waits { self.told_at.checked_add(self.options.interval) } else { None }
     }
 
     /// Tells the update that is due.
@@ -124,9 +151,7 @@ impl ProgressTracker {
         let succeeded = ending == Ending::Succeeded;
         if succeeded {
             self.percent = 100.0;
-            for milestone in std::mem::take(&mut self.milestones).into_iter().filter(|m| *m <= 100.0) {
-                self.tell(now, Some(milestone), out);
-            }
+            self.tell_milestones(now, out);
         }
         // A milestone at 100 has said it already.
         if !succeeded || out.last().is_none_or(|last| last.progress < 100.0) {
@@ -148,16 +173,21 @@ impl ProgressTracker {
         let elapsed = now.duration_since(self.began);
         let seconds = elapsed.as_secs_f64();
         let rate = self.current.filter(|_| seconds > 0.0).map(|current| current / seconds);
-        let remaining = (self.percent > 0.0).then(|| elapsed.mul_f64((100.0 - self.percent) / self.percent));
+        let rate = rate.filter(|rate| rate.is_finite());
+        let remaining = (self.percent > 0.0).then(|| seconds * (100.0 - self.percent) / self.percent);
         let options = &self.options;
-        let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         out.push(payload::Progress {
             progress: self.percent,
             current: self.current,
             total: self.total,
             rate: rate.filter(|_| options.include_metrics),
-            eta_ms: remaining.filter(|_| options.include_eta).map(milliseconds),
-            elapsed_ms: options.include_metrics.then(|| milliseconds(elapsed)),
+            // The cast saturates: the first billionth of a long piece of work may promise more than can be counted.
+            eta_ms: remaining
+                .filter(|_| options.include_eta)
+                .map(|seconds| (seconds * 1000.0).round() as u64),
+            elapsed_ms: options
+                .include_metrics
+                .then(|| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)),
             milestone,
             display: self.display(rate),
             outcome: None,
@@ -197,3 +227,6 @@ impl ProgressTracker {
 fn finite(number: f64) -> Option<f64> {
     number.is_finite().then_some(number)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! From tokens to frames: filter → processor → batch. Pure; the time comes in as a number.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -38,11 +42,15 @@ pub(crate) struct TokenBuffer {
     started: bool,
     blank: Option<Piece>,
     waiting: Vec<Piece>,
+    /// How many tokens those pieces are.
+    waiting_tokens: usize,
     flush_at: Option<Instant>,
     json: Option<JsonText>,
     valued_at: Option<Instant>,
     /// The bytes of a character of which the rest is still to come.
     partial: Vec<u8>,
+    /// Whether the user's processor panicked. Its token went on unprocessed.
+    processor_panicked: bool,
 }
 
 /// One token, or one with the blanks before it.
@@ -78,15 +86,22 @@ impl TokenBuffer {
             started: false,
             blank: None,
             waiting: Vec::new(),
+            waiting_tokens: 0,
             flush_at: None,
             valued_at: None,
             partial: Vec::new(),
+            processor_panicked: false,
         }
     }
 
     /// When the waiting tokens are due.
     pub(crate) const fn due(&self) -> Option<Instant> {
         self.flush_at
+    }
+
+    /// Whether the user's processor has panicked.
+    pub(crate) const fn processor_panicked(&self) -> bool {
+        self.processor_panicked
     }
 
     /// Takes a token; `now` tells the time if it is asked.
@@ -109,17 +124,22 @@ impl TokenBuffer {
             blank.absorb(piece);
             piece = blank;
         }
-        if self.plan.options.filter.exclude_whitespace && piece.content.chars().all(char::is_whitespace) {
+        if self.plan.options.filter.exclude_whitespace
+            && piece.content.chars().all(char::is_whitespace)
+            // A blank that fills a frame waits no longer for a word.
+            && piece.content.len() < self.plan.max_content_bytes
+        {
             self.blank = Some(piece);
             return;
         }
         self.keep(piece);
         // The first token of a message never waits.
-        if !self.started || self.waiting.len() >= self.buffer_size {
+        if !self.started || self.waiting_tokens >= self.buffer_size {
             self.started = true;
             self.flush(&now, out);
         } else if self.flush_at.is_none() {
-            self.flush_at = Some(now() + self.plan.options.flush_interval);
+            // An interval that is longer than time lasts is never over.
+            self.flush_at = now().checked_add(self.plan.options.flush_interval);
         }
     }
 
@@ -130,13 +150,16 @@ impl TokenBuffer {
         now: impl Fn() -> Instant,
         out: &mut Vec<payload::Token>,
     ) {
+        if self.partial.is_empty()
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
+            if !text.is_empty() {
+                self.push(text.into(), now, out);
+            }
+            return;
+        }
         self.partial.extend_from_slice(bytes);
-        let whole = match std::str::from_utf8(&self.partial) {
-            Ok(text) => text.len(),
-            // An unfinished character waits for its rest; a wrong byte does not wait, it is replaced.
-            Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            Err(_) => self.partial.len(),
-        };
+        let whole = self.partial.len() - unfinished(&self.partial);
         let rest = self.partial.split_off(whole);
         let whole = std::mem::replace(&mut self.partial, rest);
         if !whole.is_empty() {
@@ -147,6 +170,10 @@ impl TokenBuffer {
     /// Frames for all that waits.
     pub(crate) fn flush(&mut self, now: &impl Fn() -> Instant, out: &mut Vec<payload::Token>) {
         self.flush_at = None;
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.waiting_tokens = 0;
         let options = &self.plan.options;
         let mut frame: Option<(payload::Token, Option<f64>)> = None;
         for piece in self.waiting.drain(..) {
@@ -244,17 +271,22 @@ impl TokenBuffer {
                 logprob: piece.logprob,
                 metadata: piece.metadata.clone(),
             };
-            piece.content = processor(&piece.content, &metadata);
+            match catch_unwind(AssertUnwindSafe(|| processor(&piece.content, &metadata))) {
+                Ok(processed) => piece.content = processed,
+                Err(_) => self.processor_panicked = true,
+            }
         }
         if let Some(json) = &mut self.json {
             json.push(&piece.content);
         }
+        self.waiting_tokens += usize::try_from(piece.count).unwrap_or(usize::MAX);
         while piece.content.len() > self.plan.max_content_bytes {
             let rest =
                 piece.content.split_off(piece.content.floor_char_boundary(self.plan.max_content_bytes));
+            // The token was counted with its beginning; what follows stands before the next one.
             let rest = Piece {
                 content: rest,
-                index: piece.index,
+                index: self.next_index - self.filtered,
                 count: 0,
                 filtered: 0,
                 kind: piece.kind.clone(),
@@ -279,6 +311,16 @@ impl Piece {
     }
 }
 
+/// How many bytes at the end of `bytes` begin a character that is not whole yet.
+fn unfinished(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Err(error) = std::str::from_utf8(rest) {
+        let Some(wrong) = error.error_len() else { return rest.len() - error.valid_up_to() };
+        rest = rest.get(error.valid_up_to() + wrong..).unwrap_or_default();
+    }
+    0
+}
+
 fn finish_frame(
     frame: Option<(payload::Token, Option<f64>)>,
     structured: bool,
@@ -289,3 +331,6 @@ fn finish_frame(
         out.push(frame);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The engine as the gateway sees it.
+
+use streamnest_core::{
+    BoxFuture, ControlError, ExecutionControl, ExecutionId, ExecutionPage, ExecutionSummary, Position, Seq,
+    StartExecution, Started, Status, WorkflowSummary,
+};
+
+use super::Engine;
+use crate::execution::Execution;
+
+fn summarize(execution: &Execution) -> ExecutionSummary {
+    let log = execution.writer().log();
+    let head = log.head();
+    ExecutionSummary {
+        execution_id: execution.id().clone(),
+        workflow: execution.workflow.clone(),
+        status: head.status.unwrap_or(Status::Running),
+        progress: execution.progress(),
+        started_at: execution.started_at,
+        first: log.position(head.trimmed),
+        last: log.position(head.last),
+        subscribers: log.subscribers(),
+    }
+}
+
+impl ExecutionControl for Engine {
+    fn workflows(&self) -> Vec<WorkflowSummary> {
+        self.0.workflows.values().map(|workflow| workflow.summary()).collect()
+    }
+
+    fn workflow(&self, name: &str) -> Result<WorkflowSummary, ControlError> {
+        self.find_workflow(name).map(|workflow| workflow.summary())
+    }
+
+    fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>> {
+        Box::pin(async move {
+            let (execution, attached) = self.start_or_attach(request).await?;
+            let position: Position = execution.writer().log().position(Seq::BEFORE_FIRST);
+            Ok(Started { execution_id: execution.id().clone(), position, attached })
+        })
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        id: &'a ExecutionId,
+        reason: Option<String>,
+    ) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            let execution = self.find(id)?;
+            if execution.ended().is_none() {
+                execution.cancel(reason);
+                execution.end().await;
+            }
+            Ok(())
+        })
+    }
+
+    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), ControlError>> {
+        Box::pin(async move {
+            if self.find(id)?.ended().is_none() {
+                return Err(ControlError::StillRunning { id: id.clone() });
+            }
+            self.0.logs.remove(id).await.map_err(|error| {
+                tracing::error!(execution = %id, %error, "log could not be removed");
+                ControlError::Unavailable
+            })
+        })
+    }
+
+    fn execution(&self, id: &ExecutionId) -> Result<ExecutionSummary, ControlError> {
+        self.find(id).map(|execution| summarize(&execution))
+    }
+
+    fn executions(&self, limit: usize, after: Option<&ExecutionId>) -> ExecutionPage {
+        let executions = self.0.executions();
+        let before = match after.map(|id| executions.by_id.get(id)) {
+            None => u64::MAX,
+            Some(Some((age, _))) => *age,
+            // The last one that was listed is evicted, and with it what ended before it.
+            Some(None) => return ExecutionPage { executions: Vec::new(), next: None },
+        };
+        let mut older = executions.by_age.range(..before).rev().map(|(_, id)| id);
+        let page: Vec<_> = older.by_ref().take(limit).filter_map(|id| executions.by_id.get(id)).collect();
+        let next = older.next().and_then(|_| page.last()).map(|(_, execution)| execution.id().clone());
+        ExecutionPage {
+            executions: page.into_iter().map(|(_, execution)| summarize(execution)).collect(),
+            next,
+        }
+    }
+}

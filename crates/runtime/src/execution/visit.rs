@@ -1,0 +1,86 @@
+//! A node's body while it runs.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use streamnest_core::{BoxFuture, NodePort, Scope};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::panicked;
+use crate::{
+    NodeResult,
+    output::{NodeOutput, port::Port},
+};
+
+/// A body while it runs: polled in its node's scope, its panics caught, its output's time kept.
+pub(super) struct Visit<T> {
+    body: BoxFuture<'static, NodeResult<T>>,
+    output: Arc<NodeOutput>,
+    port: Arc<dyn NodePort>,
+    alarm: Option<Pin<Box<Sleep>>>,
+    settling: Option<BoxFuture<'static, ()>>,
+}
+
+impl<T> Visit<T> {
+    pub(super) fn new(body: BoxFuture<'static, NodeResult<T>>, output: Arc<NodeOutput>) -> Self {
+        let port: Arc<dyn NodePort> = Arc::new(Port(output.clone()));
+        if output.plan.token.is_some() {
+            Scope::announce(&port);
+        }
+        Self { body, output, port, alarm: None, settling: None }
+    }
+
+    /// Waits for the next time that something is due. An alarm that is set too early just rings once for nothing, which
+    /// is cheaper than to set it anew with each token.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if alarm.deadline() > due || alarm.is_elapsed() {
+            alarm.as_mut().reset(due);
+        }
+        ready!(alarm.as_mut().poll(cx));
+        Poll::Ready(())
+    }
+}
+
+impl<T> Future for Visit<T> {
+    type Output = NodeResult<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.output.looks(cx.waker());
+        let scope = Scope::new(this.port.clone());
+        let polled = catch_unwind(AssertUnwindSafe(|| scope.enter(|| this.body.as_mut().poll(cx))));
+        let (mut due, mut shipped) = this.output.paused();
+        match polled {
+            Ok(Poll::Ready(ended)) => return Poll::Ready(ended),
+            Ok(Poll::Pending) => {}
+            Err(panic) => {
+                let what = format!("node `{}`", this.output.plan.name);
+                return Poll::Ready(Err(panicked(&what, panic.as_ref())));
+            }
+        }
+        loop {
+            if let Some(error) = this.output.fault() {
+                return Poll::Ready(Err(error));
+            }
+            if !shipped && this.settling.is_none() {
+                let output = this.output.clone();
+                this.settling = Some(Box::pin(async move { output.settle().await }));
+            }
+            if let Some(settling) = &mut this.settling
+                && settling.as_mut().poll(cx).is_ready()
+            {
+                this.settling = None;
+            }
+            let Some(at) = due else { return Poll::Pending };
+            ready!(this.poll_alarm(cx, at));
+            this.output.tick(Instant::now());
+            (due, shipped) = this.output.paused();
+        }
+    }
+}
