@@ -1,0 +1,17 @@
+//! What the runtime promises, through its public interface.
+
+// The lints spare `#[test]` functions, but not what they call.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+
+mod cancel;
+mod engine;
+mod events;
+mod graph;
+mod nodes;
+mod panics;
+mod progress;
+mod property;
+mod scope;
+mod stores;
+mod support;
+mod tokens;
