@@ -117,7 +117,14 @@ impl Socket {
         Poll::Ready(Ok(buf.filled().len()))
     }
 
-    pub(crate) fn poll_write(
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Foreign(io) => Pin::new(&mut **io).poll_write(cx, bytes),
+        }
+    }
+
+    pub(crate) fn poll_write_vectored(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],

@@ -55,15 +55,7 @@ impl Owed {
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> io::Result<Written> {
         let mut progress = false;
         while !self.pieces.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut skip = self.offset;
-            let mut count = 0;
-            for (slice, piece) in slices.iter_mut().zip(self.pieces.iter().skip(self.done)) {
-                *slice = IoSlice::new(piece.get(skip..).unwrap_or_default());
-                skip = 0;
-                count += 1;
-            }
-            match socket.poll_write(cx, slices.get(..count).unwrap_or_default()) {
+            match self.poll_write_some(cx, socket) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => {
                     progress = true;
@@ -74,6 +66,21 @@ impl Owed {
             }
         }
         Ok(Written::All)
+    }
+
+    fn poll_write_some(&self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<usize>> {
+        let left = self.pieces.get(self.done..).unwrap_or_default();
+        // The usual case while a run goes on, one new entry: a plain send spares the kernel the vector.
+        if let [piece] = left {
+            return socket.poll_write(cx, piece.get(self.offset..).unwrap_or_default());
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut skip = self.offset;
+        for (slice, piece) in slices.iter_mut().zip(left) {
+            *slice = IoSlice::new(piece.get(skip..).unwrap_or_default());
+            skip = 0;
+        }
+        socket.poll_write_vectored(cx, slices.get(..left.len()).unwrap_or(&slices))
     }
 
     fn advance(&mut self, mut written: usize) {
