@@ -32,4 +32,6 @@ pub use options::{
 };
 pub use run::{Events, EventsError, Run, RunError};
 pub use state::{InputError, InputReader, SchemaBuilder, State, StateUpdate};
-pub use workflow::{Goto, NodeBuilder, NodeKind, NodeOutcome, Step, Workflow, WorkflowBuilder};
+pub use workflow::{
+    ConditionOutcome, Goto, NodeBuilder, NodeKind, NodeOutcome, Step, Workflow, WorkflowBuilder,
+};

@@ -441,15 +441,16 @@ impl NodeOutput {
         }
         self.ready_events(state);
         let limit = self.execution.max_event_bytes;
-        state.batch.extend(state.frames.drain(..).map(|mut token| {
-            let event = Event::token(self.plan.name.clone(), &token);
-            if event.payload().len() <= limit {
-                return event;
+        for token in &mut state.frames {
+            let mut event = Event::token(self.plan.name.clone(), token);
+            if event.payload().len() > limit {
+                // The text fits by its own bound; what is derived from it or came along may not.
+                (token.value, token.metadata, token.kind, token.role) = (None, None, None, None);
+                event = Event::token(self.plan.name.clone(), token);
             }
-            // The text fits by its own bound; what is derived from it or came along may not.
-            (token.value, token.metadata, token.kind, token.role) = (None, None, None, None);
-            Event::token(self.plan.name.clone(), &token)
-        }));
+            state.batch.push(event);
+        }
+        state.frames.clear();
         self.append(state);
     }
 

@@ -107,3 +107,6 @@ fn not_routed(graph: &Graph, node: NodeIndex, target: &Target) -> ScheduleError 
     };
     ScheduleError::NotRouted { node: name(&node), target, routes }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use streamnest_core::{BoxFuture, OnDisconnect};
 
 pub(crate) use self::outcome::Target;
-pub use self::outcome::{Goto, NodeOutcome, Step};
+pub use self::outcome::{ConditionOutcome, Goto, NodeOutcome, Step};
 use crate::{EventOptions, NodeContext, NodeResult, ProgressOptions, State, TokenOptions};
 
 /// A workflow: a value whose methods are the nodes, and the graph that ties them.
@@ -344,11 +344,11 @@ impl<W: Workflow> NodeBuilder<W> {
     }
 
     /// As [`run`](Self::run), for a body that must return a [`Goto`].
-    pub fn run_condition<F, Fut, U>(self, body: F) -> Self
+    pub fn run_condition<F, Fut, T>(self, body: F) -> Self
     where
         F: Fn(Arc<W>, Arc<W::State>, NodeContext) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = NodeResult<Goto<U>>> + Send + 'static,
-        Goto<U>: NodeOutcome<W::State>,
+        Fut: Future<Output = NodeResult<T>> + Send + 'static,
+        T: ConditionOutcome<W::State>,
     {
         self.run(body)
     }

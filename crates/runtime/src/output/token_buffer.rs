@@ -175,43 +175,40 @@ impl TokenBuffer {
         }
         self.waiting_tokens = 0;
         let options = &self.plan.options;
-        let mut frame: Option<(payload::Token, Option<f64>)> = None;
+        let structured = options.format == TokenFormat::Structured;
+        let batch_size = u32::try_from(options.batch_size).unwrap_or(u32::MAX);
+        let first = out.len();
         for piece in self.waiting.drain(..) {
             let joins = |frame: &payload::Token| {
-                frame.count + piece.count <= u32::try_from(options.batch_size).unwrap_or(u32::MAX)
+                frame.count.saturating_add(piece.count) <= batch_size
                     && frame.content.len() + piece.content.len() <= self.plan.max_content_bytes
-                    && (options.format != TokenFormat::Structured || frame.kind == piece.kind)
+                    && (!structured || frame.kind == piece.kind)
                     && (!options.include_metadata || frame.metadata == piece.metadata)
             };
-            match &mut frame {
-                Some((frame, logprob)) if joins(frame) => {
-                    frame.content.push_str(&piece.content);
-                    frame.count += piece.count;
-                    frame.filtered += piece.filtered;
-                    // The probability of a text is the product of its tokens', if all are known.
-                    *logprob = logprob.zip(piece.logprob).map(|(a, b)| a + b);
-                }
-                slot => {
-                    let structured = options.format == TokenFormat::Structured;
-                    let next = payload::Token {
-                        content: piece.content,
-                        index: piece.index,
-                        count: piece.count,
-                        filtered: piece.filtered,
-                        visit: self.visit,
-                        attempt: self.attempt,
-                        message: Some(self.message),
-                        role: self.role.clone().filter(|_| structured),
-                        kind: piece.kind.filter(|_| structured),
-                        metadata: piece.metadata.filter(|_| options.include_metadata),
-                        ..payload::Token::default()
-                    };
-                    let done = slot.replace((next, piece.logprob));
-                    finish_frame(done, structured, out);
-                }
+            if let Some(frame) = out.get_mut(first..).and_then(<[_]>::last_mut).filter(|frame| joins(frame)) {
+                frame.content.push_str(&piece.content);
+                frame.count += piece.count;
+                frame.filtered += piece.filtered;
+                // The probability of a text is the product of its tokens', if all are known.
+                frame.logprob = frame.logprob.zip(piece.logprob).map(|(a, b)| a + b);
+                continue;
             }
+            out.push(payload::Token {
+                content: piece.content,
+                index: piece.index,
+                count: piece.count,
+                filtered: piece.filtered,
+                visit: self.visit,
+                attempt: self.attempt,
+                message: Some(self.message),
+                value: None,
+                complete: None,
+                role: if structured { self.role.clone() } else { None },
+                logprob: piece.logprob.filter(|_| structured),
+                kind: piece.kind.filter(|_| structured),
+                metadata: piece.metadata.filter(|_| options.include_metadata),
+            });
         }
-        finish_frame(frame, options.format == TokenFormat::Structured, out);
         if let (Some(json), Some(last)) = (&self.json, out.last_mut()) {
             let now = now();
             if self.valued_at.is_none_or(|at| now.duration_since(at) >= VALUE_EVERY) {
@@ -319,17 +316,6 @@ fn unfinished(bytes: &[u8]) -> usize {
         rest = rest.get(error.valid_up_to() + wrong..).unwrap_or_default();
     }
     0
-}
-
-fn finish_frame(
-    frame: Option<(payload::Token, Option<f64>)>,
-    structured: bool,
-    out: &mut Vec<payload::Token>,
-) {
-    if let Some((mut frame, logprob)) = frame {
-        frame.logprob = logprob.filter(|_| structured);
-        out.push(frame);
-    }
 }
 
 #[cfg(test)]

@@ -55,16 +55,16 @@ pub trait NodeOutcome<S: State>: Send {
     fn into_step(self) -> Step<S>;
 }
 
-impl<S: State<Update = U>, U: StateUpdate<State = S>> NodeOutcome<S> for U {
-    fn into_step(self) -> Step<S> {
+impl<U: StateUpdate> NodeOutcome<U::State> for U {
+    fn into_step(self) -> Step<U::State> {
         Step { update: Some(self), target: None }
     }
 }
 
-impl<S: State<Update = U>, U: StateUpdate<State = S>> NodeOutcome<S> for Goto<U> {
+impl<U: StateUpdate> NodeOutcome<U::State> for Goto<U> {
     const MAY_GO_TO: bool = true;
 
-    fn into_step(self) -> Step<S> {
+    fn into_step(self) -> Step<U::State> {
         Step { update: self.update, target: Some(self.target) }
     }
 }
@@ -74,3 +74,13 @@ impl<S: State> NodeOutcome<S> for () {
         Step { update: None, target: None }
     }
 }
+
+/// What a node with routes returns: a [`Goto`].
+#[diagnostic::on_unimplemented(
+    message = "a node with routes must return a `Goto`, not `{Self}`",
+    label = "does not say where to go on",
+    note = "return `NodeResult<Goto<…Update>>`: `Goto::to(\"node\")` or `Goto::end()`, and `.with(update)` if it changes the state"
+)]
+pub trait ConditionOutcome<S: State>: NodeOutcome<S> {}
+
+impl<U: StateUpdate> ConditionOutcome<U::State> for Goto<U> {}

@@ -215,9 +215,9 @@ impl Told {
         for message in self.messages() {
             let mut end = 0;
             for token in self.tokens_of(message) {
-                assert!(token.index >= end, "{token:?} begins before {end}");
-                assert!(token.index - end <= token.filtered, "{token:?} leaves a hole after {end}");
-                end = token.index + u64::from(token.count);
+                let begins = end..=end + token.filtered;
+                assert!(begins.contains(&token.index), "{token:?} does not begin in {begins:?}");
+                end += u64::from(token.count) + token.filtered;
             }
         }
         let mut highest = std::collections::HashMap::new();
