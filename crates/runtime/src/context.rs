@@ -112,6 +112,10 @@ impl NodeContext {
     /// Streams a token. Without `#[stream_token]` on the node nothing happens.
     ///
     /// All tokens that are streamed so in one visit are one message. For several, see [`message`](Self::message).
+    ///
+    /// # Cancel safety
+    /// The token is taken as a whole or not at all. A future that is dropped while the log has no room has not taken it
+    /// unless it is the first one to find none.
     pub async fn token(&self, token: impl Into<TokenDelta>) {
         self.output.token(None, token.into()).await;
     }

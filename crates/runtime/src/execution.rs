@@ -176,8 +176,9 @@ impl Execution {
                 Ok(_) => break,
                 Err(error @ LogError::EventTooLarge { .. }) if status.result.is_some() => {
                     let failure = failure("result_too_large", error.to_string());
-                    events =
-                        events.is_empty().then(Vec::new).unwrap_or_else(|| vec![workflow_error(&failure)]);
+                    if !events.is_empty() {
+                        events = vec![workflow_error(&failure)];
+                    }
                     status = StatusUpdate::failed(failure);
                 }
                 Err(error) if error.is_retryable() && tries < FINISH_RETRIES => {

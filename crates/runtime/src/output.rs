@@ -1,5 +1,7 @@
 //! What one visit of a node says, on its way into the log.
 
+mod appending;
+mod events;
 mod json_text;
 pub(crate) mod port;
 pub(crate) mod progress_tracker;
@@ -13,20 +15,14 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use serde_json::{Value, json};
-use streamnest_core::{Event, EventType, MessageId, Seq, TokenDelta, Usage, payload};
+use streamnest_core::{Event, MessageId, Seq, TokenDelta, Usage, payload};
 use tokio::{task::consume_budget, time::Instant};
 
 use self::{
     progress_tracker::{Ending, ProgressTracker},
     token_buffer::TokenBuffer,
 };
-use crate::{
-    NodeError, ProgressMetadata,
-    execution::Execution,
-    options::names,
-    plan::{NodePlan, Transformed},
-};
+use crate::{NodeError, ProgressMetadata, execution::Execution, plan::NodePlan};
 
 /// Everything that one visit of a node says: tokens, events and progress, in the order in which they were said.
 ///
@@ -209,95 +205,7 @@ impl NodeOutput {
         self.lock().buffer_size = Some(buffer_size.max(1));
     }
 
-    // Events and progress.
-
-    /// Takes an event, if the node emits it. It waits for the node to pause, or for enough others.
-    pub(crate) async fn emit(&self, event: Event) -> Result<bool, NodeError> {
-        let Some(event) = self.admit(event) else { return Ok(false) };
-        self.check_size(&event)?;
-        let taken = self.take_event(event, false).await;
-        consume_budget().await;
-        Ok(taken)
-    }
-
-    /// The event as the node's transformer makes it, or `None` if the node does not emit it.
-    fn admit(&self, event: Event) -> Option<Event> {
-        match self.plan.admit(event)? {
-            Transformed::Fine(event) => Some(event),
-            Transformed::Panicked(event) => {
-                self.fail(&mut self.lock(), Fault::Panicked("transformer"));
-                Some(event)
-            }
-        }
-    }
-
-    fn check_size(&self, event: &Event) -> Result<(), streamnest_log::Error> {
-        let (size, limit) = (event.payload().len(), self.execution.max_event_bytes);
-        if size > limit { Err(streamnest_log::Error::EventTooLarge { size, limit }) } else { Ok(()) }
-    }
-
-    /// Takes an event of the body, or the engine's `own`, which may speak when the body has ended.
-    async fn take_event(&self, event: Event, own: bool) -> bool {
-        // What found no room goes first, so that a caller that gives up waiting adds no more.
-        self.settle().await;
-        {
-            let mut state = self.lock();
-            if state.sealed || (state.closed && !own) {
-                return false;
-            }
-            self.hold_event(&mut state, event);
-        }
-        self.settle().await;
-        true
-    }
-
-    /// Lets an event wait for the node to pause, or for enough others.
-    fn hold_event(&self, state: &mut State, event: Event) {
-        self.flush_messages(state, |_| true);
-        state.events.push(event);
-        let limit = self.plan.event.as_ref().map_or(1, |options| options.buffer_size);
-        if state.events.len() >= limit {
-            self.ready_events(state);
-        } else if !state.polling {
-            self.task.wake();
-        }
-    }
-
-    /// Whether the node emits events of this type at all.
-    pub(crate) fn emits(&self, event_type: &EventType) -> bool {
-        self.plan.event.as_ref().is_some_and(|options| names(&options.events, event_type))
-    }
-
-    /// As [`emit`](Self::emit), and waits until the event is durable.
-    pub(crate) async fn emit_durably(&self, event: Event) -> Result<bool, NodeError> {
-        if !self.emit(event).await? {
-            return Ok(false);
-        }
-        self.flush().await;
-        let appended = match self.lock() {
-            state if matches!(state.fault, Some(Fault::Log(_))) => None,
-            state => Some(state.appended),
-        };
-        match (appended, self.fault()) {
-            (None, Some(error)) => return Err(error),
-            (None, None) => return Ok(false),
-            (Some(appended), _) => self.execution.writer().durable(appended).await?,
-        }
-        Ok(true)
-    }
-
-    /// An event of the engine about this node, with data that is left out if it is too large for the log.
-    pub(crate) async fn emit_own(&self, event_type: EventType, data: Value) {
-        let event = Event::named(Some(self.plan.name.clone()), event_type.clone(), &data);
-        let Some(mut event) = self.admit(event) else { return };
-        if self.check_size(&event).is_err() {
-            let (bytes, limit) = (event.payload().len(), self.execution.max_event_bytes);
-            let note = json!({"omitted": true, "bytes": bytes, "limit": limit, "option": "LogOptions::max_event_bytes"});
-            let delivery = event.delivery();
-            event = Event::named(Some(self.plan.name.clone()), event_type, &note).with_delivery(delivery);
-        }
-        self.take_event(event, true).await;
-    }
+    // Progress.
 
     /// Takes a progress update.
     pub(crate) async fn progress(&self, current: f64, total: f64, metadata: ProgressMetadata) {
@@ -422,111 +330,6 @@ impl NodeOutput {
         state.fault.get_or_insert(fault);
         if !state.polling {
             self.task.wake();
-        }
-    }
-
-    // From waiting to ready to appended.
-
-    fn flush_messages(&self, state: &mut State, which: impl Fn(&TokenBuffer) -> bool) {
-        for (_, buffer) in state.messages.iter_mut().filter(|(_, buffer)| which(buffer)) {
-            buffer.flush(&Instant::now, &mut state.frames);
-        }
-        self.ready_tokens(state);
-    }
-
-    /// Appends the frames.
-    fn ready_tokens(&self, state: &mut State) {
-        if state.frames.is_empty() {
-            return;
-        }
-        self.ready_events(state);
-        let limit = self.execution.max_event_bytes;
-        for token in &mut state.frames {
-            let mut event = Event::token(self.plan.name.clone(), token);
-            if event.payload().len() > limit {
-                // The text fits by its own bound; what is derived from it or came along may not.
-                (token.value, token.metadata, token.kind, token.role) = (None, None, None, None);
-                event = Event::token(self.plan.name.clone(), token);
-            }
-            state.batch.push(event);
-        }
-        state.frames.clear();
-        self.append(state);
-    }
-
-    /// Appends the updates.
-    fn ready_progress(&self, state: &mut State, told: Vec<payload::Progress>) {
-        if told.is_empty() {
-            return;
-        }
-        self.ready_events(state);
-        let limit = self.execution.max_event_bytes;
-        self.execution.note_progress(&self.plan.name, &told);
-        state.batch.extend(told.into_iter().map(|mut progress| {
-            let event = Event::progress(self.plan.name.clone(), &progress);
-            if event.payload().len() <= limit {
-                return event;
-            }
-            progress.metrics = None;
-            Event::progress(self.plan.name.clone(), &progress)
-        }));
-        self.append(state);
-    }
-
-    /// Appends the events that wait.
-    fn ready_events(&self, state: &mut State) {
-        let limit = self.plan.event.as_ref().map_or(1, |options| options.batch_size);
-        let mut events = mem::take(&mut state.events);
-        while !events.is_empty() {
-            state.batch.extend(events.drain(..limit.min(events.len())));
-            self.append(state);
-        }
-        state.events = events;
-    }
-
-    /// Appends the batch, after what found no room before it.
-    fn append(&self, state: &mut State) {
-        if self.ship(state) {
-            match self.execution.writer().try_append(&mut state.batch) {
-                Ok(Some(last)) => {
-                    state.appended = last;
-                    return;
-                }
-                Ok(None) => {}
-                Err(error) => return self.refused(state, error),
-            }
-        }
-        state.ready.push_back(mem::take(&mut state.batch));
-    }
-
-    /// Appends what found no room before; whether all of it found room now.
-    fn ship(&self, state: &mut State) -> bool {
-        while let Some(batch) = state.ready.front_mut() {
-            match self.execution.writer().try_append(batch) {
-                Ok(Some(last)) => {
-                    state.appended = last;
-                    state.ready.pop_front();
-                }
-                Ok(None) => return false,
-                Err(error) => self.refused(state, error),
-            }
-        }
-        true
-    }
-
-    /// The log refused entries: nothing more is kept for it.
-    fn refused(&self, state: &mut State, error: streamnest_log::Error) {
-        tracing::error!(execution = %self.execution.id(), node = %self.plan.name, %error, "log refused entries");
-        state.ready.clear();
-        state.batch.clear();
-        (state.closed, state.sealed) = (true, true);
-        self.fail(state, Fault::Log(error));
-    }
-
-    /// Appends what is ready, waiting for room.
-    pub(crate) async fn settle(&self) {
-        while !self.ship(&mut self.lock()) {
-            self.execution.writer().room().await;
         }
     }
 

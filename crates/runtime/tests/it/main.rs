@@ -14,4 +14,5 @@ mod property;
 mod scope;
 mod stores;
 mod support;
+mod threads;
 mod tokens;

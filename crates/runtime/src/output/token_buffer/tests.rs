@@ -117,7 +117,8 @@ proptest! {
                     driven.push(&text);
                     if kept(&text) {
                         whole.extend_from_slice(text.as_bytes());
-                        if !started && !(exclude_whitespace && text.chars().all(char::is_whitespace)) {
+                        let held = exclude_whitespace && text.chars().all(char::is_whitespace);
+                        if !started && !held {
                             started = true;
                             prop_assert!(driven.buffer.due().is_none(), "the first token does not wait");
                             prop_assert!(!driven.out.is_empty());

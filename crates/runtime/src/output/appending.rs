@@ -1,0 +1,113 @@
+//! From what waits to what is ready to what is appended.
+
+use std::mem;
+
+use streamnest_core::{Event, payload};
+use tokio::time::Instant;
+
+use super::{Fault, NodeOutput, State, token_buffer::TokenBuffer};
+
+impl NodeOutput {
+    pub(super) fn flush_messages(&self, state: &mut State, which: impl Fn(&TokenBuffer) -> bool) {
+        for (_, buffer) in state.messages.iter_mut().filter(|(_, buffer)| which(buffer)) {
+            buffer.flush(&Instant::now, &mut state.frames);
+        }
+        self.ready_tokens(state);
+    }
+
+    /// Appends the frames.
+    pub(super) fn ready_tokens(&self, state: &mut State) {
+        if state.frames.is_empty() {
+            return;
+        }
+        self.ready_events(state);
+        let limit = self.execution.max_event_bytes;
+        for token in &mut state.frames {
+            let mut event = Event::token(self.plan.name.clone(), token);
+            if event.payload().len() > limit {
+                // The text fits by its own bound; what is derived from it or came along may not.
+                (token.value, token.metadata, token.kind, token.role) = (None, None, None, None);
+                event = Event::token(self.plan.name.clone(), token);
+            }
+            state.batch.push(event);
+        }
+        state.frames.clear();
+        self.append(state);
+    }
+
+    /// Appends the updates.
+    pub(super) fn ready_progress(&self, state: &mut State, told: Vec<payload::Progress>) {
+        if told.is_empty() {
+            return;
+        }
+        self.ready_events(state);
+        let limit = self.execution.max_event_bytes;
+        self.execution.note_progress(&self.plan.name, &told);
+        state.batch.extend(told.into_iter().map(|mut progress| {
+            let event = Event::progress(self.plan.name.clone(), &progress);
+            if event.payload().len() <= limit {
+                return event;
+            }
+            progress.metrics = None;
+            Event::progress(self.plan.name.clone(), &progress)
+        }));
+        self.append(state);
+    }
+
+    /// Appends the events that wait.
+    pub(super) fn ready_events(&self, state: &mut State) {
+        let limit = self.plan.event.as_ref().map_or(1, |options| options.batch_size);
+        let mut events = mem::take(&mut state.events);
+        while !events.is_empty() {
+            state.batch.extend(events.drain(..limit.min(events.len())));
+            self.append(state);
+        }
+        state.events = events;
+    }
+
+    /// Appends the batch, after what found no room before it.
+    fn append(&self, state: &mut State) {
+        if self.ship(state) {
+            match self.execution.writer().try_append(&mut state.batch) {
+                Ok(Some(last)) => {
+                    state.appended = last;
+                    return;
+                }
+                Ok(None) => {}
+                Err(error) => return self.refused(state, error),
+            }
+        }
+        state.ready.push_back(mem::take(&mut state.batch));
+    }
+
+    /// Appends what found no room before; whether all of it found room now.
+    pub(super) fn ship(&self, state: &mut State) -> bool {
+        while let Some(batch) = state.ready.front_mut() {
+            match self.execution.writer().try_append(batch) {
+                Ok(Some(last)) => {
+                    state.appended = last;
+                    state.ready.pop_front();
+                }
+                Ok(None) => return false,
+                Err(error) => self.refused(state, error),
+            }
+        }
+        true
+    }
+
+    /// The log refused entries: nothing more is kept for it.
+    fn refused(&self, state: &mut State, error: streamnest_log::Error) {
+        tracing::error!(execution = %self.execution.id(), node = %self.plan.name, %error, "log refused entries");
+        state.ready.clear();
+        state.batch.clear();
+        (state.closed, state.sealed) = (true, true);
+        self.fail(state, Fault::Log(error));
+    }
+
+    /// Appends what is ready, waiting for room.
+    pub(crate) async fn settle(&self) {
+        while !self.ship(&mut self.lock()) {
+            self.execution.writer().room().await;
+        }
+    }
+}

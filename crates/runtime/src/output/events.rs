@@ -1,0 +1,98 @@
+//! Events on their way into the log.
+
+use serde_json::{Value, json};
+use streamnest_core::{Event, EventType};
+use tokio::task::consume_budget;
+
+use super::{Fault, NodeOutput, State};
+use crate::{NodeError, options::names, plan::Transformed};
+
+impl NodeOutput {
+    /// Takes an event, if the node emits it. It waits for the node to pause, or for enough others.
+    pub(crate) async fn emit(&self, event: Event) -> Result<bool, NodeError> {
+        let Some(event) = self.admit(event) else { return Ok(false) };
+        self.check_size(&event)?;
+        let taken = self.take_event(event, false).await;
+        consume_budget().await;
+        Ok(taken)
+    }
+
+    /// The event as the node's transformer makes it, or `None` if the node does not emit it.
+    pub(super) fn admit(&self, event: Event) -> Option<Event> {
+        match self.plan.admit(event)? {
+            Transformed::Fine(event) => Some(event),
+            Transformed::Panicked(event) => {
+                self.fail(&mut self.lock(), Fault::Panicked("transformer"));
+                Some(event)
+            }
+        }
+    }
+
+    fn check_size(&self, event: &Event) -> Result<(), streamnest_log::Error> {
+        let (size, limit) = (event.payload().len(), self.execution.max_event_bytes);
+        if size > limit { Err(streamnest_log::Error::EventTooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    /// Takes an event of the body, or the engine's `own`, which may speak when the body has ended.
+    async fn take_event(&self, event: Event, own: bool) -> bool {
+        // What found no room goes first, so that a caller that gives up waiting adds no more.
+        self.settle().await;
+        {
+            let mut state = self.lock();
+            if state.sealed || (state.closed && !own) {
+                return false;
+            }
+            self.hold_event(&mut state, event);
+        }
+        self.settle().await;
+        true
+    }
+
+    /// Lets an event wait for the node to pause, or for enough others.
+    pub(super) fn hold_event(&self, state: &mut State, event: Event) {
+        self.flush_messages(state, |_| true);
+        state.events.push(event);
+        let limit = self.plan.event.as_ref().map_or(1, |options| options.buffer_size);
+        if state.events.len() >= limit {
+            self.ready_events(state);
+        } else if !state.polling {
+            self.task.wake();
+        }
+    }
+
+    /// Whether the node emits events of this type at all.
+    pub(crate) fn emits(&self, event_type: &EventType) -> bool {
+        self.plan.event.as_ref().is_some_and(|options| names(&options.events, event_type))
+    }
+
+    /// As [`emit`](Self::emit), and waits until the event is durable.
+    pub(crate) async fn emit_durably(&self, event: Event) -> Result<bool, NodeError> {
+        if !self.emit(event).await? {
+            return Ok(false);
+        }
+        self.flush().await;
+        let appended = match self.lock() {
+            state if matches!(state.fault, Some(Fault::Log(_))) => None,
+            state => Some(state.appended),
+        };
+        match (appended, self.fault()) {
+            (None, Some(error)) => return Err(error),
+            (None, None) => return Ok(false),
+            (Some(appended), _) => self.execution.writer().durable(appended).await?,
+        }
+        Ok(true)
+    }
+
+    /// An event of the engine about this node, with data that is left out if it is too large for the log.
+    pub(crate) async fn emit_own(&self, event_type: EventType, data: Value) {
+        let event = Event::named(Some(self.plan.name.clone()), event_type.clone(), &data);
+        let Some(mut event) = self.admit(event) else { return };
+        if self.check_size(&event).is_err() {
+            let (bytes, limit) = (event.payload().len(), self.execution.max_event_bytes);
+            let note = json!({"omitted": true, "bytes": bytes, "limit": limit, "option": "LogOptions::max_event_bytes"});
+            let delivery = event.delivery();
+            event = Event::named(Some(self.plan.name.clone()), event_type, &note).with_delivery(delivery);
+        }
+        self.take_event(event, true).await;
+    }
+}
