@@ -103,6 +103,11 @@ impl Connection {
         matches!(self.phase, Phase::Connecting) || !self.outgoing.is_empty()
     }
 
+    /// Whether it stands and can be told what to follow.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Connected | Phase::Frames(_))
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
     }

@@ -59,7 +59,7 @@ const HANDSHAKES: usize = 128;
 const PER_SOURCE: usize = 20_000;
 
 /// Read by one system call at most.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// How long the handshakes, or the confirmations, of a swarm may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,6 +89,11 @@ impl Swarm {
     /// Whether the server, or a failure, has ended the connection `at`.
     pub(crate) fn is_over(&self, at: usize) -> bool {
         self.connections.get(at).is_none_or(|slot| slot.connection.is_over())
+    }
+
+    /// Whether the connection `at` stands and can be told what to follow.
+    pub(crate) fn is_open(&self, at: usize) -> bool {
+        self.connections.get(at).is_some_and(|slot| slot.connection.is_open())
     }
 
     /// Opens `count` more connections and waits until they stand.
@@ -188,11 +193,6 @@ impl Swarm {
         let Some(slot) = self.connections.get_mut(at) else { return Ok(()) };
         slot.reads = reads;
         Self::watch(&self.poll, at, slot).map_err(Error::system("watching a socket"))
-    }
-
-    /// Where connection `at` would resume, if its positions are kept.
-    pub(crate) fn position(&self, at: usize) -> Option<&str> {
-        self.observed(at)?.position.as_deref()
     }
 
     /// Serves the connections until `deadline`, or until `done` says so; whether it did.

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     http::Control,
     report::{Report, Resumed},
-    swarm::{Opening, Subscription, Swarm},
+    swarm::{Subscription, Swarm},
     target::Target,
 };
 
@@ -98,33 +98,35 @@ fn with_drops(
     swarm.open(count, opening)?;
     let share = tokens / (u64::from(drops) + 1);
     let mut random = Random(seed | 1);
-    let mut legs: Vec<(u32, u64)> = Vec::with_capacity(count);
+    let mut legs = Vec::with_capacity(count);
     let start = Instant::now();
     swarm.meter.set_open(true);
     for at in 0..count {
         let observed = Observed { keeps_positions: true, ..Observed::of(0) };
         swarm.subscribe(at, observed, Subscription { execution: id, ..Subscription::default() })?;
-        legs.push((drops, random.below(2 * share)));
+        legs.push(Leg { drops_left: drops, drop_at: random.below(2 * share), reconnects: false });
     }
     let mut reconnects = 0;
     let deadline = start + PATIENCE;
     while swarm.meter.finished + swarm.meter.failed < count && Instant::now() < deadline {
         swarm.turn(Duration::from_millis(20))?;
-        for (at, (left, drop_at)) in legs.iter_mut().enumerate() {
-            let Some(seen) = swarm.observed(at) else { continue };
-            if *left == 0 || seen.finished || seen.failed || seen.sequence.reached() <= *drop_at {
+        for (at, leg) in legs.iter_mut().enumerate() {
+            if leg.reconnects {
+                leg.reconnects =
+                    !again(swarm, at, Subscription { execution: id, ..Subscription::default() })?;
                 continue;
             }
-            let (reached, from) = (seen.sequence.reached(), seen.position.clone());
-            again(
-                swarm,
-                at,
-                opening,
-                Subscription { execution: id, from: from.as_deref(), ..Subscription::default() },
-            )?;
-            reconnects += 1;
-            *left -= 1;
-            *drop_at = reached + random.below(2 * share);
+            let Some(seen) = swarm.observed(at) else { continue };
+            let reached = seen.sequence.reached();
+            if leg.drops_left > 0 && !seen.finished && !seen.failed && reached > leg.drop_at {
+                swarm.reopen(at, opening)?;
+                reconnects += 1;
+                *leg = Leg {
+                    drops_left: leg.drops_left - 1,
+                    drop_at: reached + random.below(2 * share),
+                    reconnects: true,
+                };
+            }
         }
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -133,20 +135,23 @@ fn with_drops(
     Ok(Resumed { reconnects, seconds, delivered, rate: delivered as f64 / seconds })
 }
 
-/// Drops connection `at`, connects again and subscribes from where it stood.
-pub(super) fn again(
-    swarm: &mut Swarm,
-    at: usize,
-    opening: Opening,
-    subscription: Subscription<'_>,
-) -> Result<(), Error> {
-    let wanted = swarm.meter.opened + 1;
-    swarm.reopen(at, opening)?;
-    let start = Instant::now();
-    while swarm.meter.opened < wanted && !swarm.is_over(at) && start.elapsed() < PATIENCE {
-        swarm.turn(Duration::from_millis(10))?;
+/// What a connection still has before it.
+struct Leg {
+    drops_left: u32,
+    /// It drops once it has seen so many tokens.
+    drop_at: u64,
+    /// It has dropped, and has not subscribed again yet.
+    reconnects: bool,
+}
+
+/// Subscribes a connection that was opened again from where it stood, if it stands by now; whether it did.
+pub(super) fn again(swarm: &mut Swarm, at: usize, subscription: Subscription<'_>) -> Result<bool, Error> {
+    if !swarm.is_open(at) {
+        return Ok(false);
     }
-    swarm.ask(at, subscription)
+    let from = swarm.observed(at).and_then(|seen| seen.position.clone());
+    swarm.ask(at, Subscription { from: from.as_deref(), ..subscription })?;
+    Ok(true)
 }
 
 /// Xorshift64: reproducible, and enough to choose where to drop.

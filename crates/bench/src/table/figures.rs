@@ -100,7 +100,7 @@ pub(super) fn all(options: &TableOptions) -> Vec<Figure> {
             vec![Aim::CpuTimesFloor(1.3)],
         ),
         (
-            format!("fan-out 1 → {thousand}, 2,000 tokens/s, default buffer"),
+            format!("fan-out 1 → {thousand}, 2000 tokens/s, default buffer"),
             fan_out,
             fast,
             vec![Aim::Cpu(0.5), Aim::P99(60.0), Aim::Rate(sustained)],

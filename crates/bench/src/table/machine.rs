@@ -16,7 +16,7 @@ pub(super) fn describe(rounds: u32, seconds: f64) -> String {
         "Machine: {model}, {cores} cores, {memory} GiB, Linux {}; one-minute load before the start: {load}. Commit: {}. \
          Median (smallest–largest) of {rounds} rounds, {seconds} s each, floor and server in turn, each in a process of \
          its own.\n",
-        kernel.trim(),
+        kernel.trim().split('-').next().unwrap_or_default(),
         commit(),
     )
 }

@@ -88,8 +88,11 @@ fn stalled_connections_get_the_rest_when_they_read_at_last() {
 
 #[test]
 fn resume_reads_every_entry_once_across_drops() {
-    let report = report("resume --floor --connections 10 --tokens 2000 --rate 0 --buffer-size 1 --drops 3");
+    let report = report(
+        "resume --floor --connections 10 --tokens 2000 --token-bytes 500 --rate 0 --buffer-size 1 --drops 3",
+    );
     assert_eq!(report["delivered"], 10 * 2000);
+    assert_eq!(report["resumed"]["delivered"], 10 * 2000);
     positive(&report["resumed"], "reconnects");
 }
 
