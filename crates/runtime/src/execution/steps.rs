@@ -88,7 +88,10 @@ impl<W: Workflow> Steps<W> {
         let ctx = NodeContext::new(output.clone());
         self.visiting = Some((ctx.clone(), output.clone()));
         let began = Instant::now();
-        let ended = match self.body(node, &ctx, &output, state).await {
+        let ended = self.body(node, &ctx, &output, state).await;
+        // After a success there are none any more; what is left of the context starts no new ones.
+        ctx.abort_tasks().await;
+        let ended = match ended {
             Ok(step) => self.complete(node, step, &output, state).await,
             Err(error) => Err(error),
         };
@@ -102,7 +105,6 @@ impl<W: Workflow> Steps<W> {
                 output.fault().map_or(Ok(target), |error| Err(self.failure(node, &error)))
             }
             Err(error) => {
-                ctx.abort_tasks().await;
                 output.close().await;
                 output.end_progress(Ending::Failed).await;
                 let failure = self.failure(node, &error);

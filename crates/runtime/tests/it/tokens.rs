@@ -1,6 +1,12 @@
 //! Tokens: what waits for what, and what a frame carries.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::json;
 use streamnest_core::TokenDelta;
@@ -499,9 +505,11 @@ async fn json_gives_the_value_so_far_at_most_every_200_ms_and_at_the_end() {
             let (first, second) = (ctx.message(), ctx.message());
             first.token("[1,").await;
             second.token("{\"a\":").await;
+            // Only the first has something to say when the event flushes both, and both are due for a value.
+            sleep(Duration::from_millis(300)).await;
             first.token("2]").await;
-            second.token("3}").await;
             ctx.emit("mark", ()).await?;
+            second.token("3}").await;
             first.finish().await;
             second.finish().await;
             Ok(())
@@ -510,6 +518,8 @@ async fn json_gives_the_value_so_far_at_most_every_200_ms_and_at_the_end() {
     .await;
     let last: Vec<_> = ["m1", "m2"].map(|id| told.tokens_of(id.into()).pop().unwrap().value.unwrap()).into();
     assert_eq!(last, [json!([1, 2]), json!({"a": 3})]);
+    let values: Vec<_> = told.tokens_of("m1".into()).into_iter().filter_map(|token| token.value).collect();
+    assert_eq!(values, [json!([1]), json!([1, 2]), json!([1, 2])]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -556,32 +566,42 @@ async fn loops_and_messages_at_once_keep_their_texts_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_dropped_keeps_its_text_and_one_that_is_over_takes_no_more() {
+async fn a_message_that_is_dropped_keeps_its_text_and_a_visit_that_is_over_says_and_starts_nothing() {
+    let (done, started) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let (tells, starts) = (done.clone(), started.clone());
     let told = run(play(
         |node| node.stream_token(options()),
-        |ctx| async move {
-            let message = ctx.message();
-            message.token("a").await;
-            message.token("b").await;
-            drop(message);
-            let leaked = ctx.clone();
-            tokio::spawn(async move {
-                sleep(Duration::from_millis(50)).await;
-                leaked.token("too late").await;
-                leaked.message().token("also").await;
-                leaked.emit("late", ()).await.unwrap();
-                leaked.progress(1, 2).await;
-                let task = leaked.spawn(async { panic!("a visit that is over starts no task") });
-                sleep(Duration::from_millis(50)).await;
-                assert!(task.is_finished());
-            });
-            ctx.token("by hand").await;
-            Ok(())
+        move |ctx| {
+            let (done, started) = (tells.clone(), starts.clone());
+            async move {
+                let message = ctx.message();
+                message.token("a").await;
+                message.token("b").await;
+                drop(message);
+                let leaked = ctx.clone();
+                tokio::spawn(async move {
+                    sleep(Duration::from_millis(50)).await;
+                    leaked.token("too late").await;
+                    leaked.message().token("also").await;
+                    let emitted = leaked.emit("late", ()).await;
+                    leaked.progress(1, 2).await;
+                    let task = leaked.spawn(async move { started.store(true, Ordering::SeqCst) });
+                    sleep(Duration::from_millis(50)).await;
+                    if emitted.is_ok() && task.is_finished() {
+                        done.notify_one();
+                    }
+                });
+                ctx.token("by hand").await;
+                Ok(())
+            }
         },
     ))
     .await;
     assert_eq!(told.frames(), ["a", "b", "by hand"]);
-    sleep(Duration::from_secs(1)).await;
+    timeout(Duration::from_secs(1), done.notified())
+        .await
+        .expect("late calls return, and late tasks are finished");
+    assert!(!started.load(Ordering::SeqCst));
 }
 
 #[tokio::test(start_paused = true)]
