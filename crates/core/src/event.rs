@@ -231,7 +231,7 @@ pub struct Event {
 impl Event {
     /// A token of `node`.
     pub fn token(node: NodeName, token: &payload::Token) -> Self {
-        Self::new(Class::Token, EventType::TOKEN, Some(node), payload::encode(token))
+        Self::new(Class::Token, EventType::TOKEN, Some(node), payload::encode_token(token))
     }
 
     /// A progress update of `node`.

@@ -13,6 +13,64 @@ pub(crate) fn encode<T: Serialize>(payload: &T) -> Bytes {
     serde_json::to_vec(payload).expect("payload types have string keys and serialize without fail").into()
 }
 
+/// Encodes a token. Almost all of them carry text and numbers only, and this is done for every token that is streamed,
+/// so those are written by hand; the tests hold that it is what serde writes.
+pub(crate) fn encode_token(token: &Token) -> Bytes {
+    let plain = token.value.is_none()
+        && token.complete.is_none()
+        && token.role.is_none()
+        && token.logprob.is_none()
+        && token.kind.is_none()
+        && token.metadata.is_none();
+    let Some(message) = token.message.filter(|_| plain) else { return encode(token) };
+    // The numbers and names around the text, at their longest.
+    let mut out = Vec::with_capacity(token.content.len() + 160);
+    out.extend_from_slice(b"{\"content\":");
+    encode_text(&token.content, &mut out);
+    let mut number = |name: &[u8], number: u64| {
+        out.extend_from_slice(name);
+        encode_number(number, &mut out);
+    };
+    number(b",\"index\":", token.index);
+    number(b",\"count\":", token.count.into());
+    if token.filtered > 0 {
+        number(b",\"filtered\":", token.filtered);
+    }
+    number(b",\"visit\":", token.visit.into());
+    number(b",\"attempt\":", token.attempt.into());
+    number(b",\"message\":\"m", message.number().into());
+    out.extend_from_slice(b"\"}");
+    out.into()
+}
+
+/// Writes a JSON string.
+fn encode_text(text: &str, out: &mut Vec<u8>) {
+    // Without an early exit the compiler looks at many bytes at once.
+    let escapes = |found: bool, byte: &u8| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    if text.as_bytes().iter().fold(false, escapes) {
+        serde_json::to_writer(out, text).expect("text is JSON, and a vector takes it");
+        return;
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// Writes a number in decimal.
+fn encode_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0' + (number % 10) as u8;
+        number /= 10;
+        used += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.split_at(digits.len() - used).1);
+}
+
 /// One or more tokens of a model's answer, joined.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -214,6 +272,31 @@ mod tests {
         let text = r#"{"content":"Hello","index":3,"count":1,"visit":1,"attempt":1,"message":"m1"}"#;
         assert_eq!(&encode(&token)[..], text.as_bytes());
         assert_eq!(serde_json::from_str::<Token>(text).unwrap(), token);
+    }
+
+    #[test]
+    fn tokens_are_encoded_as_serde_does() {
+        let texts = ["", "Hello", " a\"b\\c", "line\nbreak\u{1}\u{7f}", "grüße 😀", "\u{2028}"];
+        for content in texts {
+            for (index, filtered) in [(0, 0), (9, 1), (10, 99), (u64::MAX, u64::MAX)] {
+                for message in [None, Some(MessageId::new(1)), Some(MessageId::new(u32::MAX))] {
+                    let plain = Token {
+                        content: content.into(),
+                        index,
+                        count: 100,
+                        filtered,
+                        visit: 1,
+                        attempt: u32::MAX,
+                        message,
+                        ..Token::default()
+                    };
+                    let rich = Token { role: Some("assistant".into()), logprob: Some(-0.5), ..plain.clone() };
+                    for token in [plain, rich] {
+                        assert_eq!(encode_token(&token), encode(&token), "{token:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
