@@ -1,9 +1,9 @@
 //! The attributes of Streamnest: glue that could be written by hand against the runtime's public interface, and is
 //! written here so that nobody has to.
 //!
-//! Each expansion goes the same way: `parse` reads tokens into the [`model`], `validate` holds the rules that span more
-//! than one option, `expand` spells the model out. What is wrong is gathered in a [`report`] and told at once, each
-//! mistake in one message at the smallest wrong token; then [`fallback`] emits the user's items, so that the compiler
+//! Each expansion goes the same way: `parse` reads tokens into the `model`, `validate` holds the rules that span more
+//! than one option, `expand` spells the model out. What is wrong is gathered in a `report` and told at once, each
+//! mistake in one message at the smallest wrong token; then `fallback` emits the user's items, so that the compiler
 //! adds nothing. A method's body is never looked into and is emitted again token for token.
 
 mod expand;

@@ -244,7 +244,7 @@ impl Engine {
     /// Starts an execution, or attaches to it, and returns a handle of it.
     ///
     /// # Errors
-    /// As [`ExecutionControl::start`].
+    /// As [`ExecutionControl::start`](streamnest_core::ExecutionControl::start).
     pub async fn run(&self, request: StartExecution) -> Result<Run, ControlError> {
         self.start_or_attach(request).await.map(|(execution, _)| Run::new(execution))
     }
