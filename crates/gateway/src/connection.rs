@@ -66,7 +66,7 @@ pub(crate) struct Connection {
     bad_frames: Option<Box<BadFrames>>,
     /// One timer for everything that has a time.
     timer: Pin<Box<Sleep>>,
-    /// A time for which there was nothing to do is looked at again at this one.
+    /// When a subscription has something to do; `None` while the socket is blocked, for the next pull looks anyway.
     pull_at: Option<Instant>,
     heartbeat_at: Instant,
     heartbeat_due: bool,
@@ -173,6 +173,8 @@ impl Connection {
             match self.poll_write(cx) {
                 Ok(true) => {}
                 Ok(false) => {
+                    // A time of a subscription that came meanwhile would set the timer off again and again.
+                    self.pull_at = None;
                     // The client may have more to say than was read in one turn.
                     if self.may_read() && self.inbound.has_more() {
                         cx.waker().wake_by_ref();

@@ -195,6 +195,52 @@ async fn never_read() {
     }
 }
 
+/// What the calling thread has computed (proc(5), `schedstat`: the first number, in nanoseconds).
+#[cfg(target_os = "linux")]
+fn computed() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// Server and client share the test's one thread, so its time is theirs.
+#[cfg(target_os = "linux")]
+async fn computes_nothing_while_blocked(server: &Server, of_window: serde_json::Value) {
+    let (windowed, writer) = (server.held("windowed").await, server.held("b").await);
+    let mut stalled = Socket::open(server).await;
+    stalled.subscribe(of_window).await;
+    stalled.subscribe(json!({"executionId": "b", "from": "now"})).await;
+    let filler = "x".repeat(100_000);
+    // Both come in one turn: the one's time is set while the other blocks the socket.
+    windowed.append([token("generate", "first")]).await.unwrap();
+    for _ in 0..200 {
+        writer.append([token("generate", &filler)]).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let before = computed();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let spent = computed() - before;
+    assert_eq!(writer.log().subscribers(), 1, "it is still waited for");
+    assert!(writer.log().head().last.get() > 200);
+    assert!(spent < Duration::from_millis(50), "{spent:?} of computing for a client that does not read");
+    drop(stalled);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_does_not_read_costs_nothing_while_a_flush_window_is_over() {
+    let server = Server::start().await;
+    let windowed = json!({"executionId": "windowed", "from": "now", "flushWindowMs": 1_000});
+    computes_nothing_while_blocked(&server, windowed).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_does_not_read_costs_nothing_while_a_wait_is_over() {
+    let options = GatewayOptions::default().with_wait_timeout(Duration::from_secs(1));
+    let server = Server::with_options(options).await;
+    computes_nothing_while_blocked(&server, json!({"executionId": "never", "wait": true})).await;
+}
+
 #[tokio::test]
 async fn a_close_of_the_client_is_answered() {
     let server = Server::start().await;
