@@ -18,7 +18,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use streamnest_log::FanInCursor;
 use streamnest_protocol::native::{CloseCode, Connected, Heartbeat, ServerFrame, websocket};
 use tokio::{
     task::coop::unconstrained,
@@ -33,7 +32,7 @@ use self::{
     commands::Running,
     inbound::{BadFrames, Inbound, Pipe},
     owed::{Owed, Written},
-    subscription::Subscription,
+    subscription::{EventsView, Subscription},
 };
 pub(crate) use self::{pull::gap_frame, session::Session};
 use crate::{
@@ -58,7 +57,7 @@ pub(crate) struct Connection {
     /// Whole frames that are owed after that.
     replies: Vec<u8>,
     subscriptions: Vec<Subscription>,
-    fan_in: Option<Box<FanInCursor>>,
+    events_view: Option<Box<EventsView>>,
     /// The subscription that is pulled from first.
     turn: usize,
     /// A request that takes time; the next one is read when it is done.
@@ -113,7 +112,7 @@ impl Connection {
             owed: Owed::default(),
             replies: Vec::new(),
             subscriptions: Vec::new(),
-            fan_in: None,
+            events_view: None,
             turn: 0,
             running: None,
             bad_frames: None,
@@ -372,7 +371,7 @@ impl Connection {
     fn begin_closing(&mut self) {
         if self.closing.is_none() {
             self.subscriptions = Vec::new();
-            self.fan_in = None;
+            self.events_view = None;
             let by = Instant::now() + self.shared.options.close_timeout;
             self.closing = Some(Closing { by, shut: false });
         }

@@ -20,6 +20,10 @@ pub struct GatewayOptions {
     pub max_connections: usize,
     /// Subscriptions of one WebSocket connection. Default 64.
     pub max_subscriptions: usize,
+    /// Connections of the whole gateway that may follow event types over many executions at once (`subscribe_events`).
+    /// Such a view holds a cursor in every log, up to `LogOptions::max_fan_in` of them, and replacing it looks at every
+    /// log anew, so there are few. Default 64.
+    pub max_event_subscriptions: usize,
     /// Subscriptions of one connection that wait for executions that do not exist yet. Default 8.
     pub max_waiting_subscriptions: usize,
     /// How long a subscription waits for an execution that does not exist yet. Default 60 s.
@@ -88,6 +92,7 @@ impl Default for GatewayOptions {
         Self {
             max_connections: 16_384,
             max_subscriptions: 64,
+            max_event_subscriptions: 64,
             max_waiting_subscriptions: 8,
             wait_timeout: Duration::from_secs(60),
             max_message_bytes: 64 << 10,
@@ -133,6 +138,7 @@ macro_rules! setters {
 setters! {
     with_max_connections max_connections: usize,
     with_max_subscriptions max_subscriptions: usize,
+    with_max_event_subscriptions max_event_subscriptions: usize,
     with_max_waiting_subscriptions max_waiting_subscriptions: usize,
     with_wait_timeout wait_timeout: Duration,
     with_max_message_bytes max_message_bytes: usize,
@@ -168,6 +174,7 @@ impl GatewayOptions {
         let counts = [
             ("max_connections", self.max_connections),
             ("max_subscriptions", self.max_subscriptions),
+            ("max_event_subscriptions", self.max_event_subscriptions),
             ("max_waiting_subscriptions", self.max_waiting_subscriptions),
             ("max_message_bytes", self.max_message_bytes),
             ("max_bad_frames", self.max_bad_frames),

@@ -41,12 +41,13 @@ pub(crate) struct Shared {
     /// What still goes on is dropped.
     pub(crate) abort: CancellationToken,
     seats: Arc<AtomicUsize>,
+    event_views: Arc<AtomicUsize>,
 }
 
 /// WebSockets over the limit that may be open at once, each for long enough to be told so.
 const SPARE_SEATS: usize = 256;
 
-/// One open connection or event stream, counted until it is dropped.
+/// One open connection, event stream or view of many executions, counted until it is dropped.
 pub(crate) struct Seat {
     taken: Arc<AtomicUsize>,
     over: bool,
@@ -78,6 +79,7 @@ impl Shared {
             ending: CancellationToken::new(),
             abort: CancellationToken::new(),
             seats: Arc::default(),
+            event_views: Arc::default(),
             options,
         }
     }
@@ -88,6 +90,13 @@ impl Shared {
         let before = self.seats.fetch_add(1, Ordering::AcqRel);
         let seat = Seat { taken: self.seats.clone(), over: before >= limit };
         (before < limit.saturating_add(SPARE_SEATS)).then_some(seat)
+    }
+
+    /// Takes a place for a view of many executions; `None` if all are taken.
+    pub(crate) fn event_view(&self) -> Option<Seat> {
+        let before = self.event_views.fetch_add(1, Ordering::AcqRel);
+        let seat = Seat { taken: self.event_views.clone(), over: false };
+        (before < self.options.max_event_subscriptions).then_some(seat)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -103,7 +112,10 @@ impl Shared {
 
     /// Takes no new work, and waits until no execution runs or the grace time is over.
     pub(crate) async fn drain(&self) {
-        tracing::info!(connections = self.directory.len(), "server drains");
+        // It may have begun before, and been dropped.
+        if !self.is_draining() {
+            tracing::info!(connections = self.directory.len(), "server drains");
+        }
         self.draining.cancel();
         self.directory.tell_all(Signal::Drain);
         let finished = async {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     Connection,
     pull::error_frame,
-    subscription::{Source, Subscription, Waiting, open},
+    subscription::{EventsView, Source, Subscription, Waiting, open},
 };
 
 /// A request that takes time, and the `id` of its answer.
@@ -93,7 +93,7 @@ impl Connection {
         // What has ended makes room: only this one is kept to be told about.
         self.subscriptions.retain(|known| !known.is(execution, name));
         let limit = options.max_subscriptions;
-        if self.subscriptions.len() + usize::from(self.fan_in.is_some()) >= limit {
+        if self.subscriptions.len() + usize::from(self.events_view.is_some()) >= limit {
             self.subscriptions.retain(|known| !known.has_ended());
         }
         self.check_room()?;
@@ -111,13 +111,21 @@ impl Connection {
     /// Checks that one more subscription fits.
     fn check_room(&self) -> Result<(), ServerFrame> {
         let limit = self.shared.options.max_subscriptions;
-        if self.subscriptions.len() + usize::from(self.fan_in.is_some()) < limit {
+        if self.subscriptions.len() + usize::from(self.events_view.is_some()) < limit {
             return Ok(());
         }
         let message = format!(
             "connection has {limit} subscriptions, the limit of `GatewayOptions::max_subscriptions`; unsubscribe, or open another"
         );
         Err(ServerFrame::error("too_many_subscriptions", message, false))
+    }
+
+    fn too_many_views(&self) -> ServerFrame {
+        let limit = self.shared.options.max_event_subscriptions;
+        let message = format!(
+            "{limit} connections of this server follow many executions, the limit of `GatewayOptions::max_event_subscriptions`; close one, or try again later"
+        );
+        ServerFrame::error("too_many_subscriptions", message, true)
     }
 
     fn wait(
@@ -163,7 +171,7 @@ impl Connection {
     /// Follows event types over many executions. There is one such view of a connection: a new one takes the place of
     /// the one before.
     fn subscribe_events(&mut self, request: SubscribeEvents) -> Result<ServerFrame, ServerFrame> {
-        if self.fan_in.is_none() {
+        if self.events_view.is_none() {
             self.check_room()?;
         }
         let types: Vec<&str> = request.event_types.iter().map(|event_type| event_type.as_str()).collect();
@@ -173,7 +181,13 @@ impl Connection {
             [] => FanInScope::All,
             ids => FanInScope::Executions(ids.iter().cloned().collect::<HashSet<_>>()),
         };
-        self.fan_in = Some(Box::new(self.shared.logs.fan_in(filter, scope)));
+        // The one before is let go first, and its place is kept: the two never hold their cursors at once.
+        let seat = match self.events_view.take() {
+            Some(view) => view.seat,
+            None => self.shared.event_view().ok_or_else(|| self.too_many_views())?,
+        };
+        let cursor = self.shared.logs.fan_in(filter, scope);
+        self.events_view = Some(Box::new(EventsView { cursor, seat }));
         let SubscribeEvents { event_types, scope } = request;
         Ok(ServerFrame::EventsSubscriptionConfirmed(EventsSubscriptionConfirmed { event_types, scope }))
     }

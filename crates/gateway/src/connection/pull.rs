@@ -74,10 +74,10 @@ impl Connection {
             self.turn = (self.turn + 1) % count;
         }
         while room > 0
-            && let Some(fan_in) = &mut self.fan_in
+            && let Some(view) = &mut self.events_view
         {
             let before = owed_bytes(&mut self.owed);
-            let error = match pull_all(fan_in, cx, &mut self.owed, room) {
+            let error = match pull_all(&mut view.cursor, cx, &mut self.owed, room) {
                 None => break,
                 Some(error) => error,
             };
@@ -94,7 +94,7 @@ impl Connection {
     /// Whether an execution that goes on is followed.
     pub(super) fn follows_something(&self) -> bool {
         self.running.is_some()
-            || self.fan_in.is_some()
+            || self.events_view.is_some()
             || self.subscriptions.iter().any(Subscription::is_live)
     }
 }

@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use streamnest_core::{BoxFuture, Delivery, ExecutionId, Position, Status};
-use streamnest_log::{Cursor, Error, EventLog, Filter, Start};
+use streamnest_log::{Cursor, Error, EventLog, FanInCursor, Filter, Start};
 use streamnest_protocol::native::{
     ReaderPosition, StartAt, SubscribeExecution, SubscriptionName, SubscriptionState, SubscriptionStatus,
 };
 use tokio::time::Instant;
+
+use crate::shared::Seat;
 
 /// A reader on behalf of a client.
 pub(super) struct Subscription {
@@ -21,6 +23,13 @@ pub(super) struct Subscription {
     /// How long entries are gathered, and until when they are now.
     pub(super) flush_window: Duration,
     pub(super) gathers_until: Option<Instant>,
+}
+
+/// What a connection follows over many executions.
+pub(super) struct EventsView {
+    pub(super) cursor: FanInCursor,
+    /// Its place among those of the gateway.
+    pub(super) seat: Seat,
 }
 
 /// Where the entries come from.

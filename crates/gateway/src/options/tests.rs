@@ -13,6 +13,7 @@ fn the_defaults_are_valid() {
 fn a_bound_of_zero_is_refused_by_name() {
     let options = GatewayOptions::default();
     assert!(refused(&options.clone().with_max_subscriptions(0)).contains("`max_subscriptions`"));
+    assert!(refused(&options.clone().with_max_event_subscriptions(0)).contains("`max_event_subscriptions`"));
     assert!(refused(&options.with_heartbeat_interval(Duration::ZERO)).contains("`heartbeat_interval`"));
 }
 

@@ -300,6 +300,30 @@ async fn event_types_are_followed_over_many_executions() {
 }
 
 #[tokio::test]
+async fn views_of_many_executions_are_bounded_over_all_connections() {
+    let server = Server::with_options(GatewayOptions::default().with_max_event_subscriptions(1)).await;
+    let writer = server.held("a").await;
+    let follow = || request("subscribe_events", json!({"eventTypes": ["token"]}));
+    let (mut first, mut second) = (Socket::open(&server).await, Socket::open(&server).await);
+    // Replacing a view takes no second place.
+    for _ in 0..3 {
+        first.send(follow()).await;
+        first.expect("events_subscription_confirmed").await;
+    }
+    second.send(follow()).await;
+    assert!(second.expect_error("too_many_subscriptions").await.contains("max_event_subscriptions"));
+    say(&writer, 0, 1).await;
+    first.expect("token").await;
+    assert!(second.is_silent().await);
+    // Who leaves makes room.
+    gone(first, &writer).await;
+    second.send(follow()).await;
+    second.expect("events_subscription_confirmed").await;
+    say(&writer, 1, 2).await;
+    assert_eq!(second.expect("token").await["payload"]["content"], "1");
+}
+
+#[tokio::test]
 async fn a_subscription_may_wait_for_its_execution() {
     let options = GatewayOptions::default()
         .with_wait_timeout(Duration::from_millis(200))
