@@ -11,5 +11,6 @@ mod delivery;
 mod endings;
 mod options;
 mod origins;
+mod shutdown;
 mod stalled;
 mod storm;

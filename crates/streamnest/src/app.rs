@@ -7,7 +7,7 @@ use streamnest_core::{Clock, ControlError, LogStore, StartExecution};
 use streamnest_gateway::{Gateway, GatewayOptions, StreamingWebSocketGateway};
 use streamnest_log::{LogOptions, MemoryStore, Registry, SystemClock};
 use streamnest_runtime::{Engine, EngineOptions, Run, Workflow};
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
 
 use crate::{Error, ServerFlags};
 
@@ -168,8 +168,9 @@ impl App {
         self.gateway.router().layer(axum::Extension(self.maintenance))
     }
 
-    /// Serves connections of `listener` until `shutdown` completes, then drains: nothing new is started, executions and
-    /// their clients get [`GatewayOptions::drain_grace`] to come to their end.
+    /// Serves connections of `listener` until `shutdown` completes, then drains: nothing new is started, executions get
+    /// [`GatewayOptions::drain_grace`] to come to their end and are cancelled then, and only after that their clients
+    /// are told to leave, so that each of them reads how its execution ended.
     ///
     /// # Errors
     /// [`Error::Gateway`] if the listener breaks.
@@ -180,18 +181,38 @@ impl App {
     ) -> Result<(), Error> {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let served = self.gateway.serve(listener, async {
-            // The sender goes when the shutdown begins, or when serving has ended by itself.
+            // The sender goes when the executions have ended, or when serving has ended by itself.
             let _ = stopped.await;
         });
         let drained = async {
             shutdown.await;
+            self.drain().await;
             drop(stop);
-            self.engine.drain(self.gateway.options().drain_grace).await;
         };
         tokio::pin!(served, drained);
         tokio::select! {
             result = &mut served => Ok(result?),
             () = &mut drained => Ok(served.await?),
+        }
+    }
+
+    /// Takes nothing new, and brings every execution to its end. Connections stay.
+    async fn drain(&self) {
+        let options = self.gateway.options();
+        let engine = self.engine.drain(options.drain_grace);
+        let begun = async {
+            tokio::select! {
+                biased;
+                // Polled once, this takes the gateway into its drain; dropped, it leaves it there.
+                () = self.gateway.shut_down() => {}
+                () = std::future::ready(()) => {}
+            }
+        };
+        // The gateway begins when the engine has: then nothing starts that it does not see.
+        let ended = async { tokio::join!(biased; engine, begun) };
+        // A cancelled execution ends at once, unless its store hangs.
+        if timeout(options.drain_grace.saturating_add(options.close_timeout), ended).await.is_err() {
+            tracing::warn!("executions did not end though they were cancelled, and are left");
         }
     }
 
