@@ -87,7 +87,7 @@ impl Refusal {
 
     pub(crate) fn host(host: &str) -> Self {
         let message = format!(
-            "host `{}` is not one of this server's; add it to `GatewayOptions::allowed_hosts`",
+            "host `{}` is not one of this server's; add it by `--allow-host` or `GatewayOptions::allowed_hosts`",
             quote(host)
         );
         Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
@@ -95,7 +95,7 @@ impl Refusal {
 
     pub(crate) fn origin(origin: &str) -> Self {
         let message = format!(
-            "pages of origin `{}` may not use this server; add it to `GatewayOptions::allowed_origins`",
+            "pages of origin `{}` may not use this server; add it by `--allow-origin` or `GatewayOptions::allowed_origins`",
             quote(origin)
         );
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)

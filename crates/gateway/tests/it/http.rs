@@ -268,3 +268,21 @@ async fn an_execution_that_ended_stays_to_be_read() {
     assert_eq!(shown["status"], "completed");
     assert_eq!(server.logs.get(&id("a")).unwrap().head().last.get(), 2);
 }
+
+#[tokio::test]
+async fn a_refused_host_or_origin_says_how_to_allow_it() {
+    let server = Server::start().await;
+    for (name, value, code, ways) in [
+        ("host", "evil.example", "host_not_allowed", ["`--allow-host`", "`GatewayOptions::allowed_hosts`"]),
+        (
+            "origin",
+            "http://evil.example",
+            "origin_not_allowed",
+            ["`--allow-origin`", "`GatewayOptions::allowed_origins`"],
+        ),
+    ] {
+        let message = server.ask("GET", "/healthz", &[(name, value)], "").await.error(403, code);
+        assert!(message.contains("evil.example"), "{message}");
+        ways.iter().for_each(|way| assert!(message.contains(way), "{message}"));
+    }
+}
