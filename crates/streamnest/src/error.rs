@@ -1,5 +1,8 @@
 //! Why an application does not start.
 
+#[cfg(test)]
+mod tests;
+
 use std::{error::Error as StdError, fmt, io, net::SocketAddr};
 
 /// Why an application cannot be built or does not listen.
@@ -15,7 +18,7 @@ pub enum Error {
     #[error("application cannot be built: {0}")]
     Log(#[from] streamnest_log::Error),
     /// The gateway cannot be made, or stopped.
-    #[error("{0}")]
+    #[error(transparent)]
     Gateway(#[from] streamnest_gateway::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}; choose another by `--listen`")]
@@ -52,12 +55,17 @@ impl Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
+        let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            // Many a message already ends with its cause.
+            let said = error.to_string();
+            if !text.contains(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
             cause = error.source();
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
