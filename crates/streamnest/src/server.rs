@@ -1,19 +1,27 @@
 //! The standard flags of a program that serves its workflows.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
-    io::{IsTerminal as _, Write as _},
-    net::SocketAddr,
+    env,
+    ffi::{OsStr, OsString},
+    io::{self, IsTerminal as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
 };
 
-use clap::{Parser, ValueEnum};
-use tokio::{net::TcpListener, signal};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+#[cfg(unix)]
+use tokio::signal::unix;
+use tokio::{net::TcpListener, sync::oneshot};
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
 use crate::{App, Error};
 
 /// The standard flags: where to listen, who may ask, what to log.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about = "Serves workflows over WebSocket, SSE and HTTP")]
+#[command(version = concat!("(streamnest ", env!("CARGO_PKG_VERSION"), ")"), about = "Serves workflows over WebSocket, SSE and HTTP")]
 #[non_exhaustive]
 pub struct ServerFlags {
     /// Where to listen; port 0 takes a free one.
@@ -49,10 +57,18 @@ pub enum LogFormat {
 impl ServerFlags {
     /// Reads the arguments of the program. Ends it with a message if they cannot be understood.
     pub fn from_args() -> Self {
-        Self::parse()
+        Self::of(env::args_os().collect()).unwrap_or_else(|error| error.exit())
     }
 
-    /// Serves `app` until SIGTERM or Ctrl-C.
+    /// Reads `arguments`, the first of which is the program. What it says of itself goes by that name.
+    fn of(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        let program = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(OsStr::to_str);
+        let command = Self::command().display_name(program.unwrap_or("streamnest"));
+        let mut matches = command.try_get_matches_from(arguments)?;
+        Self::from_arg_matches_mut(&mut matches)
+    }
+
+    /// Serves `app` until SIGTERM or Ctrl-C, then drains. A second one ends that at once.
     ///
     /// # Errors
     /// [`Error::Listen`], [`Error::NotLoopback`], [`Error::Gateway`].
@@ -66,21 +82,38 @@ impl ServerFlags {
         let listening = async {
             let listener = TcpListener::bind(address).await?;
             let bound = listener.local_addr()?;
-            Ok((listener, bound))
+            Ok((listener, bound, StopSignals::new()?))
         };
-        let (listener, bound) = listening.await.map_err(|source| Error::Listen { address, source })?;
+        let (listener, bound, mut signals) =
+            listening.await.map_err(|source| Error::Listen { address, source })?;
         // Whoever started the program with port 0 reads the port here; a closed pipe is no reason to stop.
-        let mut stdout = std::io::stdout().lock();
-        let _ = writeln!(stdout, "listening on http://{bound}").and_then(|()| stdout.flush());
+        let mut stdout = io::stdout().lock();
+        let _ = writeln!(stdout, "listening on http://{}", to_be_opened(bound)).and_then(|()| stdout.flush());
         drop(stdout);
-        app.serve(listener, stop_signal()).await
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = app.serve(listener, async {
+            let _ = stopped.await;
+        });
+        let asked_twice = async {
+            signals.next().await;
+            tracing::info!("stopping, and waiting for what runs; ask once more to stop now");
+            drop(stop);
+            signals.next().await;
+        };
+        tokio::select! {
+            result = served => result,
+            () = asked_twice => {
+                tracing::warn!("stopped before everything had come to its end");
+                Ok(())
+            }
+        }
     }
 
     fn start_log(&self) {
         let filter = EnvFilter::new(&self.log);
-        let colours = std::io::stderr().is_terminal();
+        let colours = io::stderr().is_terminal();
         let log =
-            tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
+            tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr);
         // A program that has set its own subscriber keeps it.
         let _ = match self.log_format {
             LogFormat::Text => log.finish().try_init(),
@@ -94,24 +127,53 @@ fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.into()).map_err(|error| error.to_string())
 }
 
-/// Completes at SIGTERM, or at Ctrl-C.
-async fn stop_signal() {
-    let interrupt = async {
-        if signal::ctrl_c().await.is_err() {
+/// The address by which this machine reaches what listens on `bound`: nobody can open `0.0.0.0`.
+fn to_be_opened(mut bound: SocketAddr) -> SocketAddr {
+    match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => bound.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => bound.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    bound
+}
+
+/// SIGTERM and Ctrl-C, as often as they come.
+struct StopSignals {
+    #[cfg(unix)]
+    terminate: unix::Signal,
+    #[cfg(unix)]
+    interrupt: unix::Signal,
+}
+
+impl StopSignals {
+    /// From now on none ends the process by itself.
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: unix::signal(unix::SignalKind::terminate())?,
+            interrupt: unix::signal(unix::SignalKind::interrupt())?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Waits for the next one.
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => drop(terminate.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
 }
