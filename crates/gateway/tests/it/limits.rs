@@ -1,7 +1,9 @@
-//! Bounds that are about time and sizes of HTTP.
+//! Bounds and times that are set, each to another value than its default.
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use streamnest_core::payload::StatusUpdate;
 use streamnest_gateway::{Gateway, GatewayOptions};
 use streamnest_log::LogOptions;
 use tokio::{
@@ -10,8 +12,9 @@ use tokio::{
 };
 
 use crate::{
-    engine::Engine,
-    server::{Answer, Server, registry},
+    engine::{Engine, token},
+    server::{Answer, PATIENCE, Server, registry},
+    socket::Socket,
 };
 
 #[tokio::test]
@@ -54,4 +57,91 @@ async fn one_connection_serves_one_request_after_the_other() {
             assert!(stream.read_buf(&mut answer).await.unwrap() > 0);
         }
     }
+}
+
+#[tokio::test]
+async fn the_bad_frame_that_is_one_too_many_closes() {
+    let server = Server::with_options(GatewayOptions::default().with_max_bad_frames(2)).await;
+    let mut socket = Socket::open(&server).await;
+    socket.send(json!({"type": "nonsense"})).await;
+    socket.expect_error("unknown_type").await;
+    socket.send(json!({"type": "nonsense"})).await;
+    let (code, told) = socket.until_close().await;
+    assert_eq!((code, told.len()), (Some(4400), 1));
+}
+
+#[tokio::test]
+async fn a_message_longer_than_the_read_buffer_is_read() {
+    let server = Server::with_options(GatewayOptions::default().with_read_buffer_bytes(16)).await;
+    let mut socket = Socket::open(&server).await;
+    for length in [1, 16, 17, 100] {
+        let id = "x".repeat(length);
+        socket.send(json!({"type": "ping", "id": id})).await;
+        assert_eq!(socket.expect("pong").await["replyTo"], id);
+    }
+}
+
+/// What the kernel held for a client that does not read, until it was closed.
+async fn held_for_a_stalled_reader(send_buffer_bytes: usize) -> usize {
+    let options = GatewayOptions::default()
+        .with_send_buffer_bytes(Some(send_buffer_bytes))
+        .with_slow_reader_limit(Duration::from_millis(300));
+    let server = Server::with_options(options).await;
+    let writer = server.held("a").await;
+    let mut socket = Socket::open(&server).await;
+    socket.subscribe(json!({"executionId": "a"})).await;
+    let filler = "x".repeat(1_000);
+    for _ in 0..10_000 {
+        writer.append([token("generate", &filler)]).await.unwrap();
+    }
+    tokio::time::timeout(PATIENCE, writer.log().subscribers_become(|count| count == 0)).await.unwrap();
+    let (code, frames) = socket.until_close().await;
+    assert_eq!(code, Some(4441));
+    frames.len() * filler.len()
+}
+
+#[tokio::test]
+async fn the_kernel_holds_no_more_than_the_send_buffer_for_one_connection() {
+    let (small, large) =
+        (held_for_a_stalled_reader(8 << 10).await, held_for_a_stalled_reader(160 << 10).await);
+    // What the client's own side holds is the same in both.
+    assert!(small + (80 << 10) < large, "{small} and {large} bytes");
+}
+
+#[tokio::test]
+async fn an_event_stream_says_when_to_come_back() {
+    let options = GatewayOptions::default().with_sse_retry(Duration::from_millis(250));
+    let server = Server::with_options(options).await;
+    server.held("a").await.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    let answer = server.get("/executions/a/events").await;
+    assert!(answer.body.contains("\nretry: 250\n"), "{answer:?}");
+}
+
+/// Starts under a key; the execution's id.
+async fn start_with_key(server: &Server, key: &str) -> String {
+    let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+    let answer = server.ask("POST", "/workflows/held/executions", &headers, r#"{"input":{}}"#).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.json()["executionId"].as_str().unwrap().into()
+}
+
+#[tokio::test]
+async fn the_oldest_idempotency_key_over_the_limit_is_forgotten() {
+    let server = Server::with_options(GatewayOptions::default().with_max_idempotency_keys(2)).await;
+    let first = start_with_key(&server, "1").await;
+    let second = start_with_key(&server, "2").await;
+    assert_eq!(start_with_key(&server, "1").await, first);
+    start_with_key(&server, "3").await;
+    assert_eq!(start_with_key(&server, "2").await, second);
+    assert_ne!(start_with_key(&server, "1").await, first);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_forgotten_in_time() {
+    let ttl = Duration::from_secs(1);
+    let server = Server::with_options(GatewayOptions::default().with_idempotency_ttl(ttl)).await;
+    let first = start_with_key(&server, "1").await;
+    assert_eq!(start_with_key(&server, "1").await, first);
+    tokio::time::sleep(ttl).await;
+    assert_ne!(start_with_key(&server, "1").await, first);
 }
