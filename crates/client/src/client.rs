@@ -31,7 +31,7 @@ impl Client {
         Ok(Self { address: Arc::new(Address::parse(url)?), options: Arc::default() })
     }
 
-    /// The same client with other options.
+    /// The same client with other options. Each connection [checks](ClientOptions::validate) them before it is made.
     #[must_use]
     pub fn with_options(self, options: ClientOptions) -> Self {
         Self { options: Arc::new(options), ..self }
@@ -58,7 +58,7 @@ impl Client {
     /// starts twice.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the server's reason; [`Error::Connect`] and the like if there is no server, at once;
+    /// [`Error::InvalidOption`]; [`Error::Refused`] with the server's reason; [`Error::Connect`] and the like if there is no server, at once;
     /// [`Error::GaveUp`] if it was lost while it was asked.
     pub async fn start_execution(&self, mut request: StartExecution) -> Result<ExecutionStarted, Error> {
         if request.execution_id.is_none() {

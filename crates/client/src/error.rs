@@ -26,6 +26,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An option leaves no room to work.
+    #[error("option `ClientOptions::{option}` is zero, which leaves no room; leave it out for its default")]
+    InvalidOption {
+        /// Its name.
+        option: &'static str,
+    },
     /// There is no connection to be had.
     #[error("cannot connect to {address}; does the server run?")]
     Connect {
@@ -114,6 +120,7 @@ impl Error {
         match self {
             Self::Url { .. } => "invalid_url",
             Self::Argument { .. } => "invalid_argument",
+            Self::InvalidOption { .. } => "invalid_option",
             Self::Connect { .. } => "connect_failed",
             Self::Silent { .. } => "server_silent",
             Self::Upgrade { .. } => "upgrade_refused",
@@ -130,7 +137,7 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Url { .. } | Self::Argument { .. } | Self::Frame(_) => false,
+            Self::Url { .. } | Self::Argument { .. } | Self::InvalidOption { .. } | Self::Frame(_) => false,
             // RFC 9110 §15.5.9 and §15.6, and RFC 6585 §4: later is another matter.
             Self::Upgrade { status, .. } => matches!(status, 408 | 429 | 500..),
             Self::Closed { code, .. } => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Error;
+
 /// How a client connects, comes back and bounds what it reads.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -72,5 +74,25 @@ impl ClientOptions {
     #[must_use]
     pub fn with_max_message_bytes(self, max_message_bytes: usize) -> Self {
         Self { max_message_bytes, ..self }
+    }
+
+    /// Checks that every bound leaves room to work. Every connection begins with it, so a mistake is told by the first
+    /// call that needs one.
+    ///
+    /// No `max_attempts` is fine, and never comes back; a `silent_heartbeats` below 1 counts as 1.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] names the first option that is zero.
+    pub fn validate(&self) -> Result<(), Error> {
+        let zeros = [
+            ("connect_timeout", self.connect_timeout.is_zero()),
+            ("backoff", self.backoff.is_zero()),
+            ("max_backoff", self.max_backoff.is_zero()),
+            ("max_message_bytes", self.max_message_bytes == 0),
+        ];
+        match zeros.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((option, _)) => Err(Error::InvalidOption { option }),
+            None => Ok(()),
+        }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) struct Socket {
 impl Socket {
     /// Opens a connection and reads its greeting.
     pub(crate) async fn open(address: &Address, options: &ClientOptions) -> Result<Self, Error> {
+        options.validate()?;
         let waited = options.connect_timeout;
         let opened = timeout(waited, open(address, options)).await;
         opened.unwrap_or(Err(Error::Silent { what: "connecting", waited }))

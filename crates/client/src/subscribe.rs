@@ -70,7 +70,7 @@ impl Subscribe {
     /// once it stood.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a name that is not legal, [`Error::Connect`], [`Error::Upgrade`], [`Error::Silent`] if
+    /// [`Error::Argument`] for a name that is not legal, [`Error::InvalidOption`], [`Error::Connect`], [`Error::Upgrade`], [`Error::Silent`] if
     /// there is no server, [`Error::Refused`] if it refuses, for example because there is no such execution.
     pub async fn connect(mut self) -> Result<Subscription, Error> {
         for event in &self.command.events {

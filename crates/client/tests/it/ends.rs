@@ -206,6 +206,30 @@ async fn a_refused_upgrade_tells_the_status_and_what_the_server_said() {
 }
 
 #[tokio::test]
+async fn an_option_of_zero_is_refused_by_name_before_anything_is_sent() {
+    let server = Server::start(|_, mut talk| async move { talk.gone().await }).await;
+    for (name, options) in [
+        ("connect_timeout", fast().with_connect_timeout(Duration::ZERO)),
+        ("backoff", fast().with_backoff(Duration::ZERO)),
+        ("max_backoff", fast().with_max_backoff(Duration::ZERO)),
+        ("max_message_bytes", fast().with_max_message_bytes(0)),
+    ] {
+        let client = server.client().with_options(options.clone());
+        let refused = [
+            options.validate().unwrap_err(),
+            client.subscribe(run()).connect().await.unwrap_err(),
+            client.start("echo", serde_json::Value::Null).await.unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!((error.code(), error.is_retryable()), ("invalid_option", false));
+            assert!(error.to_string().contains(&format!("`ClientOptions::{name}`")), "{error}");
+        }
+    }
+    assert_eq!(server.connections(), 0);
+    fast().with_max_attempts(0).validate().unwrap();
+}
+
+#[tokio::test]
 async fn a_message_over_the_limit_ends_it() {
     let server = Server::start(|_, mut talk| async move {
         talk.subscribed().await;
