@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -33,6 +33,8 @@ pub struct EventLog {
     /// How many entries were encoded, in all formats together.
     pub(crate) encoded: AtomicUsize,
     subscribers: AtomicUsize,
+    /// How many there were ever; raised after `subscribers`, so that who sees the one sees the other.
+    subscribed: AtomicU64,
     subscribers_changed: Notify,
     /// Told when entries became durable, for producers that wait for room.
     pub(crate) room: Notify,
@@ -129,6 +131,7 @@ impl EventLog {
             encoding: Mutex::new(()),
             encoded: AtomicUsize::new(0),
             subscribers: AtomicUsize::new(0),
+            subscribed: AtomicU64::new(0),
             subscribers_changed: Notify::new(),
             room: Notify::new(),
         }
@@ -159,6 +162,7 @@ impl EventLog {
     /// A new reader. It counts as a subscriber until it is dropped.
     pub fn cursor(self: &Arc<Self>, from: Start) -> Cursor {
         self.subscribers.fetch_add(1, Ordering::AcqRel);
+        self.subscribed.fetch_add(1, Ordering::AcqRel);
         self.subscribers_changed.notify_waiters();
         Cursor::new(self.clone(), from, true)
     }
@@ -183,17 +187,43 @@ impl EventLog {
         self.subscribers.load(Ordering::Acquire)
     }
 
-    /// Waits until the number of subscribers is one that `condition` holds of.
+    /// Waits until the number of subscribers is one that `condition` holds of. Who comes and goes between two polls is not
+    /// seen.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn subscribers_become(&self, condition: impl Fn(usize) -> bool) {
+        self.subscribers_reach(|_, now| condition(now)).await;
+    }
+
+    /// Waits until somebody has subscribed and nobody does any more. Returns how many have subscribed ever, to be given to
+    /// [`subscribed_since`](Self::subscribed_since).
+    ///
+    /// A subscriber that came and went before this was called, or between two polls, is seen too.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn subscribers_left(&self) -> u64 {
+        self.subscribers_reach(|ever, now| ever > 0 && now == 0).await
+    }
+
+    /// Waits until more than `ever` have subscribed, whether they stayed or not.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn subscribed_since(&self, ever: u64) {
+        self.subscribers_reach(|count, _| count > ever).await;
+    }
+
+    /// Waits until `condition` holds of how many have subscribed ever and how many do now; the former.
+    async fn subscribers_reach(&self, condition: impl Fn(u64, usize) -> bool) -> u64 {
         loop {
             let changed = self.subscribers_changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if condition(self.subscribers()) {
-                return;
+            let ever = self.subscribed.load(Ordering::Acquire);
+            if condition(ever, self.subscribers()) {
+                return ever;
             }
             changed.await;
         }

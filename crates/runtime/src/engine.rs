@@ -321,7 +321,7 @@ impl Engine {
             execution.cancel(Some(SHUTTING_DOWN.into()));
         }
         tracing::info!(execution = %id, workflow = %workflow.name(), "execution started");
-        let span = tracing::info_span!("execution", id = %id, workflow = %workflow.name());
+        let span = tracing::debug_span!("execution", id = %id, workflow = %workflow.name());
         self.0.tasks.spawn(start(execution.clone()).instrument(span));
         if request.on_disconnect.unwrap_or(workflow.on_disconnect()) == OnDisconnect::Cancel {
             self.0.tasks.spawn(cancel_when_left(execution.clone(), self.0.options.disconnect_grace));
@@ -368,14 +368,15 @@ impl Drop for Starting<'_> {
     }
 }
 
-/// Cancels `execution` when its last subscriber has been gone for `grace`. Before the first one comes nobody has gone.
+/// Cancels `execution` when its last subscriber has been gone for `grace`. Before the first one comes nobody has gone;
+/// whoever comes begins the grace anew by going, however short the stay.
 async fn cancel_when_left(execution: Arc<Execution>, grace: Duration) {
     let log = execution.writer().log().clone();
     let watch = async {
         loop {
-            log.subscribers_become(|count| count > 0).await;
-            log.subscribers_become(|count| count == 0).await;
-            if timeout(grace, log.subscribers_become(|count| count > 0)).await.is_err() {
+            let ever = log.subscribers_left().await;
+            let came = timeout(grace, log.subscribed_since(ever)).await.is_ok();
+            if !came && log.subscribers() == 0 {
                 execution.cancel(Some("last subscriber is gone".into()));
                 return;
             }

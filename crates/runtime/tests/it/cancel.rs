@@ -171,6 +171,11 @@ async fn a_cancel_is_idempotent_the_first_reason_stays_and_a_late_one_changes_no
 
 /// An engine with one run whose node lasts an hour, and the run.
 async fn lasting(on_disconnect: OnDisconnect) -> (Engine, streamnest_runtime::Run) {
+    lasting_with(on_disconnect, Duration::from_secs(10)).await
+}
+
+/// As [`lasting`], with a grace of its own.
+async fn lasting_with(on_disconnect: OnDisconnect, grace: Duration) -> (Engine, streamnest_runtime::Run) {
     let definition = play(
         |node| node,
         |_| async {
@@ -179,7 +184,7 @@ async fn lasting(on_disconnect: OnDisconnect) -> (Engine, streamnest_runtime::Ru
         },
     );
     let logs = registry(memory(), streamnest_log::LogOptions::default());
-    let options = EngineOptions::default().with_disconnect_grace(Duration::from_secs(10));
+    let options = EngineOptions::default().with_disconnect_grace(grace);
     let engine = engine_with(definition.on_disconnect(on_disconnect), logs, options);
     let run = start(&engine).await;
     (engine, run)
@@ -214,6 +219,21 @@ async fn a_run_goes_on_without_viewers_unless_it_is_told_otherwise() {
     sleep(Duration::from_millis(20)).await;
     let told = told(&run).await;
     assert_eq!(told.end().reason.as_deref(), Some("last subscriber is gone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_who_comes_and_goes_between_two_looks_has_gone() {
+    let (_engine, run) = lasting_with(OnDisconnect::Cancel, Duration::from_secs(3)).await;
+    // Nothing else is polled between these: before the engine looks for the first time,
+    drop(run.log().cursor(Start::Beginning));
+    sleep(Duration::from_secs(2)).await;
+    assert!(!run.log().head().sealed);
+    // and within the grace, which then begins anew.
+    drop(run.log().cursor(Start::Beginning));
+    sleep(Duration::from_millis(2_990)).await;
+    assert!(!run.log().head().sealed);
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(told(&run).await.end().reason.as_deref(), Some("last subscriber is gone"));
 }
 
 #[tokio::test(start_paused = true)]
