@@ -25,6 +25,7 @@ use crate::{
     Error, State as _, Workflow,
     definition::Definition,
     execution::{self, Execution},
+    fingerprint::Fingerprints,
     run::Run,
 };
 
@@ -117,6 +118,7 @@ impl EngineBuilder {
             options: Arc::new(self.options),
             workflows,
             executions: Mutex::default(),
+            inputs: Fingerprints::new(),
             started: Notify::new(),
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
@@ -194,6 +196,7 @@ struct Inner {
     options: Arc<EngineOptions>,
     workflows: BTreeMap<String, Arc<dyn Runnable>>,
     executions: Mutex<Executions>,
+    inputs: Fingerprints,
     /// Told when a start is no longer under way.
     started: Notify,
     tasks: TaskTracker,
@@ -280,7 +283,7 @@ impl Engine {
             return Err(ControlError::Draining);
         }
         let workflow = self.find_workflow(&request.workflow)?;
-        let input = request.input.to_string().into_boxed_str();
+        let input = self.0.inputs.of(&request.input.to_string());
         let id = match request.execution_id {
             Some(id) => id,
             None => {

@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::steps::Steps;
 use crate::{
-    EngineOptions, NodeError, NodeResult, Workflow, definition::Definition, output::progress_tracker::Ending,
+    EngineOptions, NodeError, NodeResult, Workflow, definition::Definition, fingerprint::Fingerprint,
+    output::progress_tracker::Ending,
 };
 
 /// How often the terminal status is tried again while the store says that it may take it later, and the wait before the
@@ -41,8 +42,8 @@ const FINISH_RETRY_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct Execution {
     id: ExecutionId,
     pub(crate) workflow: WorkflowName,
-    /// The input as JSON with sorted keys: the same id with the same input is the same execution.
-    pub(crate) input: Box<str>,
+    /// Of the input as JSON with sorted keys: the same id with the same input is the same execution.
+    pub(crate) input: Fingerprint,
     pub(crate) started_at: Timestamp,
     writer: Writer,
     options: Arc<EngineOptions>,
@@ -61,7 +62,7 @@ impl Execution {
     pub(crate) fn new(
         writer: Writer,
         workflow: WorkflowName,
-        input: Box<str>,
+        input: Fingerprint,
         started_at: Timestamp,
         options: Arc<EngineOptions>,
         max_event_bytes: usize,

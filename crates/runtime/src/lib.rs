@@ -13,6 +13,7 @@ mod definition;
 mod engine;
 mod error;
 mod execution;
+mod fingerprint;
 mod graph;
 mod options;
 mod output;
