@@ -9,6 +9,7 @@
 
 mod delivery;
 mod endings;
+mod flags;
 mod options;
 mod origins;
 mod shutdown;

@@ -17,7 +17,7 @@ pub use private as __private;
 
 pub use app::{App, AppBuilder, Streamnest};
 pub use error::Error;
-pub use server::ServerFlags;
+pub use server::{LogFormat, ServerFlags};
 pub use streamnest_core as core;
 pub use streamnest_gateway as gateway;
 pub use streamnest_log as log;

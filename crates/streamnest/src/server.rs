@@ -86,10 +86,7 @@ impl ServerFlags {
         };
         let (listener, bound, mut signals) =
             listening.await.map_err(|source| Error::Listen { address, source })?;
-        // Whoever started the program with port 0 reads the port here; a closed pipe is no reason to stop.
-        let mut stdout = io::stdout().lock();
-        let _ = writeln!(stdout, "listening on http://{}", to_be_opened(bound)).and_then(|()| stdout.flush());
-        drop(stdout);
+        announce(bound);
         let (stop, stopped) = oneshot::channel::<()>();
         let served = app.serve(listener, async {
             let _ = stopped.await;
@@ -125,6 +122,13 @@ impl ServerFlags {
 /// Checks a log filter, so that a wrong one is told and not passed over.
 fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.into()).map_err(|error| error.to_string())
+}
+
+/// Prints where the server listens. Whoever started the program with port 0 reads the port here.
+fn announce(bound: SocketAddr) {
+    let mut stdout = io::stdout().lock();
+    // A closed pipe is no reason to stop.
+    let _ = writeln!(stdout, "listening on http://{}", to_be_opened(bound)).and_then(|()| stdout.flush());
 }
 
 /// The address by which this machine reaches what listens on `bound`: nobody can open `0.0.0.0`.

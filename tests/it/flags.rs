@@ -1,0 +1,123 @@
+//! What the standard flags of a program do.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser as _;
+use serde_json::json;
+use streamnest::{App, Error, ServerFlags, Streamnest};
+use streamnest_tests::{http, workflows::Steps};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::AbortHandle,
+};
+
+fn flags(arguments: &[&str]) -> Result<ServerFlags, clap::Error> {
+    ServerFlags::try_parse_from(["program", "--log", "error"].iter().chain(arguments))
+}
+
+async fn app() -> App {
+    Streamnest::builder().workflow(Steps::default()).build().await.unwrap()
+}
+
+/// Serves by these flags on a free port, until it is dropped.
+struct Serving {
+    address: SocketAddr,
+    task: AbortHandle,
+}
+
+impl Serving {
+    async fn start(arguments: &[&str]) -> Self {
+        // What a program prints, this process cannot read: the port is chosen before.
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let listen = address.to_string();
+        let flags = flags(&[&["--listen", &listen], arguments].concat()).unwrap();
+        let app = app().await;
+        let task = tokio::spawn(async move { flags.serve(&app).await.unwrap() }).abort_handle();
+        let listens = async {
+            while TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), listens).await.expect("the server listens");
+        Self { address, task }
+    }
+
+    /// How the server answers a page's request to start a run.
+    async fn started(&self, headers: &[(&str, &str)]) -> u16 {
+        let body = json!({"input": {"tokens": 1}});
+        let path = "/workflows/steps/executions";
+        http::json(self.address, "POST", path, headers, Some(&body)).await.0.as_u16()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_others_reach_is_refused_unless_the_flag_accepts_it() {
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let error = flags(&["--listen", listen]).unwrap().serve(&app().await).await.unwrap_err();
+        assert!(matches!(&error, Error::NotLoopback { address } if address.to_string() == listen), "{error}");
+        assert_eq!(error.code(), "not_loopback");
+        assert!(error.to_string().contains("--insecure-no-auth"), "{error}");
+    }
+    // With the flag the refusal is gone; that nothing can listen on another machine's address is told instead.
+    let flags = flags(&["--listen", "192.0.2.1:0", "--insecure-no-auth"]).unwrap();
+    let error = flags.serve(&app().await).await.unwrap_err();
+    assert_eq!(error.code(), "listen");
+}
+
+#[tokio::test]
+async fn a_page_is_let_in_by_its_origin() {
+    let page = [("origin", "https://app.example.org")];
+    let other = [("origin", "https://other.example.org")];
+    let closed = Serving::start(&[]).await;
+    assert_eq!(closed.started(&page).await, 403);
+    let open = Serving::start(&["--allow-origin", "https://app.example.org"]).await;
+    assert_eq!(open.started(&page).await, 202);
+    assert_eq!(open.started(&other).await, 403);
+}
+
+#[tokio::test]
+async fn a_name_is_let_in_by_the_flag() {
+    let answer = async |server: &Serving| {
+        let address = server.address;
+        let stream = tokio_tungstenite::client_async(
+            "ws://runs.example.org/ws",
+            TcpStream::connect(address).await.unwrap(),
+        );
+        match stream.await {
+            Ok(_) => 101,
+            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => response.status().as_u16(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(answer(&Serving::start(&[]).await).await, 403);
+    assert_eq!(answer(&Serving::start(&["--allow-host", "runs.example.org"]).await).await, 101);
+}
+
+#[test]
+fn a_wrong_log_filter_is_refused_and_named() {
+    let error = ServerFlags::try_parse_from(["program", "--log", "streamnest=loud"]).unwrap_err();
+    assert_eq!(error.kind(), clap::error::ErrorKind::ValueValidation);
+    let text = error.to_string();
+    assert!(text.contains("'streamnest=loud' for '--log <FILTER>'"), "{text}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_with_its_cause() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let listen = address.to_string();
+    let error = flags(&["--listen", &listen]).unwrap().serve(&app().await).await.unwrap_err();
+    assert!(matches!(&error, Error::Listen { address: told, .. } if *told == address), "{error}");
+    let text = format!("{error:?}");
+    assert!(
+        text.starts_with(&format!("cannot listen on {listen}; choose another by `--listen`: ")),
+        "{text}"
+    );
+    assert!(text.contains("in use"), "{text}");
+}
