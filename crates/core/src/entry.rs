@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{Epoch, Event, ExecutionId, Position, Seq, Timestamp};
 
 /// How many wire formats an entry can cache its bytes for.
-pub const WIRE_FORMAT_SLOTS: usize = 4;
+pub const WIRE_FORMAT_SLOTS: usize = 2;
 
 /// One place in a log: what was said, as the how-manieth, when.
 ///

@@ -2,15 +2,38 @@
 //!
 //! Absent fields are left out, never `null`.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{EventType, MessageId};
 
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The most memory that a thread keeps for the next payload, in bytes.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// What `write` writes, in memory of just that size: payloads are kept for long, and growing one costs more than
+/// copying it.
+fn exactly(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        write(scratch);
+        let bytes = Bytes::copy_from_slice(scratch);
+        scratch.shrink_to(SCRATCH_BYTES);
+        bytes
+    })
+}
+
 /// Encodes a payload.
 pub(crate) fn encode<T: Serialize>(payload: &T) -> Bytes {
-    serde_json::to_vec(payload).expect("payload types have string keys and serialize without fail").into()
+    let bytes =
+        serde_json::to_vec(payload).expect("payload types have string keys and serialize without fail");
+    bytes.into_boxed_slice().into()
 }
 
 /// Encodes a token. Almost all of them carry text and numbers only, and this is done for every token that is streamed,
@@ -23,24 +46,23 @@ pub(crate) fn encode_token(token: &Token) -> Bytes {
         && token.kind.is_none()
         && token.metadata.is_none();
     let Some(message) = token.message.filter(|_| plain) else { return encode(token) };
-    // The numbers and names around the text, at their longest.
-    let mut out = Vec::with_capacity(token.content.len() + 160);
-    out.extend_from_slice(b"{\"content\":");
-    encode_text(&token.content, &mut out);
-    let mut number = |name: &[u8], number: u64| {
-        out.extend_from_slice(name);
-        encode_number(number, &mut out);
-    };
-    number(b",\"index\":", token.index);
-    number(b",\"count\":", token.count.into());
-    if token.filtered > 0 {
-        number(b",\"filtered\":", token.filtered);
-    }
-    number(b",\"visit\":", token.visit.into());
-    number(b",\"attempt\":", token.attempt.into());
-    number(b",\"message\":\"m", message.number().into());
-    out.extend_from_slice(b"\"}");
-    out.into()
+    exactly(|out| {
+        out.extend_from_slice(b"{\"content\":");
+        encode_text(&token.content, out);
+        let mut number = |name: &[u8], number: u64| {
+            out.extend_from_slice(name);
+            encode_number(number, out);
+        };
+        number(b",\"index\":", token.index);
+        number(b",\"count\":", token.count.into());
+        if token.filtered > 0 {
+            number(b",\"filtered\":", token.filtered);
+        }
+        number(b",\"visit\":", token.visit.into());
+        number(b",\"attempt\":", token.attempt.into());
+        number(b",\"message\":\"m", message.number().into());
+        out.extend_from_slice(b"\"}");
+    })
 }
 
 /// Writes a JSON string.

@@ -261,8 +261,9 @@ fn missing(seq: Seq) -> StoreError {
 impl Place {
     /// Takes from the hot tail; `None` if the next entry is not in it.
     fn take_hot(&mut self, state: &State, limit: ReadLimit) -> Option<Read> {
-        let first = state.hot.front()?.seq();
-        let offset = self.seq.next().get().checked_sub(first.get())?;
+        // What is hot ends with `last` and has no gaps, so its first entry, which is cold memory, need not be looked at.
+        let before = state.last.get().checked_sub(state.hot.len() as u64)?;
+        let offset = self.seq.get().checked_sub(before)?;
         self.take(state.hot.range(usize::try_from(offset).ok()?..), state.last, limit)
     }
 

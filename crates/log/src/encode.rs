@@ -1,6 +1,9 @@
 //! Encoding once, for everyone.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::{
+    cell::RefCell,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use streamnest_core::{Encoded, Entry, Seq, WIRE_FORMAT_SLOTS, WireFormat};
@@ -10,8 +13,21 @@ use crate::EventLog;
 /// The largest block of neighbours that share their memory, in bytes. A block is freed when all of it is trimmed, so
 /// this is also how much a trimmed log may keep too much, per format.
 const BLOCK_BYTES: usize = 64 << 10;
-/// What is set aside for the envelope of one entry, in bytes.
-const ENVELOPE_BYTES: usize = 256;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What `write` writes, in memory of just that size.
+fn exactly(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        write(scratch);
+        let bytes = Bytes::copy_from_slice(scratch);
+        scratch.shrink_to(BLOCK_BYTES);
+        bytes
+    })
+}
 
 impl EventLog {
     /// Pushes the bytes of `entries` in the wire format `F` to `out`, in order.
@@ -41,25 +57,23 @@ impl EventLog {
     fn encode_missing<F: WireFormat>(&self, entries: &[Arc<Entry>]) {
         // One at a time per log: who waits here finds the work done.
         let _one = self.encoding.lock().unwrap_or_else(PoisonError::into_inner);
+        // A live reader is owed one entry more often than not.
+        if let [entry] = entries {
+            return self.encode_one::<F>(entry);
+        }
         let missing: Vec<_> = entries.iter().filter(|entry| entry.encoded(F::SLOT).is_none()).collect();
         let mut rest = missing.as_slice();
         while !rest.is_empty() {
-            let mut block = Vec::with_capacity(
-                rest.iter()
-                    .map(|entry| entry.event().payload().len() + ENVELOPE_BYTES)
-                    .sum::<usize>()
-                    .min(BLOCK_BYTES),
-            );
             let mut starts = Vec::with_capacity(rest.len());
-            for entry in rest {
-                if block.len() >= BLOCK_BYTES {
-                    break;
+            let block = exactly(|block| {
+                for entry in rest {
+                    if block.len() >= BLOCK_BYTES {
+                        break;
+                    }
+                    starts.push(block.len());
+                    F::encode(self.identity(), entry, block);
                 }
-                starts.push(block.len());
-                F::encode(self.identity(), entry, &mut block);
-            }
-            block.shrink_to_fit();
-            let block = Bytes::from(block);
+            });
             let (done, left) = rest.split_at(starts.len());
             let ends = starts.iter().skip(1).copied().chain([block.len()]);
             let mut added = Vec::with_capacity(done.len());
@@ -71,6 +85,18 @@ impl EventLog {
             self.encoded.fetch_add(added.len(), Ordering::Relaxed);
             self.count_encoded(F::SLOT, &added);
             rest = left;
+        }
+    }
+
+    fn encode_one<F: WireFormat>(&self, entry: &Entry) {
+        if entry.encoded(F::SLOT).is_some() {
+            return;
+        }
+        let bytes = exactly(|out| F::encode(self.identity(), entry, out));
+        let length = bytes.len();
+        if entry.keep_encoded(F::SLOT, Encoded::new(bytes, length)) {
+            self.encoded.fetch_add(1, Ordering::Relaxed);
+            self.count_encoded(F::SLOT, &[(entry.seq(), length)]);
         }
     }
 

@@ -25,14 +25,16 @@ struct Kept {
     epoch: Epoch,
     term: Term,
     trimmed: Seq,
+    /// The last entry; kept here so that an append need not look at the one before it.
+    last: Seq,
     entries: VecDeque<Arc<Entry>>,
     sealed: bool,
     status: Option<Status>,
 }
 
 impl Kept {
-    fn last(&self) -> Seq {
-        self.entries.back().map_or(self.trimmed, |entry| entry.seq())
+    const fn last(&self) -> Seq {
+        self.last
     }
 
     fn check(&self, term: Term) -> Result<(), StoreError> {
@@ -91,6 +93,7 @@ impl LogStore for MemoryStore {
                     epoch: self.new_epoch(),
                     term: Term(0),
                     trimmed: Seq::BEFORE_FIRST,
+                    last: Seq::BEFORE_FIRST,
                     entries: VecDeque::new(),
                     sealed: false,
                     status: None,
@@ -133,6 +136,7 @@ impl StoredLog for MemoryLog {
         if let Some(Ok(Some(update))) = statuses.next_back().map(|entry| entry.event().as_status()) {
             kept.status = Some(update.status);
         }
+        kept.last = entries.last().map_or(kept.last, |entry| entry.seq());
         kept.entries.extend(entries.iter().cloned());
         Ok(Appended::Durable)
     }

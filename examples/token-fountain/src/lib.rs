@@ -69,8 +69,38 @@ impl TokenFountain {
                 tokio::task::yield_now().await;
             }
             let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-            ctx.token(format!("~T{:06x}{number:08x}{nanos:016x}~{padding}", state.index)).await;
+            let mut token = String::with_capacity(state.token_bytes as usize);
+            token.push_str("~T");
+            push_hex(&mut token, state.index.into(), 6);
+            push_hex(&mut token, number.into(), 8);
+            push_hex(&mut token, nanos, 16);
+            token.push('~');
+            token.push_str(&padding);
+            ctx.token(token).await;
         }
         Ok(())
+    }
+}
+
+/// Appends `value` as so many hexadecimal digits; several times faster than `format!`, which would be a fifth of what is
+/// measured.
+fn push_hex(out: &mut String, value: u64, digits: u32) {
+    for digit in (0..digits).rev() {
+        let nibble = (value >> (4 * digit)) & 15;
+        out.push(char::from_digit(nibble as u32, 16).unwrap_or('0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_what_format_writes() {
+        for value in [0, 1, 0xabc, 0x00de_adbe_ef01_2345, u64::MAX >> 8] {
+            let mut text = String::new();
+            push_hex(&mut text, value, 14);
+            assert_eq!(text, format!("{value:014x}"));
+        }
     }
 }

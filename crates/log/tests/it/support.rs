@@ -197,7 +197,7 @@ impl Random {
 pub(crate) struct Plain;
 
 impl WireFormat for Plain {
-    const SLOT: usize = 2;
+    const SLOT: usize = 0;
     fn encode(_: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
         out.extend_from_slice(plain(entry).as_bytes());
     }
@@ -211,7 +211,7 @@ pub(crate) fn plain(entry: &Entry) -> String {
 pub(crate) struct Loud;
 
 impl WireFormat for Loud {
-    const SLOT: usize = 3;
+    const SLOT: usize = 1;
     fn encode(_: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
         out.extend_from_slice(b"!");
         out.extend_from_slice(plain(entry).as_bytes());
