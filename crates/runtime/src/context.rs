@@ -15,6 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
     NodeError, NodeResult, ProgressMetadata,
+    execution::Execution,
     options::RESERVED,
     output::{NodeOutput, port::Port},
 };
@@ -136,7 +137,8 @@ impl NodeContext {
         self.output.set_buffer_size(buffer_size);
     }
 
-    /// Emits an event, if the node's `#[stream_event]` lets it.
+    /// Emits an event, if the node's `#[stream_event]` lets it. With `delivery = "exactly-once"` there, the event is durable
+    /// when this returns.
     ///
     /// # Errors
     /// If `event_type` is no name or one that the framework keeps for itself (`token`, `progress`, `status`), if `data`
@@ -152,7 +154,7 @@ impl NodeContext {
     /// As [`emit`](Self::emit).
     pub async fn emit_with(&self, emit: Emit) -> NodeResult<()> {
         let event = self.event(emit)?;
-        self.output.emit(event).await.map(drop)
+        self.output.emit(event, &mut false).await.map(drop)
     }
 
     /// Emits an event once per execution and `key`, however often this is called; whether it did so now. When this
@@ -160,6 +162,9 @@ impl NodeContext {
     ///
     /// # Errors
     /// As [`emit`](Self::emit); if the execution has used as many keys as it may; if the log broke.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before the event was taken leaves the key free; later, the event is emitted all the same.
     pub async fn emit_once(&self, key: &str, event_type: &str, data: impl Serialize) -> NodeResult<bool> {
         let data = serde_json::to_value(data)?;
         let event = self.event(Emit::new(event_type, data))?.with_delivery(Delivery::ExactlyOnce);
@@ -167,11 +172,8 @@ impl NodeContext {
         if !execution.claim_key(key)? {
             return Ok(false);
         }
-        let emitted = self.output.emit_durably(event).await;
-        if !matches!(emitted, Ok(true)) {
-            execution.release_key(key);
-        }
-        emitted
+        let mut claim = Claim { execution, key, held: false };
+        self.output.emit(event, &mut claim.held).await
     }
 
     fn event(&self, emit: Emit) -> NodeResult<Event> {
@@ -259,6 +261,21 @@ impl fmt::Debug for NodeContext {
             .field("node", self.node_id())
             .field("visit", &self.visit())
             .finish_non_exhaustive()
+    }
+}
+
+/// A key of `emit_once`, given back unless its event was taken.
+struct Claim<'a> {
+    execution: &'a Execution,
+    key: &'a str,
+    held: bool,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.held {
+            self.execution.release_key(self.key);
+        }
     }
 }
 

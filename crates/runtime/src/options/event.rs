@@ -23,6 +23,10 @@ pub struct EventOptions {
     /// Which of them get into the log. Default all but debug ones.
     pub filter: EventFilter,
     /// What a reader may rely on. Default at least once.
+    ///
+    /// At most once: a reader that lags too far may be moved past them. At least once: nobody is, and emitting waits for
+    /// nothing but room. Exactly once: besides, `ctx.emit` returns only when the event is durable, so that a node acts
+    /// after it on nothing that could still be lost; each such call is an append of its own and waits for the store.
     pub delivery: Delivery,
 }
 

@@ -1,20 +1,22 @@
 //! Events on their way into the log.
 
 use serde_json::{Value, json};
-use streamnest_core::{Event, EventType};
+use streamnest_core::{Delivery, Event, EventType};
 use tokio::task::consume_budget;
 
 use super::{Fault, NodeOutput, State};
 use crate::{NodeError, options::names, plan::Transformed};
 
 impl NodeOutput {
-    /// Takes an event, if the node emits it. It waits for the node to pause, or for enough others.
-    pub(crate) async fn emit(&self, event: Event) -> Result<bool, NodeError> {
+    /// Takes an event, if the node emits it. It waits for the node to pause, or for enough others; one that is delivered
+    /// exactly once is durable when this returns. `held` tells, also whoever drops this future, that it was taken.
+    pub(crate) async fn emit(&self, event: Event, held: &mut bool) -> Result<bool, NodeError> {
         let Some(event) = self.admit(event) else { return Ok(false) };
         self.check_size(&event)?;
-        let taken = self.take_event(event, false).await;
+        let durably = event.delivery() == Delivery::ExactlyOnce;
+        self.take_event(event, false, held).await;
         consume_budget().await;
-        Ok(taken)
+        if *held && durably { self.make_durable().await } else { Ok(*held) }
     }
 
     /// The event as the node's transformer makes it, or `None` if the node does not emit it.
@@ -34,18 +36,18 @@ impl NodeOutput {
     }
 
     /// Takes an event of the body, or the engine's `own`, which may speak when the body has ended.
-    async fn take_event(&self, event: Event, own: bool) -> bool {
+    async fn take_event(&self, event: Event, own: bool, held: &mut bool) {
         // What found no room goes first, so that a caller that gives up waiting adds no more.
         self.settle().await;
         {
             let mut state = self.lock();
             if state.sealed || (state.closed && !own) {
-                return false;
+                return;
             }
             self.hold_event(&mut state, event);
+            *held = true;
         }
         self.settle().await;
-        true
     }
 
     /// Lets an event wait for the node to pause, or for enough others.
@@ -65,11 +67,8 @@ impl NodeOutput {
         self.plan.event.as_ref().is_some_and(|options| names(&options.events, event_type))
     }
 
-    /// As [`emit`](Self::emit), and waits until the event is durable.
-    pub(crate) async fn emit_durably(&self, event: Event) -> Result<bool, NodeError> {
-        if !self.emit(event).await? {
-            return Ok(false);
-        }
+    /// Waits until what was taken is durable; `false` if it was not appended.
+    async fn make_durable(&self) -> Result<bool, NodeError> {
         self.flush().await;
         let appended = match self.lock() {
             state if matches!(state.fault, Some(Fault::Log(_))) => None,
@@ -93,6 +92,6 @@ impl NodeOutput {
             let delivery = event.delivery();
             event = Event::named(Some(self.plan.name.clone()), event_type, &note).with_delivery(delivery);
         }
-        self.take_event(event, true).await;
+        self.take_event(event, true, &mut false).await;
     }
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use streamnest_core::{
-    Appended, BoxFuture, Class, DurabilityWatch, Entry, Epoch, ExecutionControl as _, ExecutionId, LogStore,
-    Seq, StoreError, StoredHead, StoredLog, Term,
+    Appended, BoxFuture, Class, Delivery, DurabilityWatch, Entry, Epoch, ExecutionControl as _, ExecutionId,
+    LogStore, Seq, StoreError, StoredHead, StoredLog, Term,
 };
 use streamnest_log::{LogOptions, ReadLimit, Start};
 use streamnest_runtime::{EngineOptions, EventOptions, NodeContext, NodeResult, TokenOptions};
@@ -425,6 +425,64 @@ async fn emit_once_returns_when_its_event_is_durable() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(at.lock().unwrap().map(|(emitted, after)| (emitted, after.as_secs())), Some((true, 7)));
     store.release(u64::from(u32::MAX), true);
+    run.result().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_delivered_exactly_once_is_durable_when_emit_returns() {
+    for (delivery, after) in
+        [(Delivery::AtMostOnce, 0), (Delivery::AtLeastOnce, 0), (Delivery::ExactlyOnce, 7)]
+    {
+        let store = Judged::new(|_: &[Arc<Entry>]| Ok(Appended::Pending));
+        let began = Instant::now();
+        let at: Arc<Mutex<Option<u64>>> = Arc::default();
+        let notes = at.clone();
+        let definition = play(
+            |node| node.stream_event(EventOptions::default().with_delivery(delivery)),
+            move |ctx: NodeContext| {
+                let notes = notes.clone();
+                async move {
+                    ctx.emit("paid", ()).await?;
+                    *notes.lock().unwrap() = Some(began.elapsed().as_secs());
+                    sleep(Duration::from_secs(3600)).await;
+                    Ok(())
+                }
+            },
+        );
+        let engine = engine_on(definition, store.clone());
+        let _run = start(&engine).await;
+        sleep(Duration::from_secs(7)).await;
+        store.release(u64::from(u32::MAX), false);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(*at.lock().unwrap(), Some(after), "{delivery:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyed_event_that_is_given_up_before_it_was_taken_leaves_its_key_free() {
+    let store = Judged::new(|_: &[Arc<Entry>]| Ok(Appended::Pending));
+    let definition = play(
+        |node| node.stream_event(EventOptions::default().with_buffer_size(1)),
+        |ctx: NodeContext| async move {
+            let second = Duration::from_secs(1);
+            while timeout(second, ctx.emit("filler", "x".repeat(500))).await.is_ok() {}
+            assert!(timeout(second, ctx.emit_once("key", "paid", 1)).await.is_err(), "there is no room");
+            sleep(Duration::from_secs(60)).await;
+            assert!(ctx.emit_once("key", "paid", 2).await?, "the key is free");
+            assert!(!ctx.emit_once("key", "paid", 3).await?);
+            Ok(())
+        },
+    );
+    let logs = registry(store.clone(), LogOptions::default().with_max_pending_bytes(4_096));
+    let engine = engine_with(definition, logs, EngineOptions::default());
+    let run = start(&engine).await;
+    sleep(Duration::from_secs(10)).await;
+    for _ in 0..100 {
+        store.release(u64::from(u32::MAX), false);
+        sleep(Duration::from_secs(1)).await;
+    }
+    store.release(u64::from(u32::MAX), true);
+    assert_eq!(told(&run).await.data("paid"), [2]);
     run.result().await.unwrap();
 }
 
