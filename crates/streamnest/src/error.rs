@@ -1,8 +1,5 @@
 //! Why an application does not start.
 
-#[cfg(test)]
-mod tests;
-
 use std::{error::Error as StdError, fmt, io, net::SocketAddr};
 
 /// Why an application cannot be built or does not listen.
@@ -69,3 +66,6 @@ impl fmt::Debug for Error {
         f.write_str(&text)
     }
 }
+
+#[cfg(test)]
+mod tests;

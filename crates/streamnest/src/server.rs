@@ -1,8 +1,5 @@
 //! The standard flags of a program that serves its workflows.
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -181,3 +178,6 @@ impl StopSignals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
