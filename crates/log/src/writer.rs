@@ -113,6 +113,23 @@ impl Writer {
         Ok(seq)
     }
 
+    /// Gives the log up without a terminal status: nothing more is accepted, and its readers get `error` once they have
+    /// read what is visible. It may then be evicted like one that ended. Does nothing to a log that is sealed or removed.
+    ///
+    /// What was accepted before may still become durable.
+    pub fn abandon(&self, error: Error) {
+        let wakers = {
+            let mut state = self.log.lock();
+            if state.sealed || matches!(state.failed, Some(Error::Removed)) {
+                return;
+            }
+            self.log.shared.finished(&self.log.identity().execution, state.accepted_time);
+            self.log.fail(&mut state, error)
+        };
+        self.log.wake(wakers);
+        self.log.room.notify_waiters();
+    }
+
     /// Waits until the entry `seq` is durable, and so visible.
     ///
     /// # Errors

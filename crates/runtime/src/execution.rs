@@ -190,6 +190,8 @@ impl Execution {
                 }
                 Err(error) => {
                     tracing::error!(execution = %self.id, %error, "terminal status could not be written");
+                    // Readers would wait for it for ever.
+                    self.writer.abandon(error);
                     break;
                 }
             }

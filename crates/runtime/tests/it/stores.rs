@@ -304,6 +304,40 @@ async fn a_store_that_recovers_gets_the_terminal_entry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readers_of_a_run_whose_end_cannot_be_written_hear_of_it_and_its_log_makes_room() {
+    let down = Arc::new(AtomicUsize::new(0));
+    let is_down = down.clone();
+    let store = Judged::new(move |_: &[Arc<Entry>]| {
+        if is_down.load(Ordering::SeqCst) == 1 { Err(unavailable()) } else { Ok(Appended::Durable) }
+    });
+    let definition = play(
+        |node| node,
+        |_| async {
+            sleep(Duration::from_secs(1)).await;
+            Ok(())
+        },
+    );
+    let logs = registry(store, LogOptions::default().with_max_logs(1));
+    let engine = engine_with(definition, logs, EngineOptions::default());
+    let run = start(&engine).await;
+    down.store(1, Ordering::SeqCst);
+    let mut cursor = run.log().observer(Start::Beginning);
+    let read = async {
+        loop {
+            match cursor.next_batch(ReadLimit::default()).await {
+                Ok(Some(_)) => {}
+                ended => return ended,
+            }
+        }
+    };
+    let ended = timeout(Duration::from_secs(60), read).await.expect("the reader hears of it");
+    assert_eq!(ended.unwrap_err().code(), "store_unavailable");
+    run.result().await.unwrap_err();
+    down.store(0, Ordering::SeqCst);
+    start(&engine).await.result().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn entries_that_are_lost_after_they_were_accepted_end_the_run_with_a_failure() {
     let store = Judged::new(|_: &[Arc<Entry>]| Ok(Appended::Pending));
     let engine = engine_on(play(|node| node, |_| std::future::pending::<NodeResult<()>>()), store.clone());
