@@ -20,6 +20,14 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The logs keep as much as they may together, and none of them has ended.
+    #[error(
+        "running executions keep more than {limit} bytes, the limit of `LogOptions::max_total_bytes`; raise it, or try again later"
+    )]
+    TooMuchKept {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// As many readers wait for logs that do not exist yet as may.
     #[error("{limit} readers wait for executions that do not exist, the limit of `LogOptions::max_waiters`")]
     TooManyWaiters {
@@ -81,6 +89,7 @@ impl Error {
         match self {
             Self::AlreadyExists { .. } => "conflict",
             Self::TooManyLogs { .. } => "too_many_executions",
+            Self::TooMuchKept { .. } => "too_many_bytes",
             Self::TooManyWaiters { .. } => "too_many_waiters",
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",
             Self::AcknowledgedAhead { .. } => "acknowledged_ahead",
@@ -96,7 +105,7 @@ impl Error {
     /// Whether the same call may succeed later.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::TooManyLogs { .. } | Self::TooManyWaiters { .. } => true,
+            Self::TooManyLogs { .. } | Self::TooMuchKept { .. } | Self::TooManyWaiters { .. } => true,
             Self::Store(error) => error.is_retryable(),
             _ => false,
         }

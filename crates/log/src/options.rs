@@ -20,8 +20,8 @@ pub struct LogOptions {
     /// Logs that are kept at once, running and finished. When it is reached the oldest finished one is evicted.
     /// Default 16,384.
     pub max_logs: usize,
-    /// Bytes that all logs may keep together. When they keep more, finished ones are evicted, oldest first. Default
-    /// 1 GiB.
+    /// Bytes that all logs may keep together. When they keep more, finished ones are evicted, oldest first, and when the
+    /// running ones alone keep more, no log is made. Default 1 GiB.
     pub max_total_bytes: usize,
     /// How long a finished log is kept. Default 1 h.
     pub finished_ttl: Duration,

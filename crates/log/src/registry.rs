@@ -99,7 +99,8 @@ impl Registry {
     /// If the store has entries of it from before, the log goes on after them.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`]; [`Error::TooManyLogs`] if none can be evicted; [`Error::Store`].
+    /// [`Error::AlreadyExists`]; [`Error::TooManyLogs`] or [`Error::TooMuchKept`] if none can be evicted;
+    /// [`Error::Store`].
     ///
     /// # Cancel safety
     /// Safe: there is a log or there is none.
@@ -124,19 +125,25 @@ impl Registry {
 
     /// Keeps `id` free for the caller, evicting a finished log if there is no room.
     async fn reserve<'a>(&'a self, id: &'a ExecutionId) -> Result<Reserved<'a>, Error> {
+        let options = &self.0.shared.options;
         loop {
+            let too_much = self.bytes() > options.max_total_bytes;
             {
                 let mut logs = self.lock();
                 if logs.by_id.contains_key(id) || logs.opening.contains(id) {
                     return Err(Error::AlreadyExists { id: id.clone() });
                 }
-                if logs.by_id.len() + logs.opening.len() < self.0.shared.options.max_logs {
+                if !too_much && logs.by_id.len() + logs.opening.len() < options.max_logs {
                     logs.opening.insert(id.clone());
                     return Ok(Reserved { registry: self, id });
                 }
             }
             if !self.evict_oldest().await? {
-                return Err(Error::TooManyLogs { limit: self.0.shared.options.max_logs });
+                return Err(if too_much {
+                    Error::TooMuchKept { limit: options.max_total_bytes }
+                } else {
+                    Error::TooManyLogs { limit: options.max_logs }
+                });
             }
         }
     }

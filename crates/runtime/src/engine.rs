@@ -304,6 +304,11 @@ impl Engine {
             LogError::TooManyLogs { limit } => {
                 ControlError::TooManyExecutions { limit, option: "LogOptions::max_logs" }
             }
+            // As many as run now are as many as that many bytes allow.
+            LogError::TooMuchKept { .. } => ControlError::TooManyExecutions {
+                limit: self.0.logs.len(),
+                option: "LogOptions::max_total_bytes",
+            },
             error => {
                 tracing::error!(execution = %id, %error, "log could not be made");
                 ControlError::Unavailable

@@ -8,7 +8,9 @@ use std::{
 use streamnest_core::payload::StatusUpdate;
 use streamnest_log::{Error, LogOptions, Registry, Start, Writer};
 
-use crate::support::{SetClock, append, drain, entries, id, limit, now, poll, registry, registry_at};
+use crate::support::{
+    SetClock, append, drain, entries, event_of, id, limit, now, poll, registry, registry_at,
+};
 
 async fn finished(registry: &Registry, name: &str) -> Writer {
     let writer = registry.create(&id(name)).await.unwrap();
@@ -68,6 +70,26 @@ async fn running_logs_are_limited_and_the_oldest_finished_makes_room() {
     assert!(registry.create(&id("sixth")).await.is_err(), "the rest run");
     assert!(registry.get(third.log().identity().execution.as_str().parse().as_ref().unwrap()).is_some());
     assert_eq!(registry.len(), 3);
+}
+
+#[tokio::test]
+async fn running_logs_are_limited_in_bytes_and_finished_ones_make_room() {
+    let registry = registry(LogOptions::default().with_max_total_bytes(10_000));
+    let ended = registry.create(&id("ended")).await.unwrap();
+    ended.append([event_of(1, 9_000)]).await.unwrap();
+    ended.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    drop(ended);
+    let runs = registry.create(&id("runs")).await.unwrap();
+    runs.append([event_of(1, 9_000)]).await.unwrap();
+    registry.create(&id("second")).await.unwrap();
+    assert!(registry.get(&id("ended")).is_none() && registry.get(&id("runs")).is_some());
+    runs.append([event_of(2, 9_000)]).await.unwrap();
+    let refused = registry.create(&id("third")).await.unwrap_err();
+    assert!(matches!(refused, Error::TooMuchKept { limit: 10_000 }) && refused.is_retryable(), "{refused:?}");
+    runs.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    drop(runs);
+    registry.create(&id("third")).await.unwrap();
+    assert!(registry.get(&id("runs")).is_none());
 }
 
 #[tokio::test]
