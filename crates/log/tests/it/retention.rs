@@ -123,8 +123,12 @@ async fn finished_logs_go_after_their_time_and_running_ones_stay() {
 async fn finished_logs_go_oldest_first_when_all_together_keep_too_much() {
     let clock = SetClock::new();
     let registry = registry_at(clock.clone(), LogOptions::default().with_max_total_bytes(50_000));
+    // All are made before there is too much: a new log would make room itself.
     for n in 0..10 {
-        let writer = registry.create(&id(&format!("run{n}"))).await.unwrap();
+        registry.create(&id(&format!("run{n}"))).await.unwrap();
+    }
+    for n in 0..10 {
+        let writer = registry.writer(&id(&format!("run{n}"))).unwrap();
         writer.append([event_of(1, 10_000)]).await.unwrap();
         clock.advance(Duration::from_secs(1));
         if n != 0 {
