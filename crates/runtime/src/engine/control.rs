@@ -14,7 +14,8 @@ fn summarize(execution: &Execution) -> ExecutionSummary {
     ExecutionSummary {
         execution_id: execution.id().clone(),
         workflow: execution.workflow.clone(),
-        status: head.status.unwrap_or(Status::Running),
+        // A run whose end could not be written has ended all the same.
+        status: execution.ended().map(|ended| ended.status).or(head.status).unwrap_or(Status::Running),
         progress: execution.progress(),
         started_at: execution.started_at,
         first: log.position(head.trimmed),
