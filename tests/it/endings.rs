@@ -146,3 +146,26 @@ async fn a_client_that_is_gone_does_not_end_the_run() {
     assert_eq!(ending(&server, "left", &entries)["status"], "completed");
     assert_eq!(entries[0]["sequence"], 1);
 }
+
+#[tokio::test]
+async fn a_list_goes_on_after_an_execution_that_is_there_and_after_no_other() {
+    let server = server().await;
+    for id in ["a", "b", "c"] {
+        let mut socket = Socket::connect(server.address).await;
+        start(&mut socket, id, json!({"tokens": 1})).await;
+        socket.entries().await;
+    }
+    let page = |path: &'static str| http::json(server.address, "GET", path, &[], None);
+    let (_, first) = page("/executions?limit=2").await;
+    let ids = |page: &Value| -> Vec<String> {
+        let executions = page["executions"].as_array().unwrap();
+        executions.iter().map(|execution| execution["executionId"].as_str().unwrap().into()).collect()
+    };
+    assert_eq!(ids(&first), ["c", "b"]);
+    assert_eq!(first["next"], "b");
+    let (_, second) = page("/executions?limit=2&after=b").await;
+    assert_eq!(ids(&second), ["a"]);
+    assert!(second.get("next").is_none());
+    let (status, refused) = page("/executions?after=gone").await;
+    assert_eq!((status.as_u16(), &refused["error"]["code"]), (404, &json!("unknown_execution")));
+}

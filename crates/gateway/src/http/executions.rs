@@ -143,6 +143,10 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message));
     }
     let after: Option<ExecutionId> = query.one("after", "an execution's id")?;
+    if let Some(after) = &after {
+        // After one that is gone there would seem to be nothing more, which may not be so: 404, and list anew.
+        shared.control.execution(after)?;
+    }
     Ok(json(StatusCode::OK, &shared.control.executions(limit, after.as_ref())))
 }
 
