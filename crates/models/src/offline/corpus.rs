@@ -1,7 +1,8 @@
 //! The prose that a chain learns from.
 
-/// What the project's authors wrote for this model to learn from.
-const BUILT_IN: [&str; 3] = [
+/// The project's own prose: its documentation, and what its authors wrote for this model to learn from.
+const BUILT_IN: [&str; 4] = [
+    include_str!("../../../../docs/architecture.md"),
     include_str!("../../corpus/streams.md"),
     include_str!("../../corpus/logs-and-cursors.md"),
     include_str!("../../corpus/workflows.md"),
