@@ -1,6 +1,6 @@
 //! No prelude, and every name that generated code might lean on means something else.
 #![no_implicit_prelude]
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports)] // The shadowing names only have to be there.
 
 mod shadows {
     pub struct Result;

@@ -21,7 +21,7 @@ mod names {
     pub const update: u8 = 7;
     pub const value: u8 = 8;
 }
-#[allow(unused_imports)]
+#[allow(unused_imports)] // It only has to be in the way.
 use names::{ctx, definition, input, state, update, value};
 
 #[workflow(state = Draft)]

@@ -38,7 +38,7 @@ impl DraftReply {
         Ok(DraftUpdate::new().text(text))
     }
 
-    #[allow(unused_braces)]
+    #[allow(unused_braces)] // An attribute of the user's, which must stay.
     fn grid(_: [u8; { 1 + 1 }]) -> Grid<{ 2 }> {
         Grid
     }

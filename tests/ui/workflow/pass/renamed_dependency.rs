@@ -4,7 +4,7 @@ mod deps {
     pub use ::streamnest as nest;
 }
 
-#[allow(unused)]
+#[allow(unused)] // It only has to have that name.
 mod streamnest {}
 
 use deps::nest::{prelude::*, runtime::Workflow};
