@@ -21,6 +21,7 @@ pub mod payload;
 mod position;
 mod scope;
 mod store;
+mod stream;
 mod time;
 
 pub use control::{
@@ -35,4 +36,5 @@ pub use payload::Status;
 pub use position::{Epoch, Position, Seq, Term};
 pub use scope::{InScope, MessageOrigin, MessageSink, NodePort, Scope, ScopeExt, TokenDelta, Usage};
 pub use store::{Appended, BoxFuture, DurabilityWatch, LogStore, StoreError, StoredHead, StoredLog};
+pub use stream::{Lifetime, Producer};
 pub use time::{Clock, Timestamp};

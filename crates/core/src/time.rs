@@ -30,6 +30,45 @@ impl Timestamp {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// The point `duration` later, at most the last one there is.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    /// Reads an RFC 3339 date and time, from 1970 on: `2030-01-31T12:00:00.5+01:00`. What is finer than a microsecond is
+    /// cut off. `None` if it is none.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let (date, time) = text.split_once(['T', 't', ' '])?;
+        let split = time.find(['Z', 'z', '+', '-'])?;
+        let (time, zone) = time.split_at(split);
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+        let is_date = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
+        // A leap second is the first one of the next minute here.
+        if !is_date || hour > 23 || minute > 59 || second > 60 || !is_digits(fraction) {
+            return None;
+        }
+        let micros = fraction
+            .bytes()
+            .chain([b'0'; 6])
+            .take(6)
+            .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        let offset = match zone.split_at(1) {
+            ("Z" | "z", "") => 0,
+            (sign @ ("+" | "-"), zone) => {
+                let [hours, minutes] = numbers(zone, ':', [2, 2])?;
+                let seconds = (hours < 24 && minutes < 60).then_some(hours * 3600 + minutes * 60)?;
+                if sign == "+" { seconds } else { -seconds }
+            }
+            _ => return None,
+        };
+        let seconds =
+            days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+        u64::try_from(seconds * 1_000_000 + micros).ok().map(Self)
+    }
+
     /// This point in RFC 3339, as ASCII. Years after 9999 are shown as 9999.
     pub fn to_rfc3339(self) -> [u8; Self::TEXT_LENGTH] {
         let (seconds, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
@@ -69,6 +108,41 @@ const fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The day count since 1970 of a date; the same author's `days_from_civil`, for years that are not negative.
+const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let era = shifted.div_euclid(400);
+    let year_of_era = shifted.rem_euclid(400);
+    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+const fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Numbers of fixed widths with a separator between them.
+fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[i64; N]> {
+    let mut numbers = [0; N];
+    let mut parts = text.split(separator);
+    for (number, width) in numbers.iter_mut().zip(widths) {
+        let part = parts.next().filter(|part| part.len() == width && is_digits(part))?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.to_rfc3339()).unwrap_or_default())
@@ -100,5 +174,41 @@ mod tests {
             assert_eq!(Timestamp::from_micros(seconds * 1_000_000).to_string(), text);
         }
         assert_eq!(Timestamp::from_micros(42).to_string(), "1970-01-01T00:00:00.000042Z");
+    }
+
+    #[test]
+    fn rfc3339_reads_back_and_zones_count() {
+        for micros in [0, 42, 951_782_400_000_000, 1_795_238_979_123_456, 4_107_542_399_999_999] {
+            let time = Timestamp::from_micros(micros);
+            assert_eq!(Timestamp::from_rfc3339(&time.to_string()), Some(time));
+        }
+        let read = |text| Timestamp::from_rfc3339(text).map(Timestamp::as_micros);
+        assert_eq!(read("1970-01-01T01:00:00+01:00"), Some(0));
+        assert_eq!(read("1969-12-31t23:30:00.25-00:45"), Some(900_250_000));
+        assert_eq!(read("1970-01-01 00:00:60Z"), Some(60_000_000));
+        assert_eq!(read("1970-01-01T00:00:00.0000019z"), Some(1));
+    }
+
+    #[test]
+    fn what_is_no_rfc3339_is_refused() {
+        for text in [
+            "",
+            "now",
+            "2030-01-31",
+            "2030-01-31T12:00:00",
+            "2030-02-29T00:00:00Z",
+            "2030-13-01T00:00:00Z",
+            "2030-01-01T24:00:00Z",
+            "2030-01-01T00:00Z",
+            "2030-1-1T00:00:00Z",
+            "2030-01-01T00:00:00.Z",
+            "2030-01-01T00:00:00+1",
+            "2030-01-01T00:00:00+25:00",
+            "1969-12-31T23:59:59Z",
+            "2030-01-01T00:00:00Zx",
+            "2030-01-01T00:00:00é",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
     }
 }

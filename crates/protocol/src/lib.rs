@@ -17,6 +17,7 @@
 //! # Ok::<(), streamnest_core::Error>(())
 //! ```
 
+pub mod durable;
 mod error;
 pub mod native;
 

@@ -1,0 +1,48 @@
+//! What a cache compares (§10.1).
+
+use streamnest_core::Position;
+
+/// The entity tag of what lies between two positions of the stream `id`; another one once the stream is closed, so that
+/// a cache learns of it.
+pub fn etag(id: u64, from: Position, to: Position, closed: bool) -> String {
+    let closed = if closed { ":c" } else { "" };
+    format!("\"{id}:{from}:{to}{closed}\"")
+}
+
+/// Whether the value of an `If-None-Match` header names `etag` (RFC 9110 §13.1.2, weak comparison).
+pub fn is_match(if_none_match: &str, etag: &str) -> bool {
+    let strong = |tag: &str| tag.trim().strip_prefix("W/").unwrap_or(tag.trim()).to_owned();
+    if_none_match.trim() == "*" || if_none_match.split(',').any(|tag| strong(tag) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use streamnest_core::{Epoch, Seq};
+
+    use super::*;
+
+    #[test]
+    fn a_tag_changes_with_the_range_the_stream_and_its_closure() {
+        let at = |seq| Position::new(Epoch::new(7), Seq::try_from(seq).unwrap());
+        let tags = [
+            etag(1, at(0), at(1), false),
+            etag(1, at(0), at(1), true),
+            etag(1, at(0), at(2), false),
+            etag(1, at(1), at(2), false),
+            etag(2, at(0), at(1), false),
+        ];
+        let distinct: std::collections::BTreeSet<_> = tags.iter().collect();
+        assert_eq!(distinct.len(), tags.len());
+        assert!(tags.iter().all(|tag| tag.starts_with('"') && tag.ends_with('"')));
+    }
+
+    #[test]
+    fn a_list_of_tags_matches_any_of_them() {
+        for value in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*"] {
+            assert!(is_match(value, "\"a\""), "{value}");
+        }
+        for value in ["", "a", "\"b\"", "\"aa\""] {
+            assert!(!is_match(value, "\"a\""), "{value}");
+        }
+    }
+}
