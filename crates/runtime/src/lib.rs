@@ -15,6 +15,7 @@ mod error;
 mod execution;
 mod fingerprint;
 mod graph;
+mod observable;
 mod options;
 mod output;
 mod plan;
@@ -27,6 +28,10 @@ mod workflow;
 pub use context::{Emit, Message, NodeContext, Quantity, TokenItem, stream_tokens};
 pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use error::{Error, NodeError, NodeResult};
+pub use observable::{
+    Batching, FilterCriteria, Group, Items, Missed, Observable, StreamUpdate, Subscriber, Subscription,
+    ViewError,
+};
 pub use options::{
     EventFilter, EventOptions, Granularity, ProgressFormat, ProgressMetadata, ProgressOptions, TokenFilter,
     TokenFormat, TokenMetadata, TokenOptions,

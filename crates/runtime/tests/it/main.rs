@@ -8,6 +8,8 @@ mod engine;
 mod events;
 mod graph;
 mod nodes;
+mod observables;
+mod operators;
 mod panics;
 mod progress;
 mod property;
