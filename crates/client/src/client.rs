@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use streamnest_core::{ExecutionId, StartExecution};
-use streamnest_protocol::native::{ClientCommand, ExecutionStarted, Request, ServerFrame};
+use streamnest_core::{ExecutionId, Signal, Signalled, StartExecution};
+use streamnest_protocol::native::{ClientCommand, ExecutionStarted, Request, ServerFrame, SignalAccepted};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -82,6 +82,21 @@ impl Client {
         match self.ask(ClientCommand::CancelExecution { execution_id, reason }).await? {
             ServerFrame::CancelAccepted(_) => Ok(()),
             other => Err(unexpected("cancel_execution", &other)),
+        }
+    }
+
+    /// Answers a question of an execution: one that it asked by an `approval` event. When this returns, the answer stands in
+    /// the execution's log. The same answer again is no error.
+    ///
+    /// # Errors
+    /// As [`start_execution`](Self::start_execution). What the server refuses has its code: `invalid_answer`, which names the
+    /// field and leaves the question open, `already_answered`, `ask_closed`, `unknown_ask`.
+    pub async fn signal(&self, execution_id: ExecutionId, signal: Signal) -> Result<Signalled, Error> {
+        match self.ask(ClientCommand::Signal { execution_id, signal }).await? {
+            ServerFrame::SignalAccepted(SignalAccepted { ask, repeated, .. }) => {
+                Ok(Signalled { ask, repeated })
+            }
+            other => Err(unexpected("signal", &other)),
         }
     }
 

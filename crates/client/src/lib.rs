@@ -41,8 +41,8 @@ pub use subscription::{Item, Statistics, Subscription};
 
 // What the interface above speaks of.
 pub use streamnest_core::{
-    Class, Delivery, EventType, ExecutionId, NodeName, OnDisconnect, Position, Seq, Status, Timestamp,
-    payload,
+    Approval, ApprovalAnswer, AskId, AskOutcome, Class, Delivery, EventType, ExecutionId, NodeName,
+    OnDisconnect, Position, Seq, Signal, Signalled, Status, Timestamp, payload,
 };
 pub use streamnest_protocol::native::{
     CloseCode, EntryFrame as ClientEntry, ExecutionStarted, Gap, GapReason, StartAt, SubscriptionState,

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BoxFuture, ExecutionId, Position, Status, Timestamp, WorkflowName, payload};
+use crate::{
+    Approval, AskId, BoxFuture, ExecutionId, Position, Signal, Signalled, Status, Timestamp, WorkflowName,
+    payload,
+};
 
 /// Starts, stops and lists executions. The runtime implements it, the gateway calls it.
 pub trait ExecutionControl: Send + Sync + 'static {
@@ -34,6 +37,19 @@ pub trait ExecutionControl: Send + Sync + 'static {
         id: &'a ExecutionId,
         reason: Option<String>,
     ) -> BoxFuture<'a, Result<(), ControlError>>;
+
+    /// Answers a question of an execution. When this returns, the answer stands in the log, and the node that asked goes on
+    /// with it. The same answer again changes nothing.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownExecution`], [`ControlError::UnknownAsk`]; [`ControlError::AlreadyAnswered`],
+    /// [`ControlError::AskClosed`]; [`ControlError::InvalidAnswer`] and [`ControlError::AnswerTooLarge`], upon which the
+    /// question stays open; [`ControlError::Unavailable`].
+    fn signal<'a>(
+        &'a self,
+        id: &'a ExecutionId,
+        signal: Signal,
+    ) -> BoxFuture<'a, Result<Signalled, ControlError>>;
 
     /// Forgets a finished execution and its log.
     ///
@@ -121,6 +137,10 @@ pub struct ExecutionSummary {
     pub last: Position,
     /// How many readers follow it now.
     pub subscribers: usize,
+    /// The questions that wait for an answer, oldest first. Empty in a page of executions, whatever waits: the status
+    /// tells that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Approval>,
 }
 
 /// A page of executions.
@@ -172,6 +192,48 @@ pub enum ControlError {
         /// The id.
         id: ExecutionId,
     },
+    /// An execution never asked that.
+    #[error("execution `{id}` never asked `{ask}`; {open}")]
+    UnknownAsk {
+        /// The execution.
+        id: ExecutionId,
+        /// What was answered.
+        ask: AskId,
+        /// What is open: `open questions: ask1, ask2`, or `it waits for no answer`.
+        open: String,
+    },
+    /// A question was answered already, otherwise.
+    #[error("`{ask}` was answered already, with another answer; the first one counts")]
+    AlreadyAnswered {
+        /// The question.
+        ask: AskId,
+    },
+    /// A question takes no answer any more.
+    #[error("`{ask}` takes no answer any more: {how}")]
+    AskClosed {
+        /// The question.
+        ask: AskId,
+        /// Why, for example `its deadline passed`.
+        how: &'static str,
+    },
+    /// An answer does not fit its question's schema. The question stays open.
+    #[error("answer to `{ask}` does not fit its schema: {reason}")]
+    InvalidAnswer {
+        /// The question.
+        ask: AskId,
+        /// Which field does not fit, and what would; several separated by semicolons.
+        reason: String,
+    },
+    /// An answer is too large. The question stays open.
+    #[error("answer has {size} bytes, over the limit of {limit}; shorten it, or raise `{option}`")]
+    AnswerTooLarge {
+        /// Its size as JSON, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+        /// The option that sets it.
+        option: &'static str,
+    },
     /// As many executions are kept as may be, and none of them has ended.
     #[error("{limit} executions run already, the limit of `{option}`; try again when some have ended")]
     TooManyExecutions {
@@ -197,6 +259,11 @@ impl ControlError {
             Self::UnknownExecution { .. } => "unknown_execution",
             Self::Conflict { .. } => "conflict",
             Self::StillRunning { .. } => "still_running",
+            Self::UnknownAsk { .. } => "unknown_ask",
+            Self::AlreadyAnswered { .. } => "already_answered",
+            Self::AskClosed { .. } => "ask_closed",
+            Self::InvalidAnswer { .. } => "invalid_answer",
+            Self::AnswerTooLarge { .. } => "answer_too_large",
             Self::TooManyExecutions { .. } => "too_many_executions",
             Self::Draining => "draining",
             Self::Unavailable => "store_unavailable",

@@ -61,6 +61,12 @@ pub enum Error {
         /// The text that was read.
         text: String,
     },
+    /// A question's id is not `ask` and a number.
+    #[error("question id {text:?} is not of the form `ask1`; `GET /executions/{{id}}` lists the open ones")]
+    AskId {
+        /// The text that was read, cut after 64 characters.
+        text: String,
+    },
     /// A sequence number is over 2^53 − 1, so JSON could not hold it exactly.
     #[error("sequence number {number} is over 2^53 - 1")]
     SeqTooLarge {
@@ -93,6 +99,7 @@ impl Error {
             Self::NameLength { .. } | Self::NameCharacter { .. } => "invalid_name",
             Self::EventTypeLength { .. } | Self::EventTypeCharacter { .. } => "invalid_event_type",
             Self::MessageId { .. } => "invalid_message_id",
+            Self::AskId { .. } => "invalid_ask_id",
             Self::SeqTooLarge { .. } | Self::Position { .. } => "invalid_position",
             Self::Payload { .. } => "invalid_payload",
         }

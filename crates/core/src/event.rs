@@ -113,6 +113,10 @@ well_known! {
     MESSAGES = "messages";
     /// The final value of a run.
     FINAL = "final";
+    /// A node asks a person, and waits.
+    APPROVAL = "approval";
+    /// A question came to its end: it was answered, or nobody did in time.
+    APPROVAL_ANSWER = "approval_answer";
     /// A milestone was reached.
     MILESTONE = "milestone";
     /// A custom event without a name of its own.
@@ -146,11 +150,11 @@ impl EventType {
         &self.0
     }
 
-    /// How much an event of this type matters unless its producer says otherwise: failures are high, what is for the
+    /// How much an event of this type matters unless its producer says otherwise: failures and questions are high, what is for the
     /// developer is low, the rest medium.
     pub fn default_priority(&self) -> Priority {
         match self.as_str() {
-            "workflow_error" | "node_error" | "error" | "warning" | "status" => Priority::High,
+            "workflow_error" | "node_error" | "error" | "warning" | "status" | "approval" => Priority::High,
             "debug" => Priority::Low,
             _ => Priority::Medium,
         }

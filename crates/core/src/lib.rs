@@ -12,6 +12,7 @@
 //! - the seams: [`LogStore`] beneath the log, [`ExecutionControl`] between gateway and runtime, [`Clock`], and the
 //!   [`Scope`] by which a model that is called inside a node finds that node.
 
+mod ask;
 mod control;
 mod entry;
 mod error;
@@ -24,6 +25,7 @@ mod store;
 mod stream;
 mod time;
 
+pub use ask::{Approval, ApprovalAnswer, AskId, AskOutcome, Signal, Signalled};
 pub use control::{
     ControlError, ExecutionControl, ExecutionPage, ExecutionSummary, OnDisconnect, StartExecution, Started,
     WorkflowSummary,

@@ -196,6 +196,8 @@ pub struct EventData {
 pub enum Status {
     /// It goes on.
     Running,
+    /// It waits for an answer; branches beside the one that asks go on.
+    Paused,
     /// It came to its end. Terminal.
     Completed,
     /// It failed: an error, a panic or a timeout. Terminal.
@@ -207,13 +209,14 @@ pub enum Status {
 impl Status {
     /// Whether it is the last thing an execution says.
     pub const fn is_terminal(self) -> bool {
-        !matches!(self, Self::Running)
+        !matches!(self, Self::Running | Self::Paused)
     }
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -241,6 +244,11 @@ impl StatusUpdate {
     /// The execution runs.
     pub const fn running() -> Self {
         Self { status: Status::Running, result: None, error: None, reason: None }
+    }
+
+    /// The execution waits for an answer.
+    pub const fn paused() -> Self {
+        Self { status: Status::Paused, result: None, error: None, reason: None }
     }
 
     /// The execution came to its end with `result`.

@@ -5,6 +5,7 @@ mod executions;
 mod idempotency;
 mod query;
 mod reply;
+mod signals;
 mod workflows;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/executions/{id}", get(executions::one).delete(executions::delete))
         .route("/executions/{id}/events", get(sse::events))
         .route("/executions/{id}/cancel", post(executions::cancel))
+        .route("/executions/{id}/signals", post(signals::signal))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(console::router())

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use streamnest_core::{ExecutionControl, Status};
+use streamnest_core::ExecutionControl;
 use streamnest_log::Registry;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -146,7 +146,7 @@ impl Shared {
         let mut after = None;
         loop {
             let page = self.control.executions(LOOK_AT, after.as_ref());
-            if page.executions.iter().any(|execution| execution.status == Status::Running) {
+            if page.executions.iter().any(|execution| !execution.status.is_terminal()) {
                 return true;
             }
             match page.next {

@@ -154,6 +154,11 @@ impl EventLog {
         }
     }
 
+    /// The time now, by the clock that its entries are told.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
     /// The position after `seq`.
     pub const fn position(&self, seq: Seq) -> Position {
         self.identity.position(seq)

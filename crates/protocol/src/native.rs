@@ -28,8 +28,8 @@ pub use entry::{WebSocketFrame, entry_json, with_subscription};
 pub use http::ErrorBody;
 pub use server::{
     CancelAccepted, Connected, ErrorFrame, EventsSubscriptionConfirmed, ExecutionStarted, Gap, GapReason,
-    Heartbeat, ReaderPosition, ServerFrame, StatusResponse, SubscriptionConfirmed, SubscriptionState,
-    SubscriptionStatus, UnsubscriptionConfirmed,
+    Heartbeat, ReaderPosition, ServerFrame, SignalAccepted, StatusResponse, SubscriptionConfirmed,
+    SubscriptionState, SubscriptionStatus, UnsubscriptionConfirmed,
 };
 pub use sse::SseEvent;
 

@@ -1,5 +1,7 @@
 //! What a node's body can say and ask.
 
+mod ask;
+
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -180,7 +182,7 @@ impl NodeContext {
         let event_type = EventType::new(&emit.event_type)?;
         if RESERVED.contains(&event_type) {
             return Err(NodeError::public(format!(
-                "event type `{event_type}` belongs to the framework; use `ctx.token` or `ctx.progress`, or choose another name"
+                "event type `{event_type}` belongs to the framework; use `ctx.token`, `ctx.progress` or `ctx.ask`, or choose another name"
             )));
         }
         let event = Event::named(Some(self.node_id().clone()), event_type, &emit.data);

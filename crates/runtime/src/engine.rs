@@ -40,11 +40,25 @@ pub struct EngineOptions {
     pub disconnect_grace: Duration,
     /// Keys that one execution may use with `emit_once`. Default 10,000.
     pub max_once_keys: usize,
+    /// Questions of one execution that may wait for an answer at once. Default 64.
+    pub max_open_asks: usize,
+    /// The largest answer to a question, in bytes of JSON. Default 64 KiB, what one message over a WebSocket holds.
+    pub max_answer_bytes: usize,
+    /// Ends of questions that one execution remembers, so that the same answer again is known for the same; a few bytes
+    /// each. An answer to one that came to its end before is refused as late. Default 1,024.
+    pub max_answers_kept: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { default_buffer_size: 50, disconnect_grace: Duration::from_secs(10), max_once_keys: 10_000 }
+        Self {
+            default_buffer_size: 50,
+            disconnect_grace: Duration::from_secs(10),
+            max_once_keys: 10_000,
+            max_open_asks: 64,
+            max_answer_bytes: 64 << 10,
+            max_answers_kept: 1_024,
+        }
     }
 }
 
@@ -53,6 +67,9 @@ crate::options::setters! {
         with_default_buffer_size default_buffer_size: usize,
         with_disconnect_grace disconnect_grace: Duration,
         with_max_once_keys max_once_keys: usize,
+        with_max_open_asks max_open_asks: usize,
+        with_max_answer_bytes max_answer_bytes: usize,
+        with_max_answers_kept max_answers_kept: usize,
     }
 }
 
@@ -104,6 +121,9 @@ impl EngineBuilder {
             if value < least { Err(Error::TooSmall { option, value, least }) } else { Ok(()) }
         };
         at_least("EngineOptions::default_buffer_size", self.options.default_buffer_size, 1)?;
+        at_least("EngineOptions::max_open_asks", self.options.max_open_asks, 1)?;
+        at_least("EngineOptions::max_answer_bytes", self.options.max_answer_bytes, 1)?;
+        at_least("EngineOptions::max_answers_kept", self.options.max_answers_kept, 1)?;
         at_least("LogOptions::max_event_bytes", self.logs.options().max_event_bytes, MIN_EVENT_BYTES)?;
         let mut workflows = BTreeMap::new();
         for make in self.workflows {

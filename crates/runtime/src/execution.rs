@@ -21,16 +21,13 @@ use streamnest_core::{
     payload::{Failure, Progress, StatusUpdate},
 };
 use streamnest_log::{Error as LogError, Writer};
-use tokio::{
-    sync::Notify,
-    time::{sleep, timeout},
-};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::steps::Steps;
 use crate::{
-    EngineOptions, NodeError, NodeResult, Workflow, definition::Definition, fingerprint::Fingerprint,
-    output::progress_tracker::Ending,
+    EngineOptions, NodeError, NodeResult, Workflow, asks::Asks, definition::Definition,
+    fingerprint::Fingerprint, output::progress_tracker::Ending, stopwatch::Stopwatch,
 };
 
 /// How often the terminal status is tried again while the store says that it may take it later, and the wait before the
@@ -46,7 +43,7 @@ pub(crate) struct Execution {
     pub(crate) input: Fingerprint,
     pub(crate) started_at: Timestamp,
     writer: Writer,
-    options: Arc<EngineOptions>,
+    pub(crate) options: Arc<EngineOptions>,
     /// The largest event that the log takes, in bytes.
     pub(crate) max_event_bytes: usize,
     cancel: CancellationToken,
@@ -56,6 +53,9 @@ pub(crate) struct Execution {
     messages: AtomicU32,
     keys: Mutex<HashSet<String>>,
     progress: Mutex<BTreeMap<String, Progress>>,
+    pub(crate) asks: Asks,
+    /// Stands while the run waits for an answer.
+    pub(crate) watch: Stopwatch,
 }
 
 impl Execution {
@@ -82,6 +82,8 @@ impl Execution {
             messages: AtomicU32::new(0),
             keys: Mutex::default(),
             progress: Mutex::default(),
+            asks: Asks::new(),
+            watch: Stopwatch::default(),
         }
     }
 
@@ -98,6 +100,7 @@ impl Execution {
         let mut slot = lock(&self.reason);
         if !self.cancel.is_cancelled() {
             *slot = reason.map(|reason| self.cut(reason));
+            self.asks.stop();
             self.cancel.cancel();
         }
     }
@@ -238,6 +241,7 @@ pub(crate) async fn run<W: Workflow>(
         Outcome::Cancelled => (Vec::new(), StatusUpdate::cancelled(lock(&execution.reason).clone())),
     };
     let events = if streaming { events } else { Vec::new() };
+    execution.asks.end(&execution).await;
     execution.finish(events, status).await;
 }
 
@@ -253,7 +257,7 @@ async fn walk<W: Workflow>(
     let outcome = {
         let work = async {
             let Some(limit) = limit else { return steps.proceed(state).await };
-            timeout(limit, steps.proceed(state)).await.unwrap_or_else(|_| {
+            execution.watch.within(limit, steps.proceed(state)).await.unwrap_or_else(|| {
                 let message = format!("workflow `{}` ran longer than {limit:?}", execution.workflow);
                 Outcome::Failed(failure("workflow_timeout", message))
             })

@@ -8,6 +8,7 @@
 //! Follow one token: [`NodeContext::token`] → `output` (its place among what the node says) → `output/token_buffer`
 //! (filter, processor, batch) → [`streamnest_log::Writer`].
 
+mod asks;
 mod context;
 mod definition;
 mod engine;
@@ -19,10 +20,12 @@ mod observable;
 mod options;
 mod output;
 mod plan;
+mod question;
 pub mod reduce;
 mod run;
 mod scheduler;
 mod state;
+mod stopwatch;
 mod workflow;
 
 pub use context::{Emit, Message, NodeContext, Quantity, TokenItem, stream_tokens};
@@ -36,6 +39,7 @@ pub use options::{
     EventFilter, EventOptions, Granularity, ProgressFormat, ProgressMetadata, ProgressOptions, TokenFilter,
     TokenFormat, TokenMetadata, TokenOptions,
 };
+pub use question::Question;
 pub use run::{Events, EventsError, Run, RunError};
 pub use state::{InputError, InputReader, SchemaBuilder, State, StateUpdate};
 pub use workflow::{

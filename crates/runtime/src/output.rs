@@ -22,7 +22,7 @@ use self::{
     progress_tracker::{Ending, ProgressTracker},
     token_buffer::TokenBuffer,
 };
-use crate::{NodeError, ProgressMetadata, execution::Execution, plan::NodePlan};
+use crate::{NodeError, ProgressMetadata, execution::Execution, plan::NodePlan, stopwatch::Stopwatch};
 
 /// Everything that one visit of a node says: tokens, events and progress, in the order in which they were said.
 ///
@@ -37,6 +37,8 @@ pub(crate) struct NodeOutput {
     pub(crate) plan: Arc<NodePlan>,
     pub(crate) visit: u32,
     pub(crate) attempt: u32,
+    /// Stands while the visit waits for an answer.
+    pub(crate) watch: Stopwatch,
     state: Mutex<State>,
     /// The visit's own task, which keeps the time for what waits.
     task: AtomicWaker,
@@ -82,7 +84,8 @@ enum Fault {
 impl NodeOutput {
     pub(crate) fn new(execution: Arc<Execution>, plan: Arc<NodePlan>, visit: u32) -> Arc<Self> {
         let state = Mutex::default();
-        Arc::new(Self { execution, plan, visit, attempt: 1, state, task: AtomicWaker::new() })
+        let watch = Stopwatch::default();
+        Arc::new(Self { execution, plan, visit, attempt: 1, watch, state, task: AtomicWaker::new() })
     }
 
     /// Begins to tell progress, if the node does.
@@ -203,6 +206,11 @@ impl NodeOutput {
     /// Overrides the buffer size of this visit, for messages that begin after this.
     pub(crate) fn set_buffer_size(&self, buffer_size: usize) {
         self.lock().buffer_size = Some(buffer_size.max(1));
+    }
+
+    /// Whether the body has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     // Progress.

@@ -9,7 +9,9 @@ use std::{
 
 use futures_core::Stream;
 use serde_json::Value;
-use streamnest_core::{Entry, ExecutionId, Status, payload::Failure};
+use streamnest_core::{
+    Approval, ControlError, Entry, ExecutionId, Signal, Signalled, Status, payload::Failure,
+};
 use streamnest_log::{Cursor, EventLog, Gap, Read, ReadLimit, Start};
 
 use crate::execution::Execution;
@@ -85,6 +87,19 @@ impl Run {
             (_, Some(failure)) => Err(RunError::Failed { failure }),
             _ => Ok(status.result.unwrap_or_default()),
         }
+    }
+
+    /// The questions that wait for an answer, oldest first.
+    pub fn waiting(&self) -> Vec<Approval> {
+        self.0.asks.waiting()
+    }
+
+    /// Answers a question. When this returns, the answer stands in the log, and the node that asked goes on with it.
+    ///
+    /// # Errors
+    /// As [`ExecutionControl::signal`](streamnest_core::ExecutionControl::signal).
+    pub async fn signal(&self, signal: Signal) -> Result<Signalled, ControlError> {
+        self.0.asks.answer(&self.0, signal).await
     }
 
     /// Stops it, and waits until it has. Its log ends with `cancelled`, unless it ended before.

@@ -8,7 +8,7 @@ pub use streamnest_models::{
     ChatModel, ChatModelExt, ChatRequest, Delta, OfflineModel, OfflineOptions, ScriptedModel,
 };
 pub use streamnest_runtime::{
-    Emit, Goto, NodeContext, NodeError, NodeResult, ProgressMetadata, Run, TokenMetadata,
+    Emit, Goto, NodeContext, NodeError, NodeResult, ProgressMetadata, Question, Run, TokenMetadata,
 };
 
 pub use crate::{App, Streamnest};

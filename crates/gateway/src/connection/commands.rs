@@ -5,11 +5,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use streamnest_core::{BoxFuture, ControlError, Delivery, ExecutionId, Seq, StartExecution};
+use streamnest_core::{
+    BoxFuture, ControlError, Delivery, ExecutionId, Seq, Signal, Signalled, StartExecution,
+};
 use streamnest_log::{FanInScope, Filter};
 use streamnest_protocol::native::{
     CancelAccepted, ClientCommand, ErrorFrame, EventsSubscriptionConfirmed, ExecutionStarted, Replay,
-    Request, ServerFrame, StartAt, StatusResponse, SubscribeEvents, SubscribeExecution,
+    Request, ServerFrame, SignalAccepted, StartAt, StatusResponse, SubscribeEvents, SubscribeExecution,
     SubscriptionConfirmed, SubscriptionName, UnsubscriptionConfirmed,
 };
 use tokio::time::Instant;
@@ -44,6 +46,7 @@ impl Connection {
             ClientCommand::CancelExecution { execution_id, reason } => {
                 return self.cancel(execution_id, reason, id);
             }
+            ClientCommand::Signal { execution_id, signal } => return self.signal(execution_id, signal, id),
             ClientCommand::Ack { execution_id, subscription, sequence } => {
                 match self.acknowledge(&execution_id, &subscription, sequence) {
                     Ok(()) => return,
@@ -217,6 +220,15 @@ impl Connection {
             Ok(ServerFrame::CancelAccepted(CancelAccepted { execution_id }))
         };
         self.running = Some(Running { answer: Box::pin(answer), answered: None, after, reply_to });
+    }
+
+    fn signal(&mut self, execution_id: ExecutionId, signal: Signal, reply_to: Option<String>) {
+        let control = self.shared.control.clone();
+        let answer = async move {
+            let Signalled { ask, repeated } = control.signal(&execution_id, signal).await?;
+            Ok(ServerFrame::SignalAccepted(SignalAccepted { execution_id, ask, repeated }))
+        };
+        self.running = Some(Running { answer: Box::pin(answer), answered: None, after: None, reply_to });
     }
 
     /// Goes on with the request that takes time.

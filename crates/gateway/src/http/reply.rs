@@ -140,11 +140,17 @@ pub(crate) fn quote(text: &str) -> String {
 impl From<&ControlError> for Refusal {
     fn from(error: &ControlError) -> Self {
         let status = match error {
-            ControlError::UnknownWorkflow { .. } | ControlError::UnknownExecution { .. } => {
-                StatusCode::NOT_FOUND
+            ControlError::UnknownWorkflow { .. }
+            | ControlError::UnknownExecution { .. }
+            | ControlError::UnknownAsk { .. } => StatusCode::NOT_FOUND,
+            ControlError::InvalidInput { .. } | ControlError::InvalidAnswer { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
             }
-            ControlError::InvalidInput { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            ControlError::Conflict { .. } | ControlError::StillRunning { .. } => StatusCode::CONFLICT,
+            ControlError::Conflict { .. }
+            | ControlError::StillRunning { .. }
+            | ControlError::AlreadyAnswered { .. }
+            | ControlError::AskClosed { .. } => StatusCode::CONFLICT,
+            ControlError::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ControlError::TooManyExecutions { .. } => StatusCode::TOO_MANY_REQUESTS,
             ControlError::Draining | ControlError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -140,6 +140,27 @@ async fn a_cancel_is_accepted_and_the_log_ends_with_it() {
 }
 
 #[tokio::test]
+async fn a_signal_is_accepted_or_refused_with_the_reason() {
+    let server = Server::start().await;
+    server.post("/workflows/held/executions", r#"{"input":{},"executionId":"a"}"#).await;
+    let mut socket = Socket::open(&server).await;
+    let signal = |ask: &str, answer: Value| {
+        request("signal", json!({"executionId": "a", "ask": ask, "answer": answer, "by": "Ada"}))
+    };
+    socket.send(signal("ask1", json!({"publish": true}))).await;
+    let expected = json!({"type": "signal_accepted", "replyTo": "1", "payload": {"executionId": "a", "ask": "ask1", "repeated": false}});
+    assert_eq!(socket.expect("signal_accepted").await, expected);
+    socket.send(signal("ask1", json!({}))).await;
+    assert!(socket.expect_error("invalid_answer").await.contains("`publish` is missing"));
+    socket.send(signal("ask2", json!({}))).await;
+    socket.expect_error("already_answered").await;
+    socket.send(signal("first", json!({}))).await;
+    socket.expect_error("invalid_ask_id").await;
+    socket.send(request("signal", json!({"executionId": "none", "ask": "ask1", "answer": 1}))).await;
+    socket.expect_error("unknown_execution").await;
+}
+
+#[tokio::test]
 async fn ping_and_status_are_answered() {
     let server = Server::start().await;
     let writer = server.held("a").await;

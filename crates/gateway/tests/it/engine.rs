@@ -11,7 +11,8 @@ use std::{
 use serde_json::{Value, json};
 use streamnest_core::{
     BoxFuture, ControlError, Event, ExecutionControl, ExecutionId, ExecutionPage, ExecutionSummary, NodeName,
-    OnDisconnect, StartExecution, Started, Status, Timestamp, WorkflowName, WorkflowSummary,
+    OnDisconnect, Signal, Signalled, StartExecution, Started, Status, Timestamp, WorkflowName,
+    WorkflowSummary,
     payload::{StatusUpdate, Token},
 };
 use streamnest_log::{Registry, Writer};
@@ -59,6 +60,7 @@ impl Engine {
             first: log.position(head.trimmed),
             last: log.position(head.last),
             subscribers: log.subscribers(),
+            waiting: Vec::new(),
         })
     }
 }
@@ -145,6 +147,31 @@ impl ExecutionControl for Engine {
             // One that has ended stays as it ended.
             let _ = writer.finish(StatusUpdate::cancelled(reason)).await;
             Ok(())
+        })
+    }
+
+    /// `ask1` takes `{"publish": true}`; the others refuse each in a way of its own.
+    fn signal<'a>(
+        &'a self,
+        id: &'a ExecutionId,
+        signal: Signal,
+    ) -> BoxFuture<'a, Result<Signalled, ControlError>> {
+        let Signal { ask, answer, .. } = signal;
+        Box::pin(async move {
+            self.run(id).ok_or_else(|| ControlError::UnknownExecution { id: id.clone() })?;
+            match ask.number() {
+                1 if answer["publish"] == true => Ok(Signalled { ask, repeated: false }),
+                1 => Err(ControlError::InvalidAnswer { ask, reason: "`publish` is missing".into() }),
+                2 => Err(ControlError::AlreadyAnswered { ask }),
+                3 => Err(ControlError::AskClosed { ask, how: "its deadline passed" }),
+                4 => Err(ControlError::AnswerTooLarge { size: 2, limit: 1, option: "limit" }),
+                5 => Err(ControlError::Unavailable),
+                _ => Err(ControlError::UnknownAsk {
+                    id: id.clone(),
+                    ask,
+                    open: "it waits for no answer".into(),
+                }),
+            }
         })
     }
 

@@ -59,6 +59,40 @@ async fn an_execution_is_started_shown_cancelled_and_deleted() {
 }
 
 #[tokio::test]
+async fn an_answer_to_a_question_is_taken_or_refused_with_the_reason() {
+    let server = Server::start().await;
+    server.post("/workflows/held/executions", r#"{"input":{},"executionId":"a"}"#).await;
+    let path = "/executions/a/signals";
+    let taken = server.post(path, r#"{"ask":"ask1","answer":{"publish":true},"by":"Ada"}"#).await;
+    assert_eq!(
+        (taken.status, taken.json()),
+        (200, json!({"executionId": "a", "ask": "ask1", "repeated": false}))
+    );
+    for (body, status, code, word) in [
+        (r#"{"ask":"ask1","answer":{}}"#, 422, "invalid_answer", "`publish` is missing"),
+        (r#"{"ask":"ask2","answer":{}}"#, 409, "already_answered", "ask2"),
+        (r#"{"ask":"ask3","answer":{}}"#, 409, "ask_closed", "its deadline passed"),
+        (r#"{"ask":"ask4","answer":{}}"#, 413, "answer_too_large", "limit"),
+        (r#"{"ask":"ask5","answer":{}}"#, 503, "store_unavailable", "try again"),
+        (r#"{"ask":"ask6","answer":null}"#, 404, "unknown_ask", "never asked `ask6`"),
+        (r#"{"ask":"first","answer":1}"#, 400, "invalid_body", "of the form `ask1`"),
+        (r#"{"ask":"ask1"}"#, 400, "invalid_body", "`answer`"),
+        (r#"{"answer":1}"#, 400, "invalid_body", "`ask`"),
+        (r#"{"ask":"ask1","answer":1,"who":"me"}"#, 400, "invalid_body", "`who`"),
+        ("", 400, "invalid_body", "`ask`"),
+    ] {
+        let message = server.post(path, body).await.error(status, code);
+        assert!(message.contains(word), "{message}");
+    }
+    let unknown = server.post("/executions/none/signals", r#"{"ask":"ask1","answer":1}"#).await;
+    unknown.error(404, "unknown_execution");
+    let plain = ("content-type", "text/plain");
+    server.ask("POST", path, &[plain], "{}").await.error(415, "unsupported_media_type");
+    let foreign = ("origin", "http://evil.example");
+    server.ask("POST", path, &[JSON, foreign], "{}").await.error(403, "origin_not_allowed");
+}
+
+#[tokio::test]
 async fn executions_are_listed_in_pages_of_a_bounded_size() {
     let server = Server::with_options(GatewayOptions::default().with_max_page_executions(3)).await;
     for name in ["a", "b", "c", "d"] {

@@ -7,7 +7,7 @@ mod write;
 use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use streamnest_core::{Delivery, EventType, ExecutionId, NodeName, Position, Seq, StartExecution};
+use streamnest_core::{Delivery, EventType, ExecutionId, NodeName, Position, Seq, Signal, StartExecution};
 
 pub use parse::ParseError;
 
@@ -54,6 +54,13 @@ pub enum ClientCommand {
         execution_id: ExecutionId,
         /// Why, in the client's words.
         reason: Option<String>,
+    },
+    /// Answer what an execution asks.
+    Signal {
+        /// The execution.
+        execution_id: ExecutionId,
+        /// The answer, and to which question.
+        signal: Signal,
     },
     /// Everything up to `sequence` has been worked on.
     Ack {
@@ -263,6 +270,7 @@ impl ClientCommand {
             Self::SubscribeEvents(_) => "subscribe_events",
             Self::StartExecution(_) => "start_execution",
             Self::CancelExecution { .. } => "cancel_execution",
+            Self::Signal { .. } => "signal",
             Self::Ack { .. } => "ack",
             Self::Authentication => "authentication",
             Self::Ping => "ping",

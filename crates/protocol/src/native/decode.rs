@@ -175,6 +175,7 @@ fn server(envelope: Envelope<'_>) -> Result<Frame, Error> {
         }
         "execution_started" => ServerFrame::ExecutionStarted(body("execution_started", payload)?),
         "cancel_accepted" => ServerFrame::CancelAccepted(body("cancel_accepted", payload)?),
+        "signal_accepted" => ServerFrame::SignalAccepted(body("signal_accepted", payload)?),
         other => return Ok(Frame::Unknown { frame_type: other.into() }),
     };
     Ok(Frame::Server { frame, reply_to: envelope.reply_to })

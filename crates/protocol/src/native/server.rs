@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamnest_core::{ControlError, EventType, ExecutionId, Position, Seq, Status};
+use streamnest_core::{AskId, ControlError, EventType, ExecutionId, Position, Seq, Status};
 
 use super::{EventScope, ParseError, SubscriptionName, sse, text, websocket};
 
@@ -37,6 +37,8 @@ pub enum ServerFrame {
     ExecutionStarted(ExecutionStarted),
     /// The answer to `cancel_execution`; the terminal status follows in the log.
     CancelAccepted(CancelAccepted),
+    /// The answer to `signal`: the answer stands in the log.
+    SignalAccepted(SignalAccepted),
 }
 
 /// Greets a client.
@@ -171,6 +173,8 @@ pub enum SubscriptionState {
     Waiting,
     /// It goes on.
     Running,
+    /// It waits for an answer.
+    Paused,
     /// It came to its end.
     Completed,
     /// It failed.
@@ -183,6 +187,7 @@ impl From<Status> for SubscriptionState {
     fn from(status: Status) -> Self {
         match status {
             Status::Running => Self::Running,
+            Status::Paused => Self::Paused,
             Status::Completed => Self::Completed,
             Status::Failed => Self::Failed,
             Status::Cancelled => Self::Cancelled,
@@ -247,6 +252,18 @@ pub struct CancelAccepted {
     pub execution_id: ExecutionId,
 }
 
+/// An answer was taken, and stands in the log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalAccepted {
+    /// The execution.
+    pub execution_id: ExecutionId,
+    /// The question.
+    pub ask: AskId,
+    /// Whether it had been answered so before: then nothing was changed.
+    pub repeated: bool,
+}
+
 /// What every frame of the connection looks like.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -278,6 +295,7 @@ impl ServerFrame {
             Self::EventsSubscriptionConfirmed(_) => "events_subscription_confirmed",
             Self::ExecutionStarted(_) => "execution_started",
             Self::CancelAccepted(_) => "cancel_accepted",
+            Self::SignalAccepted(_) => "signal_accepted",
         }
     }
 
@@ -308,6 +326,7 @@ impl ServerFrame {
             }
             Self::ExecutionStarted(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
             Self::CancelAccepted(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::SignalAccepted(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
         }
     }
 

@@ -108,6 +108,7 @@ fn a_missing_field_is_named_and_the_request_answered() {
         ("subscribe_events", "eventTypes"),
         ("start_execution", "workflow"),
         ("cancel_execution", "executionId"),
+        ("signal", "executionId"),
         ("ack", "executionId"),
         ("authentication", "token"),
     ] {
@@ -116,6 +117,10 @@ fn a_missing_field_is_named_and_the_request_answered() {
             let words = [&format!("`{command}` needs `payload.{field}`")[..]];
             assert_eq!(refused(&frame.to_string(), "missing_field", &words).as_deref(), Some("1"));
         }
+    }
+    for (payload, field) in [(r#""ask":"ask1""#, "answer"), (r#""answer":true"#, "ask")] {
+        let frame = format!(r#"{{"type":"signal","payload":{{"executionId":"e",{payload}}}}}"#);
+        refused(&frame, "missing_field", &[&format!("`payload.{field}`")]);
     }
     refused(
         r#"{"type":"start_execution","payload":{"workflow":"w"}}"#,

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use streamnest_core::{
-    Delivery, Entry, Epoch, Event, EventType, ExecutionId, LogIdentity, MessageId, NodeName, OnDisconnect,
-    Position, Seq, StartExecution, Timestamp,
+    Approval, ApprovalAnswer, AskId, AskOutcome, Delivery, Entry, Epoch, Event, EventType, ExecutionId,
+    LogIdentity, MessageId, NodeName, OnDisconnect, Position, Seq, Signal, StartExecution, Timestamp,
     payload::{Failure, Progress, StatusUpdate, Token},
 };
 use streamnest_protocol::native::*;
@@ -32,6 +32,32 @@ fn node() -> NodeName {
 
 fn name() -> SubscriptionName {
     SubscriptionName::new(NAME).unwrap()
+}
+
+/// A question with everything.
+pub(crate) fn approval() -> Approval {
+    Approval {
+        ask: AskId::new(1),
+        node_id: node(),
+        visit: 1,
+        attempt: 1,
+        question: "May this be published?".into(),
+        about: Some(json!("Rivers are …")),
+        schema: json!({"type": "object", "properties": {"publish": {"type": "boolean"}}, "required": ["publish"]}),
+        prefill: Some(json!({"publish": true})),
+        deadline: Some(Timestamp::from_micros(1_795_242_579_000_042)),
+        default: Some(json!({"publish": false})),
+    }
+}
+
+/// Its answer.
+pub(crate) fn answer() -> ApprovalAnswer {
+    ApprovalAnswer {
+        ask: AskId::new(1),
+        outcome: AskOutcome::Answered,
+        answer: Some(json!({"publish": true})),
+        by: Some("Ada".into()),
+    }
 }
 
 pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
@@ -81,6 +107,12 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
         node_id: Some("generate".into()),
     };
     vec![
+        ("approval", entry(4, Event::named(Some(node()), EventType::APPROVAL, &json!(approval())))),
+        (
+            "approval_answer",
+            entry(5, Event::named(Some(node()), EventType::APPROVAL_ANSWER, &json!(answer()))),
+        ),
+        ("status_paused", entry(6, Event::status(&StatusUpdate::paused()))),
         ("status_running", entry(1, Event::status(&StatusUpdate::running()))),
         (
             "event",
@@ -208,6 +240,15 @@ pub(crate) fn frames() -> Vec<(&'static str, ServerFrame, Option<&'static str>)>
             }),
             reply,
         ),
+        (
+            "signal_accepted",
+            ServerFrame::SignalAccepted(SignalAccepted {
+                execution_id: execution(),
+                ask: AskId::new(1),
+                repeated: false,
+            }),
+            reply,
+        ),
         ("cancel_accepted", ServerFrame::CancelAccepted(CancelAccepted { execution_id }), reply),
     ]
 }
@@ -268,6 +309,20 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             answered(ClientCommand::CancelExecution {
                 execution_id: execution(),
                 reason: Some("enough".into()),
+            }),
+        ),
+        (
+            "signal",
+            answered(ClientCommand::Signal {
+                execution_id: execution(),
+                signal: Signal::new(AskId::new(1), json!({"verdict": "publish"})),
+            }),
+        ),
+        (
+            "signal_with_everything",
+            answered(ClientCommand::Signal {
+                execution_id: execution(),
+                signal: Signal { by: Some("Ada".into()), ..Signal::new(AskId::new(12), json!(null)) },
             }),
         ),
         (

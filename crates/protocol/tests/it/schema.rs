@@ -3,9 +3,10 @@
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use streamnest_core::{Approval, ApprovalAnswer};
 use streamnest_protocol::native::{Frame, Request};
 
-use crate::golden;
+use crate::{golden, samples};
 
 fn schema(of: &str) -> Validator {
     let mut schema: Value =
@@ -93,6 +94,28 @@ fn every_golden_frame_is_valid() {
             assert!(errors.is_empty(), "{of}/{name}: {errors:?}");
         }
     }
+}
+
+#[test]
+fn questions_and_answers_are_as_the_schema_says_and_read_back() {
+    let full = json!(samples::approval());
+    let mut bare = full.clone();
+    for field in ["about", "prefill", "deadline", "default"] {
+        bare.as_object_mut().unwrap().remove(field).unwrap();
+    }
+    for approval in [full, bare] {
+        assert!(schema("approval").is_valid(&approval), "{approval}");
+        let read: Approval = serde_json::from_value(approval.clone()).unwrap();
+        assert_eq!(json!(read), approval);
+    }
+    for outcome in ["answered", "default", "timeout", "withdrawn"] {
+        let answer = json!({"ask": "ask1", "outcome": outcome});
+        assert!(schema("approvalAnswer").is_valid(&answer), "{answer}");
+        let read: ApprovalAnswer = serde_json::from_value(answer.clone()).unwrap();
+        assert_eq!(json!(read), answer);
+    }
+    assert!(schema("approvalAnswer").is_valid(&json!(samples::answer())));
+    assert!(!schema("approvalAnswer").is_valid(&json!({"ask": "ask1", "outcome": "eaten"})));
 }
 
 #[test]

@@ -2,25 +2,31 @@
 
 use streamnest_core::{
     BoxFuture, ControlError, ExecutionControl, ExecutionId, ExecutionPage, ExecutionSummary, Position, Seq,
-    StartExecution, Started, Status, WorkflowSummary,
+    Signal, Signalled, StartExecution, Started, Status, WorkflowSummary,
 };
 
 use super::Engine;
 use crate::execution::Execution;
 
+/// All but the open questions.
 fn summarize(execution: &Execution) -> ExecutionSummary {
     let log = execution.writer().log();
     let head = log.head();
     ExecutionSummary {
         execution_id: execution.id().clone(),
         workflow: execution.workflow.clone(),
-        // A run whose end could not be written has ended all the same.
-        status: execution.ended().map(|ended| ended.status).or(head.status).unwrap_or(Status::Running),
+        status: match execution.ended() {
+            // A run whose end could not be written has ended all the same.
+            Some(ended) => ended.status,
+            None if execution.asks.is_waiting() => Status::Paused,
+            None => head.status.filter(|status| status.is_terminal()).unwrap_or(Status::Running),
+        },
         progress: execution.progress(),
         started_at: execution.started_at,
         first: log.position(head.trimmed),
         last: log.position(head.last),
         subscribers: log.subscribers(),
+        waiting: Vec::new(),
     }
 }
 
@@ -56,6 +62,17 @@ impl ExecutionControl for Engine {
         })
     }
 
+    fn signal<'a>(
+        &'a self,
+        id: &'a ExecutionId,
+        signal: Signal,
+    ) -> BoxFuture<'a, Result<Signalled, ControlError>> {
+        Box::pin(async move {
+            let execution = self.find(id)?;
+            execution.asks.answer(&execution, signal).await
+        })
+    }
+
     fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
             if self.find(id)?.ended().is_none() {
@@ -69,7 +86,8 @@ impl ExecutionControl for Engine {
     }
 
     fn execution(&self, id: &ExecutionId) -> Result<ExecutionSummary, ControlError> {
-        self.find(id).map(|execution| summarize(&execution))
+        let execution = self.find(id)?;
+        Ok(ExecutionSummary { waiting: execution.asks.waiting(), ..summarize(&execution) })
     }
 
     fn executions(&self, limit: usize, after: Option<&ExecutionId>) -> ExecutionPage {

@@ -10,7 +10,7 @@ use streamnest_core::{
     Event, EventType,
     payload::{Failure, StatusUpdate},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Execution, Outcome, log_failure, panicked, unserializable, visit::Visit};
 use crate::{
@@ -142,7 +142,7 @@ impl<W: Workflow> Steps<W> {
         });
         let visiting = Visit::new(body, output.clone());
         let Some(limit) = node.timeout else { return visiting.await };
-        timeout(limit, visiting).await.unwrap_or_else(|_| {
+        output.watch.within(limit, visiting).await.unwrap_or_else(|| {
             let message = format!("node `{}` ran longer than {limit:?}", node.plan.name);
             Err(NodeError::coded("node_timeout", message))
         })

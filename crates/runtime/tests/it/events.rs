@@ -296,15 +296,15 @@ async fn what_cannot_be_an_event_is_refused_with_the_reason() {
             for (event_type, reason) in [
                 (
                     "token",
-                    "event type `token` belongs to the framework; use `ctx.token` or `ctx.progress`, or choose another name",
+                    "event type `token` belongs to the framework; use `ctx.token`, `ctx.progress` or `ctx.ask`, or choose another name",
                 ),
                 (
                     "status",
-                    "event type `status` belongs to the framework; use `ctx.token` or `ctx.progress`, or choose another name",
+                    "event type `status` belongs to the framework; use `ctx.token`, `ctx.progress` or `ctx.ask`, or choose another name",
                 ),
                 (
                     "progress",
-                    "event type `progress` belongs to the framework; use `ctx.token` or `ctx.progress`, or choose another name",
+                    "event type `progress` belongs to the framework; use `ctx.token`, `ctx.progress` or `ctx.ask`, or choose another name",
                 ),
                 ("", "event type has 0 characters, outside 1 to the limit of 64"),
                 ("a\nb", "event type contains the control character '\\n'; use printable characters"),

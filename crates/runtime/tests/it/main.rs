@@ -3,6 +3,7 @@
 // The lints spare `#[test]` functions, but not what they call.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
+mod asks;
 mod cancel;
 mod engine;
 mod events;

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 use streamnest_core::{
-    Delivery, EventType, ExecutionId, NodeName, OnDisconnect, Seq, StartExecution, WorkflowName,
+    AskId, Delivery, EventType, ExecutionId, NodeName, OnDisconnect, Seq, Signal, StartExecution,
+    WorkflowName,
 };
 
 use super::{
@@ -19,6 +20,7 @@ const COMMANDS: &[&str] = &[
     "subscribe_events",
     "start_execution",
     "cancel_execution",
+    "signal",
     "ack",
     "authentication",
     "ping",
@@ -30,7 +32,7 @@ const COMMANDS: &[&str] = &[
 #[error("{message}")]
 pub struct ParseError {
     /// A stable identifier: `bad_frame`, `unknown_type`, `missing_field`, `unknown_field`, `invalid_field`,
-    /// `invalid_execution_id`, `invalid_name`, `invalid_event_type` or `invalid_position`.
+    /// `invalid_execution_id`, `invalid_ask_id`, `invalid_name`, `invalid_event_type` or `invalid_position`.
     pub code: &'static str,
     /// The field, and what is legal there.
     pub message: String,
@@ -83,6 +85,7 @@ fn command(mut envelope: Fields) -> Result<ClientCommand, Problem> {
         "subscribe_events" => subscribe_events(payload),
         "start_execution" => start_execution(payload),
         "cancel_execution" => cancel_execution(payload),
+        "signal" => signal(payload),
         "ack" => ack(payload),
         "authentication" => authentication(payload),
         "ping" => payload.finish(&[]).map(|()| ClientCommand::Ping),
@@ -199,6 +202,15 @@ fn cancel_execution(mut payload: Fields) -> Result<ClientCommand, Problem> {
     let reason = payload.text("reason", MAX_REASON)?;
     payload.finish(&["executionId", "reason"])?;
     Ok(ClientCommand::CancelExecution { execution_id, reason })
+}
+
+fn signal(mut payload: Fields) -> Result<ClientCommand, Problem> {
+    let execution_id = payload.required("executionId", Fields::identifier::<ExecutionId>)?;
+    let ask = payload.required("ask", Fields::identifier::<AskId>)?;
+    let answer = payload.required("answer", |_, _, value| Ok(value))?;
+    let by = payload.text("by", Signal::MAX_BY)?;
+    payload.finish(&["executionId", "ask", "answer", "by"])?;
+    Ok(ClientCommand::Signal { execution_id, signal: Signal { ask, answer, by } })
 }
 
 fn ack(mut payload: Fields) -> Result<ClientCommand, Problem> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use streamnest_core::{Delivery, EventType, ExecutionId, OnDisconnect, Seq};
+use streamnest_core::{AskId, Delivery, EventType, ExecutionId, OnDisconnect, Seq, Signal};
 
 use super::{ClientCommand, EventScope, Replay, Request, SubscribeExecution, SubscriptionName};
 use crate::native::text;
@@ -53,6 +53,13 @@ enum Payload<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         on_disconnect: Option<OnDisconnect>,
     },
+    Signal {
+        execution_id: &'a ExecutionId,
+        ask: AskId,
+        answer: &'a Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<&'a str>,
+    },
     Execution {
         execution_id: &'a ExecutionId,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +107,9 @@ fn payload(command: &ClientCommand) -> Payload<'_> {
         },
         ClientCommand::CancelExecution { execution_id, reason } => {
             Payload::Execution { execution_id, subscription: None, sequence: None, reason: reason.as_deref() }
+        }
+        ClientCommand::Signal { execution_id, signal: Signal { ask, answer, by } } => {
+            Payload::Signal { execution_id, ask: *ask, answer, by: by.as_deref() }
         }
         ClientCommand::Ack { execution_id, subscription, sequence } => Payload::Execution {
             execution_id,
