@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream;
+use streamnest_modules::{Injectable, Provider};
 
 use crate::{
     ChatMessage, ChatModel, ChatRequest, ChatStream, Error,
@@ -98,6 +99,15 @@ impl Default for OfflineModel {
     fn default() -> Self {
         Self::new(OfflineOptions::default())
             .expect("the default options are legal and the built-in corpus is prose")
+    }
+}
+
+/// In a module: with the [`OfflineOptions`] that the module sees, or else the default ones.
+impl Injectable for OfflineModel {
+    fn provider() -> Provider<Self> {
+        Provider::try_factory(|options: Option<Arc<OfflineOptions>>| {
+            Self::new(options.map(Arc::unwrap_or_clone).unwrap_or_default())
+        })
     }
 }
 

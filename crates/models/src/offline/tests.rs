@@ -235,3 +235,25 @@ fn options_are_read_from_a_file_and_unknown_ones_refused() {
     let error = serde_json::from_str::<OfflineOptions>(r#"{"speed": 20}"#).unwrap_err();
     assert!(error.to_string().contains("unknown field `speed`"), "{error}");
 }
+
+#[tokio::test]
+async fn in_a_module_it_takes_the_options_that_are_provided_there() {
+    use streamnest_modules::{Container, Module};
+    let module =
+        || Module::new("Models").provide(OfflineModel::provider().bind::<dyn ChatModel>(|model| model));
+    let told = |module: Module| async move {
+        let container = Container::builder(module).build().await.unwrap();
+        let model = container.get::<dyn ChatModel>().unwrap();
+        model.generate(ask()).await.unwrap().text
+    };
+    let seeded = options().with_seed(9);
+    assert_eq!(told(module()).await, text(options(), ask()).await);
+    assert_eq!(told(module().provide(Provider::value(seeded.clone()))).await, text(seeded, ask()).await);
+
+    let wrong = module().provide(Provider::value(options().with_order(9)));
+    let error = Container::builder(wrong).build().await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("`OfflineModel` in module `Models` could not be made: "),
+        "{error}"
+    );
+}
