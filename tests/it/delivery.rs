@@ -19,7 +19,7 @@ async fn the_first_token_reaches_a_client_while_the_node_is_held_open() {
     let token = socket.expect("token").await;
     assert_eq!(token["payload"]["content"], "t0 ");
     // The node waits for its second permit, so it cannot have ended.
-    assert!(!server.app.logs().get(&"held".parse().unwrap()).unwrap().head().sealed);
+    assert!(!server.app.logs().get(&"held".parse::<ExecutionId>().unwrap()).unwrap().head().sealed);
     permits.add_permits(1);
     assert_eq!(socket.expect("token").await["payload"]["content"], "t1 ");
     assert_eq!(socket.expect("event").await["payload"]["type"], "node_complete");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamnest::Streamnest;
+use streamnest::{Streamnest, core::ExecutionId};
 use streamnest_tests::{http, server::Server, socket::Socket, workflows::Steps};
 
 async fn server() -> Server {
@@ -24,7 +24,7 @@ fn ending(server: &Server, id: &str, entries: &[Value]) -> Value {
     assert_eq!(entries.iter().filter(terminal).count(), 1, "one terminal entry");
     let last = entries.last().unwrap();
     assert!(terminal(&last), "{last}");
-    let head = server.app.logs().get(&id.parse().unwrap()).unwrap().head();
+    let head = server.app.logs().get(&id.parse::<ExecutionId>().unwrap()).unwrap().head();
     assert!(head.sealed);
     assert_eq!(last["sequence"], head.last.get());
     last["payload"].clone()
@@ -132,7 +132,7 @@ async fn a_client_that_is_gone_does_not_end_the_run() {
     start(&mut socket, "left", json!({"tokens": 50, "pause_ms": 2})).await;
     socket.expect("token").await;
     drop(socket);
-    let log = server.app.logs().get(&"left".parse().unwrap()).unwrap();
+    let log = server.app.logs().get(&"left".parse::<ExecutionId>().unwrap()).unwrap();
     tokio::time::timeout(Duration::from_secs(10), async {
         while !log.head().sealed {
             tokio::time::sleep(Duration::from_millis(10)).await;

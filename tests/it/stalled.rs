@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::json;
 use streamnest::{
     Streamnest,
+    core::ExecutionId,
     gateway::GatewayOptions,
     log::{LogOptions, Retention},
 };
@@ -75,7 +76,7 @@ async fn a_hundred_stalled_clients_neither_slow_nor_starve_a_hundred_that_read()
     assert!(grown <= bound, "memory grew by {grown} bytes, over {bound}");
 
     // Those that stalled now read: all they missed is told, and what they get is in order.
-    let log = server.app.logs().get(&"flood".parse().unwrap()).unwrap();
+    let log = server.app.logs().get(&"flood".parse::<ExecutionId>().unwrap()).unwrap();
     let last = log.head().last.get();
     let mut late = JoinSet::new();
     for mut socket in stalled {

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use streamnest::{Streamnest, core::ExecutionControl as _};
+use streamnest::{
+    Streamnest,
+    core::{ExecutionControl as _, ExecutionId},
+};
 use streamnest_tests::{
     http::EventStream,
     random::{Random, chaos},
@@ -80,7 +83,7 @@ async fn a_hundred_clients_that_come_and_go_all_end_with_the_same_entries() {
     }
     let transcripts: Vec<Transcript> = clients.join_all().await;
 
-    let log = server.app.logs().get(&"storm".parse().unwrap()).unwrap();
+    let log = server.app.logs().get(&"storm".parse::<ExecutionId>().unwrap()).unwrap();
     let last = log.head().last.get();
     let mut faults = Faults::default();
     for transcript in &transcripts {

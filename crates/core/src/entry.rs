@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::{Epoch, Event, ExecutionId, Position, Seq, Timestamp};
+use crate::{Epoch, Event, ExecutionId, LogName, NamesLog, Position, Seq, Timestamp};
 
 /// How many wire formats an entry can cache its bytes for.
 pub const WIRE_FORMAT_SLOTS: usize = 2;
@@ -99,13 +99,41 @@ impl Entry {
 /// What an encoder must know of a log besides the entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogIdentity {
-    /// The execution.
-    pub execution: ExecutionId,
-    /// The incarnation of its content.
-    pub epoch: Epoch,
+    name: LogName,
+    execution: Option<ExecutionId>,
+    epoch: Epoch,
 }
 
 impl LogIdentity {
+    /// The log `name` in the incarnation `epoch`.
+    pub fn new(name: &impl NamesLog, epoch: Epoch) -> Self {
+        let name = name.log_name();
+        Self { execution: name.execution(), name, epoch }
+    }
+
+    /// Its name in the store.
+    pub const fn name(&self) -> &LogName {
+        &self.name
+    }
+
+    /// The execution whose log it is; `None` for any other log.
+    pub const fn execution(&self) -> Option<&ExecutionId> {
+        self.execution.as_ref()
+    }
+
+    /// The execution's id, or the name of a log that is no execution's: what a frame or a log line calls it.
+    pub fn subject(&self) -> &str {
+        match &self.execution {
+            Some(id) => id,
+            None => &self.name,
+        }
+    }
+
+    /// The incarnation of its content.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// The position after `seq`.
     pub const fn position(&self, seq: Seq) -> Position {
         Position::new(self.epoch, seq)

@@ -23,6 +23,28 @@ pub enum Error {
     /// An execution id is `.` or `..`, which a path would swallow.
     #[error("execution id is `.` or `..`, which a URL path cannot carry; choose another")]
     ExecutionIdDots,
+    /// A log's name is empty or too long.
+    #[error("log name has {length} bytes, outside 1 to the limit of {limit}; choose a shorter one")]
+    LogNameLength {
+        /// Its length in bytes.
+        length: usize,
+        /// The greatest length in bytes.
+        limit: usize,
+    },
+    /// A log's name holds a control character.
+    #[error("log name contains the control character {character:?}; use printable characters")]
+    LogNameCharacter {
+        /// The first such character.
+        character: char,
+    },
+    /// The key of an attribute is empty or too long.
+    #[error("attribute key has {length} bytes, outside 1 to the limit of {limit}; choose a shorter one")]
+    AttributeKeyLength {
+        /// Its length in bytes.
+        length: usize,
+        /// The greatest length in bytes.
+        limit: usize,
+    },
     /// A node or workflow name is empty or too long.
     #[error("{what} name has {length} characters, outside 1 to the limit of {limit}")]
     NameLength {
@@ -102,6 +124,8 @@ impl Error {
             Self::AskId { .. } => "invalid_ask_id",
             Self::SeqTooLarge { .. } | Self::Position { .. } => "invalid_position",
             Self::Payload { .. } => "invalid_payload",
+            Self::LogNameLength { .. } | Self::LogNameCharacter { .. } => "invalid_log_name",
+            Self::AttributeKeyLength { .. } => "invalid_attribute",
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, NodeName, payload};
 
-/// The four kinds of entries; the `type` of a frame on the wire.
+/// The kinds of entries; for what an execution says, the `type` of its frame on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -19,10 +19,12 @@ pub enum Class {
     Event,
     /// The execution is running, or has ended.
     Status,
+    /// Bytes of a log that is no execution's, with no meaning here.
+    Data,
 }
 
 impl Class {
-    /// Every class, in the order of their declaration.
+    /// Every class of what an execution says, in the order of their declaration: all but [`Class::Data`].
     pub const ALL: [Self; 4] = [Self::Token, Self::Progress, Self::Event, Self::Status];
 
     /// The name on the wire.
@@ -32,6 +34,7 @@ impl Class {
             Self::Progress => "progress",
             Self::Event => "event",
             Self::Status => "status",
+            Self::Data => "data",
         }
     }
 
@@ -254,6 +257,11 @@ impl Event {
         Self::new(Class::Status, EventType::STATUS, None, payload::encode(status))
     }
 
+    /// Bytes as they are, for a log that is no execution's.
+    pub fn data(bytes: Bytes) -> Self {
+        Self::new(Class::Data, EventType(Cow::Borrowed("data")), None, bytes)
+    }
+
     /// An event as a store kept it.
     pub fn from_stored(
         class: Class,
@@ -282,7 +290,7 @@ impl Event {
         Self { delivery, ..self }
     }
 
-    /// Which of the four kinds.
+    /// Which kind.
     pub const fn class(&self) -> Class {
         self.class
     }
@@ -297,7 +305,7 @@ impl Event {
         self.node.as_ref()
     }
 
-    /// The payload: one JSON object, without line breaks.
+    /// The payload: one JSON object without line breaks, or any bytes if the class is [`Class::Data`].
     pub const fn payload(&self) -> &Bytes {
         &self.payload
     }

@@ -6,18 +6,20 @@
 //!
 //! This crate does no I/O, reads no clock and needs no async runtime. It holds
 //!
-//! - the identifiers: [`ExecutionId`], [`NodeName`], [`WorkflowName`], [`EventType`], [`MessageId`];
+//! - the identifiers: [`ExecutionId`], [`LogName`], [`NodeName`], [`WorkflowName`], [`EventType`], [`MessageId`];
 //! - the coordinates: [`Seq`], [`Epoch`], [`Term`], [`Position`];
 //! - the events and their [payloads](payload);
 //! - the seams: [`LogStore`] beneath the log, [`ExecutionControl`] between gateway and runtime, [`Clock`], and the
 //!   [`Scope`] by which a model that is called inside a node finds that node.
 
 mod ask;
+mod attribute;
 mod control;
 mod entry;
 mod error;
 mod event;
 mod id;
+mod name;
 pub mod payload;
 mod position;
 mod scope;
@@ -26,6 +28,7 @@ mod stream;
 mod time;
 
 pub use ask::{Approval, ApprovalAnswer, AskId, AskOutcome, Signal, Signalled};
+pub use attribute::{AttributeChange, AttributeKey, Attributes};
 pub use control::{
     ControlError, ExecutionControl, ExecutionPage, ExecutionSummary, OnDisconnect, StartExecution, Started,
     WorkflowSummary,
@@ -34,9 +37,12 @@ pub use entry::{Encoded, Entry, LogIdentity, WIRE_FORMAT_SLOTS, WireFormat};
 pub use error::Error;
 pub use event::{Class, Delivery, Event, EventType, Priority};
 pub use id::{ExecutionId, MessageId, NodeName, WorkflowName};
+pub use name::{LogName, NamesLog};
 pub use payload::Status;
 pub use position::{Epoch, Position, Seq, Term};
 pub use scope::{InScope, MessageOrigin, MessageSink, NodePort, Scope, ScopeExt, TokenDelta, Usage};
-pub use store::{Appended, BoxFuture, DurabilityWatch, LogStore, StoreError, StoredHead, StoredLog};
+pub use store::{
+    Appended, BoxFuture, DurabilityWatch, Listed, LogStore, Mark, StoreError, StoredHead, StoredLog,
+};
 pub use stream::{Lifetime, Producer};
 pub use time::{Clock, Timestamp};

@@ -15,6 +15,7 @@
 //! A failure names its case. Do not pause the time: a store may need threads of its own to make entries durable.
 
 mod appending;
+mod attributes;
 mod durability;
 mod lifetime;
 mod probe;
@@ -79,6 +80,8 @@ cases! {
     lifetime::reopening_keeps_content_and_epoch_and_raises_the_term,
     lifetime::a_deleted_log_comes_back_empty_in_another_epoch,
     lifetime::deleting_a_log_that_does_not_exist_does_nothing,
+    lifetime::a_log_is_made_once_and_only_what_was_made_is_opened,
+    lifetime::a_deleted_log_takes_nothing_more,
     lifetime::a_fenced_writer_changes_nothing,
     lifetime::only_the_newest_of_three_writers_appends,
     appending::entries_are_dense_and_come_back_as_they_were,
@@ -88,6 +91,13 @@ cases! {
     appending::a_seal_that_does_not_follow_the_last_entry_is_refused,
     appending::the_head_knows_the_newest_status,
     appending::the_largest_payloads_come_back_whole,
+    attributes::attributes_are_set_and_removed_with_their_append,
+    attributes::a_refused_append_changes_no_attribute,
+    attributes::a_sealed_log_still_changes_attributes,
+    attributes::a_trim_keeps_attributes,
+    attributes::many_and_large_attributes_come_back_whole,
+    attributes::entries_may_be_any_bytes,
+    attributes::logs_are_listed_in_order_and_page_by_page,
     durability::what_is_accepted_becomes_durable_in_order,
     durability::nothing_is_read_before_it_is_durable,
     durability::the_seal_is_durable_after_the_last_entry,

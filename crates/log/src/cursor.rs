@@ -86,6 +86,8 @@ pub enum GapReason {
     Epoch,
     /// It lagged too far behind for what is delivered at most once.
     Lagged,
+    /// The store has them, but not as they were written: a disk has flipped a bit.
+    Damaged,
 }
 
 impl GapReason {
@@ -95,6 +97,7 @@ impl GapReason {
             Self::Trimmed => "trimmed",
             Self::Epoch => "epoch",
             Self::Lagged => "lagged",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -121,7 +124,7 @@ impl Cursor {
             Start::Beginning | Start::After(Position::BEFORE_FIRST) => (Seq::BEFORE_FIRST, false),
             Start::Now => (last, false),
             Start::After(position) => {
-                let ours = position.epoch() == Some(log.identity().epoch) && position.seq() <= last;
+                let ours = position.epoch() == Some(log.identity().epoch()) && position.seq() <= last;
                 if ours { (position.seq(), false) } else { (Seq::BEFORE_FIRST, true) }
             }
         };
@@ -233,6 +236,10 @@ impl Cursor {
             Err(StoreError::Trimmed { trimmed: stored }) if stored.max(trimmed) > seq && stored <= last => {
                 Ok(Some(self.place.skip_to(stored.max(trimmed), GapReason::Trimmed)))
             }
+            Err(error @ StoreError::Damaged { from, to, .. }) if from == seq.next() && to <= last => {
+                tracing::error!(log = self.log.identity().subject(), %error, "entries cannot be served");
+                Ok(Some(self.place.skip_to(to, GapReason::Damaged)))
+            }
             Err(error) => Err(Error::Store(error)),
         }
     }
@@ -322,7 +329,7 @@ impl Drop for Cursor {
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cursor")
-            .field("execution", &self.log.identity().execution)
+            .field("log", &self.log.identity().name())
             .field("seq", &self.place.seq)
             .finish_non_exhaustive()
     }

@@ -111,7 +111,7 @@ impl EventLog {
         // Only the bytes are in question here, so the time of the newest entry will do.
         let newest = state.accepted_time;
         if let Err(error) = self.enforce_retention(&mut state, newest) {
-            tracing::warn!(execution = %self.identity().execution, %error, "retention could not trim the log");
+            tracing::warn!(log = self.identity().subject(), %error, "retention could not trim the log");
         }
     }
 }

@@ -1,16 +1,16 @@
 //! What a log may refuse.
 
-use streamnest_core::{ExecutionId, Seq, StoreError};
+use streamnest_core::{LogName, Seq, StoreError};
 
 /// Why a log did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is a log of that id already.
-    #[error("there is a log of execution `{id}` already; choose another id")]
+    /// There is a log of that name already.
+    #[error("there is a log `{name}` already; choose another name")]
     AlreadyExists {
-        /// The id.
-        id: ExecutionId,
+        /// Its name.
+        name: LogName,
     },
     /// As many logs are kept as may be, and none of them has ended.
     #[error(
@@ -40,6 +40,20 @@ pub enum Error {
     )]
     TooManySubscriptions {
         /// The limit.
+        limit: usize,
+    },
+    /// A log has as many attributes as it may.
+    #[error("log has {limit} attributes, the limit of `LogOptions::max_attributes`; remove some first")]
+    TooManyAttributes {
+        /// The limit.
+        limit: usize,
+    },
+    /// A log's attributes take as many bytes as they may.
+    #[error(
+        "log's attributes take {limit} bytes, the limit of `LogOptions::max_attribute_bytes`; remove some first"
+    )]
+    AttributesTooLarge {
+        /// The limit, in bytes.
         limit: usize,
     },
     /// An acknowledgement is ahead of the log.
@@ -92,6 +106,7 @@ impl Error {
             Self::TooMuchKept { .. } => "too_many_bytes",
             Self::TooManyWaiters { .. } => "too_many_waiters",
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",
+            Self::TooManyAttributes { .. } | Self::AttributesTooLarge { .. } => "too_many_attributes",
             Self::AcknowledgedAhead { .. } => "acknowledged_ahead",
             Self::EventTooLarge { .. } => "event_too_large",
             Self::Sealed { .. } => "sealed",

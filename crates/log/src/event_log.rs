@@ -10,15 +10,16 @@ use std::{
     task::Waker,
 };
 
+use bytes::Bytes;
 use streamnest_core::{
-    Class, DurabilityWatch, Entry, LogIdentity, Position, Seq, Status, StoreError, StoredHead, StoredLog,
-    Term, Timestamp,
+    Attributes, Class, DurabilityWatch, Entry, LogIdentity, Mark, Position, Seq, Status, StoreError,
+    StoredHead, StoredLog, Term, Timestamp,
 };
 use tokio::sync::Notify;
 
-use crate::{Cursor, Error, registry::Shared, retention::Ledger, wake::Waiters};
+use crate::{Cursor, Error, attributes::AttributeBook, registry::Shared, retention::Ledger, wake::Waiters};
 
-/// The append-only log of one execution: a hot tail in memory in front of a store.
+/// The append-only log of one execution, or of another stream: a hot tail in memory in front of a store.
 ///
 /// Read it with a [`cursor`](Self::cursor); only its [`Writer`](crate::Writer) appends.
 pub struct EventLog {
@@ -65,8 +66,18 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) waiters: Waiters,
     acknowledged: BTreeMap<String, Seq>,
+    pub(crate) attributes: AttributeBook,
     /// What an append writes its entries to before the store takes them; empty between appends.
     pub(crate) scratch: Vec<Arc<Entry>>,
+}
+
+impl State {
+    /// The first `count` appends with changes of attributes are durable.
+    pub(crate) fn settle_changes(&mut self, count: u64) {
+        if self.attributes.settled() < count {
+            self.pending_bytes -= self.attributes.settle(count);
+        }
+    }
 }
 
 /// Where a log stands.
@@ -100,7 +111,7 @@ impl EventLog {
     pub(crate) fn new(
         identity: LogIdentity,
         stored: Arc<dyn StoredLog>,
-        head: &StoredHead,
+        head: StoredHead,
         shared: Arc<Shared>,
     ) -> Self {
         let opened = shared.clock.now();
@@ -110,16 +121,17 @@ impl EventLog {
             pending_bytes: 0,
             last: head.last,
             accepted: head.last,
-            accepted_time: opened,
+            accepted_time: head.time.unwrap_or(opened),
             wanted_bytes: 0,
             sealing: head.sealed,
             seal_owed: false,
             sealed: head.sealed,
             status: head.status,
             failed: None,
-            ledger: Ledger::opened(head, opened),
+            ledger: Ledger::opened(&head, opened),
             waiters: Waiters::default(),
             acknowledged: BTreeMap::new(),
+            attributes: AttributeBook::opened(head.attributes),
             scratch: Vec::new(),
         };
         Self {
@@ -137,7 +149,7 @@ impl EventLog {
         }
     }
 
-    /// Which execution's log this is, and which incarnation.
+    /// Which log this is, and which incarnation.
     pub const fn identity(&self) -> &LogIdentity {
         &self.identity
     }
@@ -267,6 +279,16 @@ impl EventLog {
         self.lock().acknowledged.get(subscription).copied()
     }
 
+    /// A durable attribute.
+    pub fn attribute(&self, key: &str) -> Option<Bytes> {
+        self.lock().attributes.durable(key).cloned()
+    }
+
+    /// All durable attributes whose keys begin with `prefix`.
+    pub fn attributes(&self, prefix: &str) -> Attributes {
+        self.lock().attributes.with_prefix(prefix)
+    }
+
     /// Forgets every visible entry up to and including `up_to`, but never the newest one.
     ///
     /// # Errors
@@ -335,10 +357,10 @@ impl EventLog {
             return Vec::new();
         }
         if let Err(error) = self.enforce_retention(state, state.accepted_time) {
-            tracing::warn!(execution = %self.identity.execution, %error, "retention could not trim the log");
+            tracing::warn!(log = self.identity.subject(), %error, "retention could not trim the log");
         }
         if seals {
-            self.shared.finished(&self.identity.execution, state.accepted_time);
+            self.shared.finished(self.identity.name(), state.accepted_time);
         }
         state.waiters.take()
     }
@@ -356,6 +378,7 @@ impl EventLog {
         let wakers = {
             let mut state = self.lock();
             state.pending.clear();
+            state.attributes.clear_pending();
             state.pending_bytes = 0;
             self.fail(&mut state, error)
         };
@@ -386,9 +409,13 @@ impl fmt::Debug for EventLog {
 pub(crate) struct Watch(pub(crate) OnceLock<Weak<EventLog>>);
 
 impl DurabilityWatch for Watch {
-    fn durable(&self, up_to: Seq, sealed: bool) {
+    fn durable(&self, mark: Mark) {
         let Some(log) = self.0.get().and_then(Weak::upgrade) else { return };
-        let wakers = log.publish(&mut log.lock(), up_to, sealed);
+        let wakers = {
+            let mut state = log.lock();
+            state.settle_changes(mark.changes);
+            log.publish(&mut state, mark.last, mark.sealed)
+        };
         log.wake(wakers);
         log.room.notify_waiters();
     }

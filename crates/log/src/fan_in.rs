@@ -22,7 +22,7 @@ const FRUITLESS_READS: usize = 64;
 /// Which logs a [`FanInCursor`] follows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum FanInScope {
-    /// Every one, also those that come later.
+    /// Those of every execution, also those that come later.
     #[default]
     All,
     /// Those of these executions, also if they come later.
@@ -32,8 +32,8 @@ pub enum FanInScope {
 impl FanInScope {
     fn takes(&self, log: &EventLog) -> bool {
         match self {
-            Self::All => true,
-            Self::Executions(ids) => ids.contains(&log.identity().execution),
+            Self::All => log.identity().execution().is_some(),
+            Self::Executions(ids) => log.identity().execution().is_some_and(|id| ids.contains(id)),
         }
     }
 }

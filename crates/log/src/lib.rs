@@ -31,6 +31,7 @@
 //! # }
 //! ```
 
+mod attributes;
 mod clock;
 pub mod conformance;
 mod cursor;
@@ -54,5 +55,5 @@ pub use fan_in::{FanIn, FanInCursor, FanInScope};
 pub use filter::Filter;
 pub use memory::MemoryStore;
 pub use options::{LogOptions, Retention};
-pub use registry::Registry;
-pub use writer::Writer;
+pub use registry::{Registry, Removal};
+pub use writer::{Accepted, Writer};

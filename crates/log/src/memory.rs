@@ -1,7 +1,8 @@
 //! The store that forgets when the program ends.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map},
+    ops::Bound,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -9,15 +10,15 @@ use std::{
 };
 
 use streamnest_core::{
-    Appended, BoxFuture, Class, Clock, DurabilityWatch, Entry, Epoch, ExecutionId, LogStore, Seq, Status,
-    StoreError, StoredHead, StoredLog, Term,
+    Appended, AttributeChange, Attributes, BoxFuture, Class, Clock, DurabilityWatch, Entry, Epoch, Listed,
+    LogName, LogStore, Seq, Status, StoreError, StoredHead, StoredLog, Term, Timestamp,
 };
 
 /// A [`LogStore`] in memory: everything is durable at once, and gone with the process.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     newest_epoch: AtomicU64,
-    logs: Mutex<HashMap<ExecutionId, Arc<Mutex<Kept>>>>,
+    logs: Mutex<BTreeMap<LogName, Arc<Mutex<Kept>>>>,
 }
 
 /// What is kept of one log.
@@ -30,11 +31,39 @@ struct Kept {
     entries: VecDeque<Arc<Entry>>,
     sealed: bool,
     status: Option<Status>,
+    time: Option<Timestamp>,
+    attributes: Attributes,
+    deleted: bool,
 }
 
 impl Kept {
-    const fn last(&self) -> Seq {
-        self.last
+    fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            term: Term::FIRST,
+            trimmed: Seq::BEFORE_FIRST,
+            last: Seq::BEFORE_FIRST,
+            entries: VecDeque::new(),
+            sealed: false,
+            status: None,
+            time: None,
+            attributes: Attributes::new(),
+            deleted: false,
+        }
+    }
+
+    fn head(&self, term: Term) -> StoredHead {
+        StoredHead {
+            epoch: self.epoch,
+            term,
+            trimmed: self.trimmed,
+            last: self.last,
+            sealed: self.sealed,
+            status: self.status,
+            time: self.time,
+            bytes: self.entries.iter().map(|entry| entry.weight() as u64).sum(),
+            attributes: self.attributes.clone(),
+        }
     }
 
     fn check(&self, term: Term) -> Result<(), StoreError> {
@@ -44,20 +73,25 @@ impl Kept {
         Ok(())
     }
 
-    fn check_append(&self, term: Term, expected_last: Seq) -> Result<(), StoreError> {
+    fn check_append(&self, term: Term, expected_last: Seq, name: &LogName) -> Result<(), StoreError> {
         self.check(term)?;
-        let last = self.last();
-        if self.sealed {
-            return Err(StoreError::Sealed { last });
+        if self.deleted {
+            return Err(StoreError::NotFound { name: name.clone() });
         }
+        let last = self.last;
         if expected_last != last {
             return Err(StoreError::WrongLast { expected: expected_last, actual: last });
         }
         Ok(())
     }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.sealed { Err(StoreError::Sealed { last: self.last }) } else { Ok(()) }
+    }
 }
 
 struct MemoryLog {
+    name: LogName,
     term: Term,
     kept: Arc<Mutex<Kept>>,
 }
@@ -81,69 +115,103 @@ impl MemoryStore {
 }
 
 impl LogStore for MemoryStore {
-    fn open<'a>(
+    fn create<'a>(
         &'a self,
-        id: &'a ExecutionId,
+        name: &'a LogName,
+        attributes: &'a [AttributeChange],
         _watch: Arc<dyn DurabilityWatch>,
     ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        let kept = {
-            let mut logs = lock(&self.logs);
-            let new = || {
-                Arc::new(Mutex::new(Kept {
-                    epoch: self.new_epoch(),
-                    term: Term(0),
-                    trimmed: Seq::BEFORE_FIRST,
-                    last: Seq::BEFORE_FIRST,
-                    entries: VecDeque::new(),
-                    sealed: false,
-                    status: None,
-                }))
-            };
-            logs.entry(id.clone()).or_insert_with(new).clone()
+        let made = match lock(&self.logs).entry(name.clone()) {
+            btree_map::Entry::Occupied(_) => Err(StoreError::Exists { name: name.clone() }),
+            btree_map::Entry::Vacant(vacant) => {
+                let mut kept = Kept::new(self.new_epoch());
+                attributes.iter().for_each(|change| change.apply(&mut kept.attributes));
+                let kept = vacant.insert(Arc::new(Mutex::new(kept))).clone();
+                Ok(MemoryLog { name: name.clone(), term: Term::FIRST, kept })
+            }
         };
-        let term = {
-            let mut kept = lock(&kept);
-            kept.term = Term(kept.term.0 + 1);
-            kept.term
-        };
-        let log: Arc<dyn StoredLog> = Arc::new(MemoryLog { term, kept });
-        Box::pin(async move { Ok(log) })
+        Box::pin(async move { made.map(|log| Arc::new(log) as Arc<dyn StoredLog>) })
     }
 
-    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), StoreError>> {
-        lock(&self.logs).remove(id);
+    fn open<'a>(
+        &'a self,
+        name: &'a LogName,
+        _watch: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        let kept = lock(&self.logs).get(name).cloned();
+        let opened = kept.ok_or_else(|| StoreError::NotFound { name: name.clone() }).map(|kept| {
+            let term = {
+                let mut kept = lock(&kept);
+                kept.term = Term(kept.term.0 + 1);
+                kept.term
+            };
+            MemoryLog { name: name.clone(), term, kept }
+        });
+        Box::pin(async move { opened.map(|log| Arc::new(log) as Arc<dyn StoredLog>) })
+    }
+
+    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+        if let Some(kept) = lock(&self.logs).remove(name) {
+            lock(&kept).deleted = true;
+        }
         Box::pin(async { Ok(()) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a LogName>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        let listed = {
+            let logs = lock(&self.logs);
+            let start = after
+                .filter(|after| after.as_str() >= prefix)
+                .map_or(Bound::Included(prefix), |after| Bound::Excluded(after.as_str()));
+            let named = logs.range::<str, _>((start, Bound::Unbounded));
+            let named = named.take_while(|(name, _)| name.starts_with(prefix)).take(limit);
+            named
+                .map(|(name, kept)| {
+                    let kept = lock(kept);
+                    Listed { name: name.clone(), head: kept.head(kept.term) }
+                })
+                .collect()
+        };
+        Box::pin(async move { Ok(listed) })
     }
 }
 
 impl StoredLog for MemoryLog {
     fn head(&self) -> StoredHead {
-        let kept = lock(&self.kept);
-        StoredHead {
-            epoch: kept.epoch,
-            term: self.term,
-            trimmed: kept.trimmed,
-            last: kept.last(),
-            sealed: kept.sealed,
-            status: kept.status,
-        }
+        lock(&self.kept).head(self.term)
     }
 
-    fn append(&self, term: Term, expected_last: Seq, entries: &[Arc<Entry>]) -> Result<Appended, StoreError> {
+    fn append(
+        &self,
+        term: Term,
+        expected_last: Seq,
+        entries: &[Arc<Entry>],
+        attributes: &[AttributeChange],
+    ) -> Result<Appended, StoreError> {
         let mut kept = lock(&self.kept);
-        kept.check_append(term, expected_last)?;
+        kept.check_append(term, expected_last, &self.name)?;
+        if let Some(last) = entries.last() {
+            kept.check_open()?;
+            (kept.last, kept.time) = (last.seq(), Some(last.time()));
+        }
         let mut statuses = entries.iter().filter(|entry| entry.event().class() == Class::Status);
         if let Some(Ok(Some(update))) = statuses.next_back().map(|entry| entry.event().as_status()) {
             kept.status = Some(update.status);
         }
-        kept.last = entries.last().map_or(kept.last, |entry| entry.seq());
         kept.entries.extend(entries.iter().cloned());
+        attributes.iter().for_each(|change| change.apply(&mut kept.attributes));
         Ok(Appended::Durable)
     }
 
     fn seal(&self, term: Term, expected_last: Seq) -> Result<Appended, StoreError> {
         let mut kept = lock(&self.kept);
-        kept.check_append(term, expected_last)?;
+        kept.check_append(term, expected_last, &self.name)?;
+        kept.check_open()?;
         kept.sealed = true;
         Ok(Appended::Durable)
     }

@@ -29,6 +29,10 @@ pub struct LogOptions {
     pub max_waiters: usize,
     /// Named subscriptions that one log remembers an acknowledged position for. Default 256.
     pub max_subscriptions: usize,
+    /// Attributes that one log has at most: producers, named subscriptions, keys of `emit_once` and more. Default 16,384.
+    pub max_attributes: usize,
+    /// Bytes that the keys and values of one log's attributes take at most. Default 2 MiB.
+    pub max_attribute_bytes: usize,
     /// How far behind the tail, in entries, a reader may be before it is moved past at-most-once entries. Default
     /// 1,024.
     pub at_most_once_lag: u64,
@@ -51,6 +55,8 @@ impl Default for LogOptions {
             finished_ttl: Duration::from_secs(3600),
             max_waiters: 4_096,
             max_subscriptions: 256,
+            max_attributes: 16_384,
+            max_attribute_bytes: 2 << 20,
             at_most_once_lag: 1_024,
             max_fan_in: 16_384,
             wake_inline: 16,
@@ -103,6 +109,8 @@ setters! {
         with_finished_ttl finished_ttl: Duration,
         with_max_waiters max_waiters: usize,
         with_max_subscriptions max_subscriptions: usize,
+        with_max_attributes max_attributes: usize,
+        with_max_attribute_bytes max_attribute_bytes: usize,
         with_at_most_once_lag at_most_once_lag: u64,
         with_max_fan_in max_fan_in: usize,
         with_wake_inline wake_inline: usize,

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use streamnest_core::{Clock, ExecutionId, LogIdentity, LogStore, Timestamp};
+use streamnest_core::{
+    AttributeChange, Clock, Listed, LogIdentity, LogName, LogStore, NamesLog, StoreError, StoredLog,
+    Timestamp,
+};
 use tokio::sync::Notify;
 
 use crate::{
@@ -33,18 +36,30 @@ struct Inner {
     shared: Arc<Shared>,
     store: Arc<dyn LogStore>,
     logs: Mutex<Logs>,
+    /// Told when the store has done what it was asked for a name.
+    opened: Notify,
 }
 
 /// Hears of a log that is gone.
-type RemovedHook = Arc<dyn Fn(&ExecutionId) + Send + Sync>;
+type RemovedHook = Arc<dyn Fn(&LogName, Removal) + Send + Sync>;
+
+/// How a log left memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Removal {
+    /// The store has forgotten it too.
+    Deleted,
+    /// The store keeps it, and [`Registry::open`] brings it back.
+    Evicted,
+}
 
 #[derive(Default)]
 struct Logs {
-    by_id: HashMap<ExecutionId, Writer>,
-    /// Ids whose log the store is opening.
-    opening: HashSet<ExecutionId>,
-    /// Ids that readers wait for.
-    awaited: HashMap<ExecutionId, Arc<Notify>>,
+    by_name: HashMap<LogName, Writer>,
+    /// Names whose log the store is making, opening or deleting.
+    opening: HashSet<LogName>,
+    /// Names that readers wait for.
+    awaited: HashMap<LogName, Arc<Notify>>,
     waiters: usize,
     fans: Vec<Weak<Arrivals>>,
     on_removed: Vec<RemovedHook>,
@@ -58,15 +73,15 @@ pub(crate) struct Shared {
     /// Bytes that all kept entries take.
     pub(crate) bytes: AtomicUsize,
     /// Logs that have ended, oldest first.
-    finished: Mutex<BTreeSet<(Timestamp, ExecutionId)>>,
+    finished: Mutex<BTreeSet<(Timestamp, LogName)>>,
 }
 
 impl Shared {
-    pub(crate) fn finished(&self, id: &ExecutionId, at: Timestamp) {
-        self.ended().insert((at, id.clone()));
+    pub(crate) fn finished(&self, name: &LogName, at: Timestamp) {
+        self.ended().insert((at, name.clone()));
     }
 
-    fn ended(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, ExecutionId)>> {
+    fn ended(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, LogName)>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,7 +96,12 @@ impl Registry {
             bytes: AtomicUsize::new(0),
             finished: Mutex::default(),
         };
-        Self(Arc::new(Inner { shared: Arc::new(shared), store, logs: Mutex::default() }))
+        Self(Arc::new(Inner {
+            shared: Arc::new(shared),
+            store,
+            logs: Mutex::default(),
+            opened: Notify::new(),
+        }))
     }
 
     /// The bounds of its logs.
@@ -94,48 +114,124 @@ impl Registry {
         self.0.shared.clock.now()
     }
 
-    /// Makes the log of a new execution and returns its one writer.
-    ///
-    /// If the store has entries of it from before, the log goes on after them.
+    /// Makes a new log, that of an execution or any other, and returns its one writer.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`]; [`Error::TooManyLogs`] or [`Error::TooMuchKept`] if none can be evicted;
-    /// [`Error::Store`].
+    /// [`Error::AlreadyExists`], also if only the store has it; [`Error::TooManyLogs`] or [`Error::TooMuchKept`] if none can
+    /// be evicted; [`Error::Store`].
     ///
     /// # Cancel safety
     /// Safe: there is a log or there is none.
-    pub async fn create(&self, id: &ExecutionId) -> Result<Writer, Error> {
-        let reserved = self.reserve(id).await?;
+    pub async fn create(&self, name: &impl NamesLog) -> Result<Writer, Error> {
+        self.create_with(name, &[]).await
+    }
+
+    /// As [`create`](Self::create), with attributes that the log has from the first.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    ///
+    /// # Cancel safety
+    /// Safe: there is a log or there is none.
+    pub async fn create_with(
+        &self,
+        name: &impl NamesLog,
+        attributes: &[AttributeChange],
+    ) -> Result<Writer, Error> {
+        let name = name.log_name();
+        let reserved = self.reserve(&name).await?;
         let watch = Arc::new(Watch::default());
-        let stored = self.0.store.open(id, watch.clone()).await?;
+        match self.0.store.create(&name, attributes, watch.clone()).await {
+            Ok(stored) => Ok(self.take_in(stored, &watch, reserved)),
+            Err(StoreError::Exists { name }) => Err(Error::AlreadyExists { name }),
+            Err(error) => Err(Error::Store(error)),
+        }
+    }
+
+    /// The writer of a log, which is opened if only the store has it; `None` if there is no such log.
+    ///
+    /// # Errors
+    /// [`Error::TooManyLogs`] or [`Error::TooMuchKept`] if none can be evicted; [`Error::Store`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open(&self, name: &impl NamesLog) -> Result<Option<Writer>, Error> {
+        let name = name.log_name();
+        loop {
+            let changed = self.0.opened.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(writer) = self.lock().by_name.get(&name) {
+                return Ok(Some(writer.clone()));
+            }
+            let reserved = match self.reserve(&name).await {
+                Ok(reserved) => reserved,
+                // Somebody else makes, opens or deletes it at this moment.
+                Err(Error::AlreadyExists { .. }) => {
+                    changed.await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let watch = Arc::new(Watch::default());
+            return match self.0.store.open(&name, watch.clone()).await {
+                Ok(stored) => Ok(Some(self.take_in(stored, &watch, reserved))),
+                Err(StoreError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(Error::Store(error)),
+            };
+        }
+    }
+
+    /// The logs that the store has whose names begin with `prefix`, after `after`, at most `limit`, in the order of their
+    /// names; in memory or not.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&LogName>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, Error> {
+        Ok(self.0.store.list(prefix, after, limit).await?)
+    }
+
+    /// Whether logs outlive this process.
+    pub fn is_persistent(&self) -> bool {
+        self.0.store.is_persistent()
+    }
+
+    /// Puts a log that the store has opened in its reserved place, and tells who waits for it.
+    fn take_in(&self, stored: Arc<dyn StoredLog>, watch: &Watch, reserved: Reserved<'_>) -> Writer {
         let head = stored.head();
-        let identity = LogIdentity { execution: id.clone(), epoch: head.epoch };
-        let log = Arc::new(EventLog::new(identity, stored, &head, self.0.shared.clone()));
+        let (sealed, identity) = (head.sealed, LogIdentity::new(reserved.name, head.epoch));
+        let log = Arc::new(EventLog::new(identity, stored, head, self.0.shared.clone()));
         // Nothing was appended yet, so nothing can have become durable before this.
         let _ = watch.0.set(Arc::downgrade(&log));
         let writer = Writer::new(log);
-        if head.sealed {
-            self.0.shared.finished(id, writer.log().ended_at());
+        if sealed {
+            self.0.shared.finished(reserved.name, writer.log().ended_at());
         }
         let (awaited, fans) = self.enter(&writer, reserved);
         awaited.iter().for_each(|awaited| awaited.notify_waiters());
-        fans.iter().for_each(|fan| fan.arrive(writer.log()));
-        Ok(writer)
+        // What has ended says nothing new.
+        fans.iter().filter(|_| !sealed).for_each(|fan| fan.arrive(writer.log()));
+        writer
     }
 
-    /// Keeps `id` free for the caller, evicting a finished log if there is no room.
-    async fn reserve<'a>(&'a self, id: &'a ExecutionId) -> Result<Reserved<'a>, Error> {
+    /// Keeps `name` free for the caller, evicting a finished log if there is no room.
+    async fn reserve<'a>(&'a self, name: &'a LogName) -> Result<Reserved<'a>, Error> {
         let options = &self.0.shared.options;
         loop {
             let too_much = self.bytes() > options.max_total_bytes;
             {
                 let mut logs = self.lock();
-                if logs.by_id.contains_key(id) || logs.opening.contains(id) {
-                    return Err(Error::AlreadyExists { id: id.clone() });
+                if logs.by_name.contains_key(name) || logs.opening.contains(name) {
+                    return Err(Error::AlreadyExists { name: name.clone() });
                 }
-                if !too_much && logs.by_id.len() + logs.opening.len() < options.max_logs {
-                    logs.opening.insert(id.clone());
-                    return Ok(Reserved { registry: self, id });
+                if !too_much && logs.by_name.len() + logs.opening.len() < options.max_logs {
+                    logs.opening.insert(name.clone());
+                    return Ok(Reserved { registry: self, name });
                 }
             }
             if !self.evict_oldest().await? {
@@ -150,31 +246,31 @@ impl Registry {
 
     /// Puts a log in its reserved place. Returns who is to hear of it, without the lock.
     fn enter(&self, writer: &Writer, reserved: Reserved<'_>) -> (Option<Arc<Notify>>, Vec<Arc<Arrivals>>) {
-        let id = reserved.id;
+        let name = reserved.name;
         let mut logs = self.lock();
         reserved.release(&mut logs);
-        logs.by_id.insert(id.clone(), writer.clone());
+        logs.by_name.insert(name.clone(), writer.clone());
         let mut fans = Vec::new();
         logs.fans.retain(|fan| fan.upgrade().map(|fan| fans.push(fan)).is_some());
-        (logs.awaited.remove(id), fans)
+        (logs.awaited.remove(name), fans)
     }
 
-    /// The log of `id`, if there is one.
-    pub fn get(&self, id: &ExecutionId) -> Option<Arc<EventLog>> {
-        self.lock().by_id.get(id).map(|writer| writer.log().clone())
+    /// The log `name`, if it is in memory; [`open`](Self::open) looks in the store too.
+    pub fn get(&self, name: &impl NamesLog) -> Option<Arc<EventLog>> {
+        self.writer(name).map(|writer| writer.log().clone())
     }
 
-    /// The writer of the log of `id`, if there is one.
-    pub fn writer(&self, id: &ExecutionId) -> Option<Writer> {
-        self.lock().by_id.get(id).cloned()
+    /// The writer of the log `name`, if that is in memory.
+    pub fn writer(&self, name: &impl NamesLog) -> Option<Writer> {
+        self.lock().by_name.get(&name.log_name()).cloned()
     }
 
-    /// How many logs there are.
+    /// How many logs are in memory.
     pub fn len(&self) -> usize {
-        self.lock().by_id.len()
+        self.lock().by_name.len()
     }
 
-    /// Whether there are none.
+    /// Whether none is in memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -184,19 +280,20 @@ impl Registry {
         self.0.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Waits for the log of `id`, which may not exist yet.
+    /// Waits for the log `name`, which may not exist yet. It is opened if only the store has it.
     ///
     /// # Errors
-    /// [`Error::TooManyWaiters`].
+    /// [`Error::TooManyWaiters`]; as [`open`](Self::open).
     ///
     /// # Cancel safety
     /// Safe.
-    pub async fn wait_for(&self, id: &ExecutionId) -> Result<Arc<EventLog>, Error> {
+    pub async fn wait_for(&self, name: &impl NamesLog) -> Result<Arc<EventLog>, Error> {
+        let name = name.log_name();
         let mut waiting = None;
         loop {
             let arrived = {
                 let mut logs = self.lock();
-                if let Some(writer) = logs.by_id.get(id) {
+                if let Some(writer) = logs.by_name.get(&name) {
                     return Ok(writer.log().clone());
                 }
                 if waiting.is_none() {
@@ -205,17 +302,19 @@ impl Registry {
                         return Err(Error::TooManyWaiters { limit });
                     }
                     logs.waiters += 1;
-                    waiting = Some(Waiting { registry: self, id });
+                    waiting = Some(Waiting { registry: self, name: &name });
                 }
-                logs.awaited.entry(id.clone()).or_default().clone()
+                logs.awaited.entry(name.clone()).or_default().clone()
             };
             let notified = arrived.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            // It may have come between the look and the wait.
-            if self.get(id).is_none() {
-                notified.await;
+            // It may have come between the look and the wait, or lie in the store.
+            let found = if self.is_persistent() { self.open(&name).await? } else { self.writer(&name) };
+            if let Some(writer) = found {
+                return Ok(writer.log().clone());
             }
+            notified.await;
         }
     }
 
@@ -223,14 +322,14 @@ impl Registry {
     pub fn fan_in(&self, filter: Filter, scope: FanInScope) -> FanInCursor {
         let arrivals = Arrivals::new(scope, self.0.shared.options.max_fan_in);
         let mut logs = self.lock();
-        let present: Vec<_> = logs.by_id.values().map(|writer| writer.log().clone()).collect();
+        let present: Vec<_> = logs.by_name.values().map(|writer| writer.log().clone()).collect();
         logs.fans.retain(|fan| fan.strong_count() > 0);
         logs.fans.push(Arc::downgrade(&arrivals));
         drop(logs);
         FanInCursor::new(arrivals, filter, &present)
     }
 
-    /// Forgets the log of `id` and all its entries. Does nothing if there is none.
+    /// Forgets the log `name` and all its entries, also in the store. Does nothing if there is none.
     ///
     /// Who reads it reads on as far as it was written. If it had not ended, they and its writer then get
     /// [`Error::Removed`].
@@ -240,42 +339,74 @@ impl Registry {
     ///
     /// # Cancel safety
     /// Not safe: the log is gone, but the store may keep what it holds of it.
-    pub async fn remove(&self, id: &ExecutionId) -> Result<(), Error> {
+    pub async fn remove(&self, name: &impl NamesLog) -> Result<(), Error> {
+        let name = name.log_name();
         let (writer, reserved, hooks) = {
             let mut logs = self.lock();
-            let Some(writer) = logs.by_id.remove(id) else { return Ok(()) };
+            let writer = logs.by_name.remove(&name);
+            if logs.opening.contains(&name) || (writer.is_none() && !self.is_persistent()) {
+                return Ok(());
+            }
             // Until the store has forgotten it nobody makes it anew.
-            logs.opening.insert(id.clone());
-            (writer, Reserved { registry: self, id }, logs.on_removed.clone())
+            logs.opening.insert(name.clone());
+            (writer, Reserved { registry: self, name: &name }, logs.on_removed.clone())
         };
-        if let Err(error) = self.0.store.delete(id).await {
+        if let Err(error) = self.0.store.delete(&name).await {
             let mut logs = self.lock();
             reserved.release(&mut logs);
-            logs.by_id.insert(id.clone(), writer);
+            if let Some(writer) = writer {
+                logs.by_name.insert(name.clone(), writer);
+            }
             return Err(Error::Store(error));
         }
-        writer.log().break_off(Error::Removed);
-        self.0.shared.ended().remove(&(writer.log().ended_at(), id.clone()));
+        if let Some(writer) = writer {
+            writer.log().break_off(Error::Removed);
+            self.0.shared.ended().remove(&(writer.log().ended_at(), name.clone()));
+        }
         drop(reserved);
-        hooks.iter().for_each(|hook| hook(id));
+        hooks.iter().for_each(|hook| hook(&name, Removal::Deleted));
         Ok(())
     }
 
-    /// Calls `hook` whenever a log is removed, by a call or because it was evicted.
-    pub fn on_removed(&self, hook: impl Fn(&ExecutionId) + Send + Sync + 'static) {
+    /// Calls `hook` whenever a log leaves memory: by a call, or because it was evicted.
+    pub fn on_removed(&self, hook: impl Fn(&LogName, Removal) + Send + Sync + 'static) {
         self.lock().on_removed.push(Arc::new(hook));
     }
 
-    /// Removes the log that ended first; whether there was one.
+    /// Lets the log go that ended first; whether there was one. A persistent store keeps it.
     async fn evict_oldest(&self) -> Result<bool, Error> {
         loop {
-            let Some((_, id)) = self.0.shared.ended().pop_first() else { return Ok(false) };
-            let Some(log) = self.get(&id) else { continue };
-            if let Err(error) = self.remove(&id).await {
-                self.0.shared.finished(&id, log.ended_at());
+            let Some((_, name)) = self.0.shared.ended().pop_first() else { return Ok(false) };
+            let Some(log) = self.get(&name) else { continue };
+            if self.is_persistent() {
+                self.let_go(&name);
+            } else if let Err(error) = self.remove(&name).await {
+                self.0.shared.finished(&name, log.ended_at());
                 return Err(error);
             }
             return Ok(true);
+        }
+    }
+
+    /// Lets a log go from memory that the store keeps. Who reads it reads on.
+    fn let_go(&self, name: &LogName) {
+        let hooks = {
+            let mut logs = self.lock();
+            logs.by_name.remove(name);
+            logs.on_removed.clone()
+        };
+        hooks.iter().for_each(|hook| hook(name, Removal::Evicted));
+    }
+
+    /// Deletes what the store's own retention no longer allows.
+    async fn delete_expired(&self) {
+        for name in self.0.store.expired(self.now()) {
+            if let Err(error) = self.remove(&name).await {
+                tracing::warn!(log = %name, %error, "an expired log could not be deleted");
+                return;
+            }
+            tracing::info!(log = %name, "expired log deleted");
+            yield_once().await;
         }
     }
 
@@ -310,13 +441,14 @@ impl Registry {
                     }
                 }
             }
-            let logs: Vec<_> = self.lock().by_id.values().map(|writer| writer.log().clone()).collect();
+            self.delete_expired().await;
+            let logs: Vec<_> = self.lock().by_name.values().map(|writer| writer.log().clone()).collect();
             for (index, log) in logs.iter().enumerate() {
                 if index % SWEEP_AT_ONCE == SWEEP_AT_ONCE - 1 {
                     yield_once().await;
                 }
                 if let Err(error) = log.enforce_retention(&mut log.lock(), now) {
-                    tracing::warn!(execution = %log.identity().execution, %error, "retention could not trim the log");
+                    tracing::warn!(log = log.identity().subject(), %error, "retention could not trim the log");
                 }
             }
         }
@@ -333,30 +465,32 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// An id that is kept free while the store opens or deletes its log.
+/// A name that is kept free while the store opens or deletes its log.
 struct Reserved<'a> {
     registry: &'a Registry,
-    id: &'a ExecutionId,
+    name: &'a LogName,
 }
 
 impl Reserved<'_> {
-    /// Gives the id back under a lock that is held already.
+    /// Gives the name back under a lock that is held already.
     fn release(self, logs: &mut Logs) {
-        logs.opening.remove(self.id);
+        logs.opening.remove(self.name);
+        self.registry.0.opened.notify_waiters();
         mem::forget(self);
     }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.registry.lock().opening.remove(self.id);
+        self.registry.lock().opening.remove(self.name);
+        self.registry.0.opened.notify_waiters();
     }
 }
 
 /// One reader that waits for a log.
 struct Waiting<'a> {
     registry: &'a Registry,
-    id: &'a ExecutionId,
+    name: &'a LogName,
 }
 
 impl Drop for Waiting<'_> {
@@ -364,8 +498,8 @@ impl Drop for Waiting<'_> {
         let mut logs = self.registry.lock();
         logs.waiters -= 1;
         // The last one to leave takes the place with it: this reader's own count is gone, one is the map's.
-        if logs.awaited.get(self.id).is_some_and(|awaited| Arc::strong_count(awaited) == 1) {
-            logs.awaited.remove(self.id);
+        if logs.awaited.get(self.name).is_some_and(|awaited| Arc::strong_count(awaited) == 1) {
+            logs.awaited.remove(self.name);
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::{fmt, mem, sync::Arc, task::Waker};
 
-use streamnest_core::{Appended, Entry, Event, Seq, StoreError, payload::StatusUpdate};
+use bytes::Bytes;
+use streamnest_core::{Appended, AttributeChange, Entry, Event, Seq, StoreError, payload::StatusUpdate};
 
 use crate::{
     Error,
+    attributes::weight,
     event_log::{EventLog, State},
 };
 
@@ -49,6 +51,54 @@ impl Writer {
             fits.then(|| self.append_now(state, &mut events, false))
         });
         self.tell(appended.await)
+    }
+
+    /// Appends `events`, and changes attributes, in one piece; without events it changes attributes only, also those of a
+    /// log that has ended.
+    ///
+    /// The store has accepted them when this returns; wait with [`settled`](Self::settled) until they are durable.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and [`Error::TooManyAttributes`], [`Error::AttributesTooLarge`].
+    ///
+    /// # Cancel safety
+    /// Safe: all or none are appended and changed.
+    pub async fn append_with(
+        &self,
+        events: impl IntoIterator<Item = Event>,
+        changes: Vec<AttributeChange>,
+    ) -> Result<Accepted, Error> {
+        let mut events: Vec<Event> = events.into_iter().collect();
+        let bytes = self.check(&events)? + changes.iter().map(weight).sum::<usize>();
+        let appended = self.wait_until(|state| {
+            let fits = self.fits(state, bytes);
+            fits.then(|| {
+                let outcome = self.append_all(state, &mut events, &changes, false);
+                (outcome, state.attributes.accepted())
+            })
+        });
+        let (outcome, accepted) = appended.await;
+        Ok(Accepted { last: self.tell(outcome)?, changes: accepted })
+    }
+
+    /// Waits until what was accepted is durable: the entries visible, the attributes to be read.
+    ///
+    /// # Errors
+    /// [`Error::Store`] or [`Error::Removed`] if it never will be.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn settled(&self, accepted: Accepted) -> Result<(), Error> {
+        self.wait_until(|state| {
+            let settled = state.last >= accepted.last && state.attributes.settled() >= accepted.changes;
+            if settled { Some(Ok(())) } else { lost(state) }
+        })
+        .await
+    }
+
+    /// An attribute as it was accepted last, durable or not; [`EventLog::attribute`] has what is durable.
+    pub fn attribute(&self, key: &str) -> Option<Bytes> {
+        self.log.lock().attributes.newest(key).cloned()
     }
 
     /// Appends `events` in order and in one piece if there is room now, and takes them out of the vector.
@@ -123,7 +173,7 @@ impl Writer {
             if state.sealed || matches!(state.failed, Some(Error::Removed)) {
                 return;
             }
-            self.log.shared.finished(&self.log.identity().execution, state.accepted_time);
+            self.log.shared.finished(self.log.identity().name(), state.accepted_time);
             self.log.fail(&mut state, error)
         };
         self.log.wake(wakers);
@@ -176,14 +226,29 @@ impl Writer {
     }
 
     fn append_now(&self, state: &mut State, events: &mut Vec<Event>, seal: bool) -> Outcome {
+        self.append_all(state, events, &[], seal)
+    }
+
+    fn append_all(
+        &self,
+        state: &mut State,
+        events: &mut Vec<Event>,
+        changes: &[AttributeChange],
+        seal: bool,
+    ) -> Outcome {
         if let Some(error) = &state.failed {
             return Outcome::refused(error.clone());
         }
         if state.seal_owed && seal {
             return self.seal_now(state, Appended::Durable);
         }
-        if state.sealing {
+        if state.sealing && !events.is_empty() {
             return Outcome::refused(Error::Sealed { last: state.accepted });
+        }
+        if !changes.is_empty()
+            && let Err(error) = state.attributes.check(changes, &self.log.shared.options)
+        {
+            return Outcome::refused(error);
         }
         // A wall clock may step back; within a log time does not.
         let time = self.log.shared.clock.now().max(state.accepted_time);
@@ -197,8 +262,8 @@ impl Writer {
             entry
         }));
         let mut appended = Appended::Durable;
-        if !entries.is_empty() {
-            match self.log.stored().append(self.log.term, state.accepted, &entries) {
+        if !entries.is_empty() || !changes.is_empty() {
+            match self.log.stored().append(self.log.term, state.accepted, &entries, changes) {
                 Ok(answer) => appended = answer,
                 Err(error) => {
                     events.extend(entries.iter().map(|entry| entry.event().clone()));
@@ -206,8 +271,17 @@ impl Writer {
                 }
             }
         }
-        state.accepted = seq;
-        state.accepted_time = time;
+        if !entries.is_empty() {
+            state.accepted = seq;
+            state.accepted_time = time;
+        }
+        if !changes.is_empty() {
+            state.pending_bytes += changes.iter().map(weight).sum::<usize>();
+            let count = state.attributes.accept(changes.to_vec());
+            if appended == Appended::Durable {
+                state.settle_changes(count);
+            }
+        }
         state.pending_bytes += bytes;
         state.pending.extend(entries.drain(..));
         if entries.capacity() <= SCRATCH_ENTRIES {
@@ -274,6 +348,14 @@ impl Writer {
             _ => None,
         }
     }
+}
+
+/// What an append was given: to be awaited with [`Writer::settled`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// The last entry of the log after it.
+    pub last: Seq,
+    changes: u64,
 }
 
 /// Why an entry that is not visible will never be, if so. What was accepted before a failure may still become durable.

@@ -8,7 +8,7 @@
 //! use streamnest_core::{Epoch, Entry, Event, ExecutionId, LogIdentity, Seq, Timestamp, payload};
 //! use streamnest_protocol::native;
 //!
-//! let log = LogIdentity { execution: ExecutionId::new("e1")?, epoch: Epoch::new(7) };
+//! let log = LogIdentity::new(&ExecutionId::new("e1")?, Epoch::new(7));
 //! let running = Event::status(&payload::StatusUpdate::running());
 //! let entry = Entry::new(Seq::FIRST, Timestamp::from_micros(0), running);
 //! let mut json = Vec::new();

@@ -145,9 +145,9 @@ impl EngineBuilder {
         }));
         // What is known of an execution goes with its log.
         let inner = Arc::downgrade(&engine.0);
-        engine.0.logs.on_removed(move |id| {
-            if let Some(inner) = inner.upgrade() {
-                inner.executions().remove(id);
+        engine.0.logs.on_removed(move |name, _| {
+            if let (Some(inner), Some(id)) = (inner.upgrade(), name.execution()) {
+                inner.executions().remove(&id);
             }
         });
         Ok(engine)
@@ -335,6 +335,7 @@ impl Engine {
             }
         })?;
         let execution = Arc::new(Execution::new(
+            id.clone(),
             writer,
             workflow.name().clone(),
             input,

@@ -60,6 +60,7 @@ pub(crate) struct Execution {
 
 impl Execution {
     pub(crate) fn new(
+        id: ExecutionId,
         writer: Writer,
         workflow: WorkflowName,
         input: Fingerprint,
@@ -69,7 +70,7 @@ impl Execution {
     ) -> Self {
         Self {
             max_event_bytes,
-            id: writer.log().identity().execution.clone(),
+            id,
             workflow,
             input,
             started_at,

@@ -283,7 +283,7 @@ async fn a_gap_is_given_and_passed() {
 
 #[tokio::test]
 async fn a_server_that_forgot_its_logs_is_told_by_a_gap_and_read_from_its_start() {
-    let new = LogIdentity { execution: run(), epoch: Epoch::new(8) };
+    let new = LogIdentity::new(&run(), Epoch::new(8));
     let server = Server::start(move |number, mut talk| {
         let new = new.clone();
         async move {

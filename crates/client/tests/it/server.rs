@@ -222,7 +222,7 @@ pub(crate) fn run() -> ExecutionId {
 }
 
 pub(crate) fn log() -> LogIdentity {
-    LogIdentity { execution: run(), epoch: Epoch::new(7) }
+    LogIdentity::new(&run(), Epoch::new(7))
 }
 
 pub(crate) fn position(seq: u64) -> Position {

@@ -148,7 +148,9 @@ impl Subscription {
                 Pulled::Nothing
             }
             Poll::Ready(Ok(Some(Read::Gap(gap)))) => {
-                owed.push(framed(&gap_frame(cursor.log(), gap, self.name.clone())));
+                gap_frame(cursor.log(), gap, self.name.clone())
+                    .iter()
+                    .for_each(|frame| owed.push(framed(frame)));
                 Pulled::Something
             }
             Poll::Ready(Ok(Some(Read::Batch(batch)))) => {
@@ -209,7 +211,7 @@ fn pull_all(
             Some(None)
         }
         Poll::Ready(Ok(FanIn::Gap { log, gap })) => {
-            owed.push(framed(&gap_frame(&log, gap, None)));
+            gap_frame(&log, gap, None).iter().for_each(|frame| owed.push(framed(frame)));
             Some(None)
         }
         Poll::Ready(Ok(FanIn::LeftOut { executions })) => {
@@ -240,20 +242,24 @@ fn framed(frame: &ServerFrame) -> Bytes {
     bytes.into()
 }
 
-/// What a reader is told of entries that it does not get.
-pub(crate) fn gap_frame(log: &EventLog, gap: Gap, subscription: Option<SubscriptionName>) -> ServerFrame {
+/// What a reader of an execution is told of entries that it does not get; `None` for a log that is no execution's.
+pub(crate) fn gap_frame(
+    log: &EventLog,
+    gap: Gap,
+    subscription: Option<SubscriptionName>,
+) -> Option<ServerFrame> {
     let reason = match gap.reason {
         GapReason::Epoch => native::GapReason::Epoch,
         GapReason::Lagged => native::GapReason::Lagged,
         // What a log does not have any more, for whatever reason, it does not keep.
         _ => native::GapReason::Trimmed,
     };
-    ServerFrame::Gap(native::Gap {
-        execution_id: log.identity().execution.clone(),
+    Some(ServerFrame::Gap(native::Gap {
+        execution_id: log.identity().execution()?.clone(),
         subscription,
         from: gap.from,
         to: gap.to,
         reason,
         position: log.position(gap.to),
-    })
+    }))
 }

@@ -67,8 +67,8 @@ impl EventStream {
                 Poll::Ready(Ok(Some(read))) => read,
                 Poll::Ready(Ok(None)) => return Poll::Ready(false),
                 Poll::Ready(Err(error)) => {
-                    let execution = &self.cursor.log().identity().execution;
-                    tracing::warn!(%execution, %error, "event stream cannot read its log");
+                    let execution = self.cursor.log().identity().subject();
+                    tracing::warn!(execution, %error, "event stream cannot read its log");
                     let mut event = Vec::new();
                     ServerFrame::error(error.code(), error.to_string(), error.is_retryable())
                         .encode_sse(&mut event);
@@ -80,7 +80,9 @@ impl EventStream {
             match read {
                 Read::Gap(gap) => {
                     let mut event = Vec::new();
-                    gap_frame(self.cursor.log(), gap, None).encode_sse(&mut event);
+                    gap_frame(self.cursor.log(), gap, None)
+                        .iter()
+                        .for_each(|frame| frame.encode_sse(&mut event));
                     self.owed.push(event.into());
                     self.told = self.cursor.position();
                 }

@@ -45,7 +45,7 @@ pub(super) async fn one_of_two_appends_at_once_wins(store: Arc<dyn LogStore>) {
         let winners: Vec<usize> = thread::scope(|scope| {
             let append = |size| {
                 let (stored, term, batch) = (&log.log, log.term, entries(last, 2, size));
-                scope.spawn(move || stored.append(term, seq(last), &batch).is_ok().then_some(size))
+                scope.spawn(move || stored.append(term, seq(last), &batch, &[]).is_ok().then_some(size))
             };
             let racers: Vec<_> = (0..threads).map(append).collect();
             let wins = racers.into_iter().map(|racer| racer.join());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streamnest_core::{LogStore, Seq, StoreError, Term};
 
-use super::probe::{Probe, entries, execution, seq};
+use super::probe::{Probe, entries, listed, name, seq, set};
 
 pub(super) async fn a_new_log_is_empty_and_open(store: Arc<dyn LogStore>) {
     let log = Probe::open(&store, "new").await;
@@ -62,15 +62,55 @@ pub(super) async fn a_deleted_log_comes_back_empty_in_another_epoch(store: Arc<d
         let other = Probe::open(&store, "stays").await;
         let last = other.head().last.get();
         other.append(last, &entries(last, 1, 0)).await;
-        let deleted = store.delete(&execution("gone")).await;
-        assert!(deleted.is_ok(), "delete is refused: {deleted:?}");
+        Probe::delete(&store, "gone").await;
         other.holds(&entries(0, last + 1, 0)).await;
     }
 }
 
 pub(super) async fn deleting_a_log_that_does_not_exist_does_nothing(store: Arc<dyn LogStore>) {
-    let deleted = store.delete(&execution("never-was")).await;
-    assert!(deleted.is_ok(), "deleting nothing is refused: {deleted:?}");
+    Probe::delete(&store, "never-was").await;
+}
+
+pub(super) async fn a_log_is_made_once_and_only_what_was_made_is_opened(store: Arc<dyn LogStore>) {
+    let missing = Probe::try_open(&store, "made").await.err();
+    assert!(
+        matches!(&missing, Some(StoreError::NotFound { name: missing }) if *missing == name("made")),
+        "opening a log that does not exist is answered {missing:?}"
+    );
+    assert!(listed(&store, "", None, 10).await.is_empty(), "opening makes nothing");
+    let log = Probe::create(&store, "made", &[]).await;
+    assert!(log.term >= Term::FIRST, "a writer's term is at least 1");
+    log.append(0, &entries(0, 3, 10)).await;
+    let again = Probe::try_create(&store, "made", &[set("a", b"1")]).await.err();
+    assert!(
+        matches!(&again, Some(StoreError::Exists { name: exists }) if *exists == name("made")),
+        "making a log that exists is answered {again:?}"
+    );
+    log.append(3, &entries(3, 1, 10)).await;
+    log.holds(&entries(0, 4, 10)).await;
+    assert!(log.head().attributes.is_empty(), "what was refused has changed nothing");
+    Probe::delete(&store, "made").await;
+    assert!(Probe::try_open(&store, "made").await.is_err(), "a deleted log is not there to be opened");
+}
+
+pub(super) async fn a_deleted_log_takes_nothing_more(store: Arc<dyn LogStore>) {
+    let old = Probe::create(&store, "deleted", &[]).await;
+    old.append(0, &entries(0, 3, 10)).await;
+    Probe::delete(&store, "deleted").await;
+    let refused = |what: &str, error: Option<StoreError>| {
+        assert!(
+            matches!(error, Some(StoreError::NotFound { .. })),
+            "{what} a deleted log is answered {error:?}"
+        );
+    };
+    refused("appending to", old.try_append(3, &entries(3, 1, 10)).err());
+    refused("changing attributes of", old.try_append_with(3, &[], &[set("a", b"1")]).err());
+    refused("sealing", old.try_seal(3).err());
+    let new = Probe::create(&store, "deleted", &[]).await;
+    refused("made anew, appending to", old.try_append(3, &entries(3, 1, 10)).err());
+    assert_eq!(new.head().last, Seq::BEFORE_FIRST, "the new log is another one");
+    new.append(0, &entries(0, 1, 10)).await;
+    new.holds(&entries(0, 1, 10)).await;
 }
 
 pub(super) async fn a_fenced_writer_changes_nothing(store: Arc<dyn LogStore>) {

@@ -1,14 +1,17 @@
 //! One open log under test, and what its watch heard.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, ThreadId},
     time::Duration,
 };
 
 use streamnest_core::{
-    Appended, DurabilityWatch, Entry, Event, EventType, ExecutionId, LogStore, NodeName, Seq, StoreError,
-    StoredHead, StoredLog, Term, Timestamp, payload,
+    Appended, AttributeChange, DurabilityWatch, Entry, Event, EventType, ExecutionId, LogName, LogStore,
+    Mark, NamesLog as _, NodeName, Seq, StoreError, StoredHead, StoredLog, Term, Timestamp, payload,
 };
 use tokio::sync::Notify;
 
@@ -24,8 +27,7 @@ pub(super) struct Heard {
 
 #[derive(Default)]
 struct HeardState {
-    durable: Seq,
-    sealed: bool,
+    durable: Mark,
     failed: Option<StoreError>,
     /// The thread that is inside a call of the store now. A watch that is called from there would lock twice.
     calling: Option<ThreadId>,
@@ -38,17 +40,18 @@ impl Heard {
 }
 
 impl DurabilityWatch for Heard {
-    fn durable(&self, up_to: Seq, sealed: bool) {
+    fn durable(&self, mark: Mark) {
         {
             let mut state = self.lock();
             assert!(
                 state.calling != Some(thread::current().id()),
                 "the watch is called from within `append` or `seal`, whose caller holds a lock that the watch takes"
             );
-            assert!(up_to >= state.durable, "durability steps back from {} to {up_to}", state.durable);
-            assert!(sealed || !state.sealed, "the seal was durable and is not any more");
-            state.durable = up_to;
-            state.sealed = sealed;
+            let before = state.durable;
+            assert!(mark.last >= before.last, "durability steps back from {before:?} to {mark:?}");
+            assert!(mark.changes >= before.changes, "durability steps back from {before:?} to {mark:?}");
+            assert!(mark.sealed || !before.sealed, "the seal was durable and is not any more");
+            state.durable = mark;
         }
         self.changed.notify_waiters();
     }
@@ -64,16 +67,67 @@ pub(super) struct Probe {
     pub(super) log: Arc<dyn StoredLog>,
     pub(super) term: Term,
     heard: Arc<Heard>,
+    /// Appends with changes of attributes so far.
+    changes: AtomicU64,
 }
 
 impl Probe {
-    /// Opens the log `id`.
+    /// Opens the log of the execution `id`, or makes it.
     pub(super) async fn open(store: &Arc<dyn LogStore>, id: &str) -> Self {
+        match Self::try_open(store, id).await {
+            Err(StoreError::NotFound { .. }) => Self::create(store, id, &[]).await,
+            Err(error) => broken(&format!("log `{id}` cannot be opened"), &error),
+            Ok(opened) => opened,
+        }
+    }
+
+    /// Opens the log of the execution `id`.
+    pub(super) async fn try_open(store: &Arc<dyn LogStore>, id: &str) -> Result<Self, StoreError> {
         let heard = Arc::new(Heard::default());
-        let opened = store.open(&execution(id), heard.clone()).await;
-        let log = opened.unwrap_or_else(|error| broken(&format!("log `{id}` cannot be opened"), &error));
+        let log = store.open(&name(id), heard.clone()).await?;
+        Ok(Self::of(log, heard))
+    }
+
+    /// Makes the log of the execution `id`.
+    pub(super) async fn create(store: &Arc<dyn LogStore>, id: &str, attributes: &[AttributeChange]) -> Self {
+        let made = Self::try_create(store, id, attributes).await;
+        made.unwrap_or_else(|error| broken(&format!("log `{id}` cannot be made"), &error))
+    }
+
+    /// As [`create`](Self::create), if the store will.
+    pub(super) async fn try_create(
+        store: &Arc<dyn LogStore>,
+        id: &str,
+        attributes: &[AttributeChange],
+    ) -> Result<Self, StoreError> {
+        let heard = Arc::new(Heard::default());
+        let log = store.create(&name(id), attributes, heard.clone()).await?;
+        Ok(Self::of(log, heard))
+    }
+
+    /// Makes a log of this full name.
+    pub(super) async fn create_named(
+        store: &Arc<dyn LogStore>,
+        name: &str,
+        attributes: &[AttributeChange],
+    ) -> Self {
+        let heard = Arc::new(Heard::default());
+        match store.create(&log_name(name), attributes, heard.clone()).await {
+            Ok(log) => Self::of(log, heard),
+            Err(error) => broken(&format!("log `{name}` cannot be made"), &error),
+        }
+    }
+
+    /// Deletes the log of this full name, or of the execution of that name.
+    pub(super) async fn delete(store: &Arc<dyn LogStore>, id: &str) {
+        let name = if id.contains('/') { log_name(id) } else { name(id) };
+        let deleted = store.delete(&name).await;
+        assert!(deleted.is_ok(), "delete of `{name}` is refused: {deleted:?}");
+    }
+
+    fn of(log: Arc<dyn StoredLog>, heard: Arc<Heard>) -> Self {
         let term = log.head().term;
-        Self { log, term, heard }
+        Self { log, term, heard, changes: AtomicU64::new(0) }
     }
 
     pub(super) fn head(&self) -> StoredHead {
@@ -82,7 +136,33 @@ impl Probe {
 
     /// Appends entries with these payloads after `last`, whose durability is reported later.
     pub(super) fn try_append(&self, last: u64, entries: &[Arc<Entry>]) -> Result<Appended, StoreError> {
-        self.call(|| self.log.append(self.term, seq(last), entries))
+        self.try_append_with(last, entries, &[])
+    }
+
+    /// As [`try_append`](Self::try_append), with changes of attributes.
+    pub(super) fn try_append_with(
+        &self,
+        last: u64,
+        entries: &[Arc<Entry>],
+        changes: &[AttributeChange],
+    ) -> Result<Appended, StoreError> {
+        self.call(|| self.log.append(self.term, seq(last), entries, changes))
+    }
+
+    /// Appends and changes attributes, and waits until both are durable.
+    pub(super) async fn append_with(&self, last: u64, entries: &[Arc<Entry>], changes: &[AttributeChange]) {
+        let end = last + entries.len() as u64;
+        match self.try_append_with(last, entries, changes) {
+            Ok(appended) => {
+                let count = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
+                if appended == Appended::Pending {
+                    self.durable(end).await;
+                    let what = format!("the change of attributes {count}");
+                    self.until(&what, |heard| heard.durable.changes >= count).await;
+                }
+            }
+            Err(error) => broken(&format!("append after {last} is refused"), &error),
+        }
     }
 
     /// Appends, and waits until it is durable.
@@ -104,7 +184,7 @@ impl Probe {
         match self.try_seal(last) {
             Ok(Appended::Durable) => {}
             Ok(Appended::Pending) => {
-                self.until(&format!("the seal after {last}"), |heard| heard.sealed).await
+                self.until(&format!("the seal after {last}"), |heard| heard.durable.sealed).await
             }
             Err(error) => broken(&format!("seal after {last} is refused"), &error),
         }
@@ -112,13 +192,13 @@ impl Probe {
 
     /// Waits until the watch heard that `up_to` is durable.
     pub(super) async fn durable(&self, up_to: u64) {
-        self.until(&format!("entry {up_to}"), |heard| heard.durable >= seq(up_to)).await;
+        self.until(&format!("entry {up_to}"), |heard| heard.durable.last >= seq(up_to)).await;
     }
 
     /// What the watch heard to be durable so far.
     pub(super) fn heard(&self) -> (u64, bool) {
         let heard = self.heard.lock();
-        (heard.durable.get(), heard.sealed)
+        (heard.durable.last.get(), heard.durable.sealed)
     }
 
     async fn until(&self, what: &str, done: impl Fn(&HeardState) -> bool) {
@@ -220,8 +300,41 @@ pub(super) fn seq(number: u64) -> Seq {
     Seq::try_from(number).unwrap_or(Seq::MAX)
 }
 
-pub(super) fn execution(id: &str) -> ExecutionId {
-    ExecutionId::new(id).expect("the suite's ids are legal")
+/// The name of the log of the execution `id`.
+pub(super) fn name(id: &str) -> LogName {
+    ExecutionId::new(id).expect("the suite's ids are legal").log_name()
+}
+
+fn log_name(name: &str) -> LogName {
+    LogName::new(name).expect("the suite's names are legal")
+}
+
+/// The names and heads that a store lists.
+pub(super) async fn listed(
+    store: &Arc<dyn LogStore>,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Vec<(String, StoredHead)> {
+    let after = after.map(log_name);
+    match store.list(prefix, after.as_ref(), limit).await {
+        Ok(list) => list.into_iter().map(|log| (log.name.to_string(), log.head)).collect(),
+        Err(error) => broken("a list is refused", &error),
+    }
+}
+
+/// An entry of bytes.
+pub(super) fn raw(number: u64, bytes: &[u8]) -> Arc<Entry> {
+    let event = Event::data(bytes::Bytes::copy_from_slice(bytes));
+    Arc::new(Entry::new(seq(number), Timestamp::from_micros(number), event))
+}
+
+pub(super) fn set(key: &str, value: &[u8]) -> AttributeChange {
+    AttributeChange::set(key, bytes::Bytes::copy_from_slice(value)).expect("the suite's keys are legal")
+}
+
+pub(super) fn unset(key: &str) -> AttributeChange {
+    AttributeChange::remove(key).expect("the suite's keys are legal")
 }
 
 fn node() -> NodeName {

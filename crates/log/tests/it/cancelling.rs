@@ -9,7 +9,8 @@ use std::{
 };
 
 use streamnest_core::{
-    BoxFuture, DurabilityWatch, ExecutionId, LogStore, StoreError, StoredLog, payload::StatusUpdate,
+    AttributeChange, BoxFuture, DurabilityWatch, Listed, LogName, LogStore, StoreError, StoredLog,
+    payload::StatusUpdate,
 };
 use streamnest_log::{Error, LogOptions, MemoryStore, Read, ReadLimit, Registry, Start};
 
@@ -116,35 +117,53 @@ async fn a_finish_that_is_dropped_has_ended_the_log() {
     assert!(writer.log().head().sealed);
 }
 
-/// Never gets done with opening the first log it is asked for.
+/// Never gets done with making the first log it is asked for.
 struct Stuck {
     inner: MemoryStore,
-    opened: AtomicBool,
+    asked: AtomicBool,
 }
 
 impl LogStore for Stuck {
-    fn open<'a>(
+    fn create<'a>(
         &'a self,
-        id: &'a ExecutionId,
+        name: &'a LogName,
+        attributes: &'a [AttributeChange],
         watch: Arc<dyn DurabilityWatch>,
     ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
         Box::pin(async move {
-            if !self.opened.swap(true, Ordering::SeqCst) {
+            if !self.asked.swap(true, Ordering::SeqCst) {
                 std::future::pending::<()>().await;
             }
-            self.inner.open(id, watch).await
+            self.inner.create(name, attributes, watch).await
         })
     }
 
-    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.delete(id)
+    fn open<'a>(
+        &'a self,
+        name: &'a LogName,
+        watch: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        self.inner.open(name, watch)
+    }
+
+    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.inner.delete(name)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a LogName>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        self.inner.list(prefix, after, limit)
     }
 }
 
 #[tokio::test]
 async fn a_creation_that_is_dropped_leaves_its_id_and_its_place_free() {
     let clock = SetClock::new();
-    let store = Stuck { inner: MemoryStore::new(clock.clone()), opened: AtomicBool::new(false) };
+    let store = Stuck { inner: MemoryStore::new(clock.clone()), asked: AtomicBool::new(false) };
     let registry = Registry::new(Arc::new(store), clock, LogOptions::default().with_max_logs(1));
     let run = id("run");
     let mut stuck = Box::pin(registry.create(&run));

@@ -35,8 +35,8 @@ mod broken {
     use std::sync::Arc;
 
     use streamnest_core::{
-        Appended, BoxFuture, DurabilityWatch, Entry, ExecutionId, LogStore, Seq, StoreError, StoredHead,
-        StoredLog, Term,
+        Appended, AttributeChange, BoxFuture, DurabilityWatch, Entry, Listed, LogName, LogStore, Mark, Seq,
+        StoreError, StoredHead, StoredLog, Term,
     };
     use streamnest_log::{MemoryStore, SystemClock, conformance};
 
@@ -52,6 +52,10 @@ mod broken {
         SwapsEntries,
         CallsTheWatchFromAppend,
         KeepsTheTerm,
+        OpensWhatIsNotThere,
+        MakesTwice,
+        ForgetsAttributes,
+        ListsEverything,
     }
 
     struct Broken {
@@ -66,22 +70,56 @@ mod broken {
     }
 
     impl LogStore for Broken {
-        fn open<'a>(
+        fn create<'a>(
             &'a self,
-            id: &'a ExecutionId,
+            name: &'a LogName,
+            attributes: &'a [AttributeChange],
             watch: Arc<dyn DurabilityWatch>,
         ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
             Box::pin(async move {
-                let inner = self.inner.open(id, watch.clone()).await?;
+                let made = self.inner.create(name, attributes, watch.clone()).await;
+                let inner = match made {
+                    Err(StoreError::Exists { .. }) if self.fault == Fault::MakesTwice => {
+                        self.inner.open(name, watch.clone()).await?
+                    }
+                    made => made?,
+                };
                 Ok(Arc::new(BrokenLog { inner, fault: self.fault, watch }) as Arc<dyn StoredLog>)
             })
         }
 
-        fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), StoreError>> {
+        fn open<'a>(
+            &'a self,
+            name: &'a LogName,
+            watch: Arc<dyn DurabilityWatch>,
+        ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+            Box::pin(async move {
+                let opened = self.inner.open(name, watch.clone()).await;
+                let inner = match opened {
+                    Err(StoreError::NotFound { .. }) if self.fault == Fault::OpensWhatIsNotThere => {
+                        self.inner.create(name, &[], watch.clone()).await?
+                    }
+                    opened => opened?,
+                };
+                Ok(Arc::new(BrokenLog { inner, fault: self.fault, watch }) as Arc<dyn StoredLog>)
+            })
+        }
+
+        fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
             match self.fault {
                 Fault::ForgetsToDelete => Box::pin(async { Ok(()) }),
-                _ => self.inner.delete(id),
+                _ => self.inner.delete(name),
             }
+        }
+
+        fn list<'a>(
+            &'a self,
+            prefix: &'a str,
+            after: Option<&'a LogName>,
+            limit: usize,
+        ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+            let prefix = if self.fault == Fault::ListsEverything { "" } else { prefix };
+            self.inner.list(prefix, after, limit)
         }
     }
 
@@ -100,13 +138,16 @@ mod broken {
             term: Term,
             expected_last: Seq,
             entries: &[Arc<Entry>],
+            changes: &[AttributeChange],
         ) -> Result<Appended, StoreError> {
+            let changes = if self.fault == Fault::ForgetsAttributes { &[] } else { changes };
             let term = if self.fault == Fault::IgnoresTerms { Term(u64::MAX) } else { term };
             let last = self.inner.head().last;
             let ignores = self.fault == Fault::IgnoresExpectedLast;
-            let appended = self.inner.append(term, if ignores { last } else { expected_last }, entries)?;
+            let appended =
+                self.inner.append(term, if ignores { last } else { expected_last }, entries, changes)?;
             if self.fault == Fault::CallsTheWatchFromAppend {
-                self.watch.durable(self.inner.head().last, false);
+                self.watch.durable(Mark { last: self.inner.head().last, ..Mark::default() });
             }
             Ok(appended)
         }
@@ -164,6 +205,12 @@ mod broken {
             (Fault::SwapsEntries, "entries_are_dense_and_come_back_as_they_were"),
             (Fault::CallsTheWatchFromAppend, "entries_are_dense_and_come_back_as_they_were"),
             (Fault::KeepsTheTerm, "reopening_keeps_content_and_epoch_and_raises_the_term"),
+            (Fault::OpensWhatIsNotThere, "a_log_is_made_once_and_only_what_was_made_is_opened"),
+            (Fault::MakesTwice, "a_log_is_made_once_and_only_what_was_made_is_opened"),
+            (Fault::ForgetsToDelete, "a_deleted_log_takes_nothing_more"),
+            (Fault::ForgetsAttributes, "attributes_are_set_and_removed_with_their_append"),
+            (Fault::ForgetsAttributes, "a_sealed_log_still_changes_attributes"),
+            (Fault::ListsEverything, "logs_are_listed_in_order_and_page_by_page"),
         ] {
             assert!(is_caught(fault, case).await, "{fault:?} is not caught by `{case}`");
         }

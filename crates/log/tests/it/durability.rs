@@ -183,7 +183,7 @@ async fn a_newer_writer_fences_off_the_older_one_and_its_readers_hear_of_it() {
     assert!(poll(&mut old_reader, limit(10)).is_none());
 
     let elsewhere = Registry::new(store.clone(), SetClock::new(), LogOptions::default().with_hot_entries(1));
-    let newer = elsewhere.create(&run).await.unwrap();
+    let newer = elsewhere.open(&run).await.unwrap().unwrap();
     assert_eq!(newer.log().identity(), writer.log().identity(), "nothing is gone, so positions stay good");
     let fenced = |error: &Error| matches!(error, Error::Store(StoreError::Fenced { .. }));
     assert!(writer.append([event(3)]).await.is_err_and(|error| fenced(&error)));

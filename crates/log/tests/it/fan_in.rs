@@ -25,11 +25,11 @@ fn drain(fan: &mut FanInCursor, limit: ReadLimit) -> Vec<String> {
     while let Some(next) = poll(fan, limit) {
         match next {
             FanIn::Entries { log, entries } => {
-                let run = log.identity().execution.clone();
+                let run = log.identity().execution().unwrap().clone();
                 found.extend(entries.iter().map(|entry| format!("{run}:{}", entry.seq())));
             }
             FanIn::Gap { log, gap } => {
-                found.push(format!("{}:{}-{}", log.identity().execution, gap.from, gap.to));
+                found.push(format!("{}:{}-{}", log.identity().subject(), gap.from, gap.to));
             }
             FanIn::LeftOut { executions } => found.push(format!("+{executions}")),
         }
@@ -157,7 +157,7 @@ async fn a_busy_log_does_not_starve_a_quiet_one() {
     for _ in 0..8 {
         let Some(FanIn::Entries { log, entries }) = poll(&mut fan, limit(1)) else { panic!("nothing") };
         assert_eq!(entries.len(), 1);
-        order.push(log.identity().execution.to_string());
+        order.push(log.identity().subject().to_string());
         append(&busy, 1).await;
     }
     assert_eq!(order.iter().filter(|run| *run == "quiet").count(), 3, "{order:?}");
@@ -199,9 +199,9 @@ async fn entries_of_one_execution_come_in_order_and_none_is_missed() {
         let mut ended = 0;
         while ended < runs {
             let FanIn::Entries { log, entries } = fan.next(limit(7)).await.unwrap() else { panic!("lost") };
-            let next = next.entry(log.identity().execution.to_string()).or_insert(1);
+            let next = next.entry(log.identity().subject().to_string()).or_insert(1);
             for entry in entries {
-                assert_eq!(entry.seq().get(), *next, "of {}", log.identity().execution);
+                assert_eq!(entry.seq().get(), *next, "of {}", log.identity().subject());
                 *next += 1;
                 match entry.event().as_status().unwrap() {
                     Some(_) => ended += 1,

@@ -56,7 +56,7 @@ async fn a_position_of_another_incarnation_is_a_gap_and_never_a_guess() {
     let writer = registry(LogOptions::default()).create(&id("run")).await.unwrap();
     append(&writer, 5).await;
     writer.log().trim(seq(2)).unwrap();
-    let ours = writer.log().identity().epoch;
+    let ours = writer.log().identity().epoch();
     let other = Epoch::new(ours.get() - 1);
     let mut expected = vec![gap(1, 2, GapReason::Epoch)];
     expected.extend(entries(3..=5));

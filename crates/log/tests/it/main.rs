@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
 mod acknowledging;
+mod attributes;
 mod cancelling;
 mod conformance;
 mod durability;

@@ -195,7 +195,7 @@ impl World {
     }
 
     fn open(&mut self, from: From) {
-        let epoch = self.log().identity().epoch;
+        let epoch = self.log().identity().epoch();
         let other = Epoch::new(epoch.get() + 1);
         let last = self.model.last();
         let (start, seq, foreign) = match from {
@@ -214,7 +214,7 @@ impl World {
     }
 
     fn read(&mut self, index: usize, limit: ReadLimit) {
-        let epoch = self.log().identity().epoch;
+        let epoch = self.log().identity().epoch();
         let (model, reader) = (&self.model, &mut self.readers[index]);
         assert_eq!(reader.cursor.lag(), model.last().saturating_sub(reader.seq));
         let got = poll(&mut reader.cursor, limit).map(Result::unwrap);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use streamnest_core::payload::StatusUpdate;
-use streamnest_log::{Error, LogOptions, Registry, Start, Writer};
+use streamnest_log::{Error, LogOptions, Registry, Removal, Start, Writer};
 
 use crate::support::{
     SetClock, append, drain, entries, event_of, id, limit, now, poll, registry, registry_at,
@@ -25,7 +25,9 @@ async fn an_id_names_one_log() {
         registry.is_empty() && registry.get(&id("run")).is_none() && registry.writer(&id("run")).is_none()
     );
     let writer = registry.create(&id("run")).await.unwrap();
-    assert!(matches!(registry.create(&id("run")).await, Err(Error::AlreadyExists { id }) if &*id == "run"));
+    assert!(
+        matches!(registry.create(&id("run")).await, Err(Error::AlreadyExists { name }) if &*name == "executions/run")
+    );
     assert!(Arc::ptr_eq(&registry.get(&id("run")).unwrap(), writer.log()));
     append(&registry.writer(&id("run")).unwrap(), 1).await;
     append(&writer, 1).await;
@@ -68,7 +70,7 @@ async fn running_logs_are_limited_and_the_oldest_finished_makes_room() {
     registry.create(&id("fifth")).await.unwrap();
     assert!(registry.get(&id("first")).is_none());
     assert!(registry.create(&id("sixth")).await.is_err(), "the rest run");
-    assert!(registry.get(third.log().identity().execution.as_str().parse().as_ref().unwrap()).is_some());
+    assert!(registry.get(third.log().identity().name()).is_some());
     assert_eq!(registry.len(), 3);
 }
 
@@ -115,7 +117,7 @@ async fn a_log_made_anew_is_another_incarnation() {
     registry.remove(&id("run")).await.unwrap();
     let new = registry.create(&id("run")).await.unwrap();
     append(&new, 3).await;
-    assert_ne!(new.log().identity().epoch, old.log().identity().epoch);
+    assert_ne!(new.log().identity().epoch(), old.log().identity().epoch());
     let mut cursor = new.log().cursor(Start::After(position));
     assert!(matches!(poll(&mut cursor, limit(9)), Some(Ok(Some(streamnest_log::Read::Gap(_))))));
 }
@@ -142,12 +144,17 @@ async fn whoever_asked_hears_of_each_log_that_goes() {
     let registry = registry(LogOptions::default().with_max_logs(1));
     let heard = Arc::new(Mutex::new(Vec::new()));
     let tells = heard.clone();
-    registry.on_removed(move |id| tells.lock().unwrap().push(id.to_string()));
+    registry.on_removed(move |name, removal| tells.lock().unwrap().push((name.to_string(), removal)));
     finished(&registry, "evicted").await;
     registry.create(&id("removed")).await.unwrap();
     registry.remove(&id("removed")).await.unwrap();
     registry.remove(&id("never-was")).await.unwrap();
-    assert_eq!(*heard.lock().unwrap(), ["evicted", "removed"]);
+    let gone = |name: &str| (format!("executions/{name}"), Removal::Deleted);
+    assert_eq!(
+        *heard.lock().unwrap(),
+        [gone("evicted"), gone("removed")],
+        "the memory store keeps nothing evicted"
+    );
 }
 
 #[tokio::test]

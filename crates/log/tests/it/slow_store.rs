@@ -1,7 +1,7 @@
 //! A store that makes entries durable when it is told to.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
@@ -11,8 +11,8 @@ use std::{
 };
 
 use streamnest_core::{
-    Appended, BoxFuture, DurabilityWatch, Entry, Epoch, ExecutionId, LogStore, Seq, Status, StoreError,
-    StoredHead, StoredLog, Term,
+    Appended, AttributeChange, Attributes, BoxFuture, DurabilityWatch, Entry, Epoch, ExecutionId, Listed,
+    LogName, LogStore, Mark, NamesLog as _, Seq, Status, StoreError, StoredHead, StoredLog, Term,
 };
 
 use crate::support::{Random, seq};
@@ -20,7 +20,7 @@ use crate::support::{Random, seq};
 /// Accepts at once, keeps when told.
 #[derive(Default)]
 pub(crate) struct SlowStore {
-    logs: Mutex<HashMap<ExecutionId, Arc<Kept>>>,
+    logs: Mutex<BTreeMap<LogName, Arc<Kept>>>,
     epochs: Mutex<u64>,
 }
 
@@ -33,6 +33,12 @@ struct State {
     /// All accepted entries after `trimmed`, durable or not.
     entries: Vec<Arc<Entry>>,
     durable: u64,
+    /// Accepted changes of attributes since the log was opened, each with the last entry before it and with it; those
+    /// that are durable are applied.
+    changes: Vec<(u64, Vec<AttributeChange>)>,
+    attributes: Attributes,
+    settled: usize,
+    deleted: bool,
     sealing: bool,
     sealed: bool,
     append_errors: usize,
@@ -47,23 +53,47 @@ impl State {
     }
 
     /// Makes up to `count` more entries durable; who is to be told of what.
-    fn settle(&mut self, count: u64) -> Option<(Arc<dyn DurabilityWatch>, u64, bool)> {
+    fn settle(&mut self, count: u64) -> Option<(Arc<dyn DurabilityWatch>, Mark)> {
+        let before = (self.durable, self.settled, self.sealed);
         let accepted = self.accepted();
-        let durable = accepted.min(self.durable.saturating_add(count));
-        let sealed = self.sealing && durable == accepted;
-        if durable == self.durable && sealed == self.sealed {
+        self.durable = accepted.min(self.durable.saturating_add(count));
+        self.sealed = self.sealing && self.durable == accepted;
+        while let Some((_, changes)) =
+            self.changes.get(self.settled).filter(|(last, _)| *last <= self.durable)
+        {
+            changes.iter().for_each(|change| change.apply(&mut self.attributes));
+            self.settled += 1;
+        }
+        if before == (self.durable, self.settled, self.sealed) {
             return None;
         }
-        (self.durable, self.sealed) = (durable, sealed);
-        Some((self.watch.clone(), durable, sealed))
+        let mark = Mark { last: seq(self.durable), changes: self.settled as u64, sealed: self.sealed };
+        Some((self.watch.clone(), mark))
     }
 
-    fn check(&self, term: Term, expected_last: Seq) -> Result<(), StoreError> {
+    fn head(&self) -> StoredHead {
+        let durable = &self.entries[..(self.durable - self.trimmed) as usize];
+        let status = durable.iter().rev().find_map(|entry| entry.event().as_status().ok().flatten());
+        StoredHead {
+            epoch: self.epoch,
+            term: Term(self.term),
+            trimmed: seq(self.trimmed),
+            last: seq(self.durable),
+            sealed: self.sealed,
+            status: status.map(|update| update.status).or(None::<Status>),
+            time: durable.last().map(|entry| entry.time()),
+            bytes: durable.iter().map(|entry| entry.weight() as u64).sum(),
+            attributes: self.attributes.clone(),
+        }
+    }
+
+    fn check(&self, term: Term, expected_last: Seq, seals: bool, name: &LogName) -> Result<(), StoreError> {
         let (term, newest, actual) = (term.0, self.term, seq(self.accepted()));
         match &self.failed {
             Some(error) => Err(error.clone()),
             None if term < newest => Err(StoreError::Fenced { term, newest }),
-            None if self.sealing => Err(StoreError::Sealed { last: actual }),
+            None if self.deleted => Err(StoreError::NotFound { name: name.clone() }),
+            None if self.sealing && seals => Err(StoreError::Sealed { last: actual }),
             None if expected_last != actual => Err(StoreError::WrongLast { expected: expected_last, actual }),
             None => Ok(()),
         }
@@ -74,15 +104,15 @@ impl Kept {
     /// Makes up to `count` more entries durable, and the seal if that was all.
     fn settle(&self, count: u64) {
         let settled = self.0.lock().unwrap().settle(count);
-        if let Some((watch, durable, sealed)) = settled {
-            watch.durable(seq(durable), sealed);
+        if let Some((watch, mark)) = settled {
+            watch.durable(mark);
         }
     }
 }
 
 impl SlowStore {
     fn kept(&self, id: &ExecutionId) -> Arc<Kept> {
-        self.logs.lock().unwrap()[id].clone()
+        self.logs.lock().unwrap()[&id.log_name()].clone()
     }
 
     /// Makes `count` more entries of `id` durable.
@@ -145,82 +175,124 @@ pub(crate) fn unavailable() -> StoreError {
 }
 
 impl LogStore for SlowStore {
-    fn open<'a>(
+    fn create<'a>(
         &'a self,
-        id: &'a ExecutionId,
+        name: &'a LogName,
+        attributes: &'a [AttributeChange],
         watch: Arc<dyn DurabilityWatch>,
     ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        let kept = {
-            let mut logs = self.logs.lock().unwrap();
-            let new = || {
-                let mut epochs = self.epochs.lock().unwrap();
-                *epochs += 1;
-                Arc::new(Kept(Mutex::new(State {
-                    epoch: Epoch::new(*epochs),
-                    term: 0,
-                    trimmed: 0,
-                    entries: Vec::new(),
-                    durable: 0,
-                    sealing: false,
-                    sealed: false,
-                    append_errors: 0,
-                    seal_errors: 0,
-                    failed: None,
-                    watch: watch.clone(),
-                })))
-            };
-            logs.entry(id.clone()).or_insert_with(new).clone()
+        let mut logs = self.logs.lock().unwrap();
+        if logs.contains_key(name) {
+            return Box::pin(async move { Err(StoreError::Exists { name: name.clone() }) });
+        }
+        let mut epochs = self.epochs.lock().unwrap();
+        *epochs += 1;
+        let mut state = State {
+            epoch: Epoch::new(*epochs),
+            term: 1,
+            trimmed: 0,
+            entries: Vec::new(),
+            durable: 0,
+            changes: Vec::new(),
+            attributes: Attributes::new(),
+            settled: 0,
+            deleted: false,
+            sealing: false,
+            sealed: false,
+            append_errors: 0,
+            seal_errors: 0,
+            failed: None,
+            watch,
+        };
+        attributes.iter().for_each(|change| change.apply(&mut state.attributes));
+        let kept = Arc::new(Kept(Mutex::new(state)));
+        logs.insert(name.clone(), kept.clone());
+        let log = Arc::new(SlowLog { name: name.clone(), kept, term: Term(1) });
+        Box::pin(async move { Ok(log as Arc<dyn StoredLog>) })
+    }
+
+    fn open<'a>(
+        &'a self,
+        name: &'a LogName,
+        watch: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        let Some(kept) = self.logs.lock().unwrap().get(name).cloned() else {
+            return Box::pin(async move { Err(StoreError::NotFound { name: name.clone() }) });
         };
         kept.settle(u64::MAX);
         let term = {
             let mut state = kept.0.lock().unwrap();
             state.term += 1;
             state.watch = watch;
+            // The new writer counts its own.
+            state.changes.clear();
+            state.settled = 0;
             Term(state.term)
         };
-        Box::pin(async move { Ok(Arc::new(SlowLog { kept, term }) as Arc<dyn StoredLog>) })
+        let log = Arc::new(SlowLog { name: name.clone(), kept, term });
+        Box::pin(async move { Ok(log as Arc<dyn StoredLog>) })
     }
 
-    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.logs.lock().unwrap().remove(id);
+    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+        if let Some(kept) = self.logs.lock().unwrap().remove(name) {
+            kept.0.lock().unwrap().deleted = true;
+        }
         Box::pin(async { Ok(()) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a LogName>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        let logs = self.logs.lock().unwrap();
+        let named = logs
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix) && after.is_none_or(|after| *name > after));
+        let listed = named
+            .take(limit)
+            .map(|(name, kept)| Listed { name: name.clone(), head: kept.0.lock().unwrap().head() })
+            .collect();
+        Box::pin(async move { Ok(listed) })
     }
 }
 
 struct SlowLog {
+    name: LogName,
     kept: Arc<Kept>,
     term: Term,
 }
 
 impl StoredLog for SlowLog {
     fn head(&self) -> StoredHead {
-        let state = self.kept.0.lock().unwrap();
-        let durable = &state.entries[..(state.durable - state.trimmed) as usize];
-        let status = durable.iter().rev().find_map(|entry| entry.event().as_status().ok().flatten());
-        StoredHead {
-            epoch: state.epoch,
-            term: self.term,
-            trimmed: seq(state.trimmed),
-            last: seq(state.durable),
-            sealed: state.sealed,
-            status: status.map(|update| update.status).or(None::<Status>),
-        }
+        StoredHead { term: self.term, ..self.kept.0.lock().unwrap().head() }
     }
 
-    fn append(&self, term: Term, expected_last: Seq, entries: &[Arc<Entry>]) -> Result<Appended, StoreError> {
+    fn append(
+        &self,
+        term: Term,
+        expected_last: Seq,
+        entries: &[Arc<Entry>],
+        attributes: &[AttributeChange],
+    ) -> Result<Appended, StoreError> {
         let mut state = self.kept.0.lock().unwrap();
-        state.check(term, expected_last)?;
+        state.check(term, expected_last, !entries.is_empty(), &self.name)?;
         if state.append_errors > 0 {
             state.append_errors -= 1;
             return Err(unavailable());
         }
         state.entries.extend_from_slice(entries);
+        if !attributes.is_empty() {
+            let last = state.accepted();
+            state.changes.push((last, attributes.to_vec()));
+        }
         Ok(Appended::Pending)
     }
 
     fn seal(&self, term: Term, expected_last: Seq) -> Result<Appended, StoreError> {
         let mut state = self.kept.0.lock().unwrap();
-        state.check(term, expected_last)?;
+        state.check(term, expected_last, true, &self.name)?;
         if state.seal_errors > 0 {
             state.seal_errors -= 1;
             return Err(unavailable());

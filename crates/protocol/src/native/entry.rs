@@ -87,7 +87,7 @@ fn json_length(log: &LogIdentity, entry: &Entry) -> usize {
     let event = entry.event();
     let node = event.node().map_or(0, |node| NODE.len() + node.len());
     let sequence = digits::length(entry.seq().get());
-    FIXED + event.class().as_str().len() + log.execution.len() + node + sequence + event.payload().len()
+    FIXED + event.class().as_str().len() + log.subject().len() + node + sequence + event.payload().len()
 }
 
 /// Appends the JSON; the caller has reserved room for it.
@@ -96,7 +96,7 @@ fn push_json(log: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
     out.extend_from_slice(TYPE);
     out.extend_from_slice(event.class().as_str().as_bytes());
     out.extend_from_slice(EXECUTION);
-    out.extend_from_slice(log.execution.as_bytes());
+    out.extend_from_slice(log.subject().as_bytes());
     if let Some(node) = event.node() {
         out.extend_from_slice(NODE);
         out.extend_from_slice(node.as_bytes());
@@ -114,7 +114,7 @@ fn push_json(log: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
 
 /// Appends the position after `entry`, as [`Position`]'s `Display` writes it.
 pub(super) fn push_position(log: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
-    digits::push_16(log.epoch.get(), out);
+    digits::push_16(log.epoch().get(), out);
     out.push(b'_');
     digits::push_16(entry.seq().get(), out);
 }

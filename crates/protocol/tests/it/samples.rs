@@ -11,7 +11,7 @@ use streamnest_protocol::native::*;
 pub(crate) const NAME: &str = "dashboard";
 
 pub(crate) fn log() -> LogIdentity {
-    LogIdentity { execution: execution(), epoch: Epoch::new(1_795_238_979_000_001) }
+    LogIdentity::new(&execution(), Epoch::new(1_795_238_979_000_001))
 }
 
 pub(crate) fn execution() -> ExecutionId {

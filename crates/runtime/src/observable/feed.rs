@@ -50,14 +50,15 @@ impl Feed<StreamUpdate> for LogFeed {
             match ready!(self.cursor.poll_next_batch(cx, LIMIT)) {
                 Ok(Some(Read::Batch(batch))) => {
                     let updates =
-                        batch.into_iter().map(|entry| StreamUpdate::new(self.identity.clone(), entry));
+                        batch.into_iter().filter_map(|entry| StreamUpdate::new(self.identity.clone(), entry));
                     out.extend(updates.filter(|update| self.criteria.matches(update)));
                     if !out.is_empty() {
                         return Poll::Ready(Fed::Items);
                     }
                 }
                 Ok(Some(Read::Gap(gap))) => {
-                    let execution = self.identity.execution.clone();
+                    // Only executions are viewed, so there is one to name.
+                    let Some(execution) = self.identity.execution().cloned() else { continue };
                     return Poll::Ready(Fed::Missed(Missed::Entries { execution, gap }));
                 }
                 Ok(None) => return Poll::Ready(Fed::Ended(Ok(()))),
@@ -80,15 +81,16 @@ impl Feed<StreamUpdate> for FanInFeed {
         for _ in 0..FRUITLESS_READS {
             match ready!(self.cursor.poll_next(cx, LIMIT)) {
                 Ok(FanIn::Entries { log, entries }) => {
-                    let updates =
-                        entries.into_iter().map(|entry| StreamUpdate::new(log.identity().clone(), entry));
+                    let updates = entries
+                        .into_iter()
+                        .filter_map(|entry| StreamUpdate::new(log.identity().clone(), entry));
                     out.extend(updates.filter(|update| self.criteria.matches(update)));
                     if !out.is_empty() {
                         return Poll::Ready(Fed::Items);
                     }
                 }
                 Ok(FanIn::Gap { log, gap }) => {
-                    let execution = log.identity().execution.clone();
+                    let Some(execution) = log.identity().execution().cloned() else { continue };
                     return Poll::Ready(Fed::Missed(Missed::Entries { execution, gap }));
                 }
                 Ok(FanIn::LeftOut { executions }) => {

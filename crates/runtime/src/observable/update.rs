@@ -16,14 +16,15 @@ pub struct StreamUpdate {
 }
 
 impl StreamUpdate {
-    /// `entry` of the log that `log` names.
-    pub const fn new(log: LogIdentity, entry: Arc<Entry>) -> Self {
-        Self { log, entry }
+    /// `entry` of the log that `log` names; `None` if that is no execution's.
+    pub fn new(log: LogIdentity, entry: Arc<Entry>) -> Option<Self> {
+        log.execution()?;
+        Some(Self { log, entry })
     }
 
     /// The execution that said it.
-    pub const fn execution_id(&self) -> &ExecutionId {
-        &self.log.execution
+    pub fn execution_id(&self) -> &ExecutionId {
+        self.log.execution().expect("`new` takes an execution's log only")
     }
 
     /// The entry.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use streamnest_core::{
-    Appended, BoxFuture, Class, Delivery, DurabilityWatch, Entry, Epoch, ExecutionControl as _, ExecutionId,
-    LogStore, Seq, StoreError, StoredHead, StoredLog, Term,
+    Appended, AttributeChange, BoxFuture, Class, Delivery, DurabilityWatch, Entry, Epoch,
+    ExecutionControl as _, Listed, LogName, LogStore, Mark, Seq, StoreError, StoredHead, StoredLog, Term,
 };
 use streamnest_log::{LogOptions, ReadLimit, Start};
 use streamnest_runtime::{EngineOptions, EventOptions, NodeContext, NodeResult, TokenOptions};
@@ -56,7 +56,7 @@ impl Judged {
     /// Everything up to `seq` is durable.
     fn release(&self, seq: u64, sealed: bool) {
         for watch in self.watches.lock().unwrap().iter() {
-            watch.durable(seq.try_into().unwrap(), sealed);
+            watch.durable(Mark { last: seq.try_into().unwrap(), sealed, ..Mark::default() });
         }
     }
 
@@ -69,21 +69,39 @@ impl Judged {
 }
 
 impl LogStore for Judged {
-    fn open<'a>(
+    fn create<'a>(
         &'a self,
-        id: &'a ExecutionId,
+        name: &'a LogName,
+        attributes: &'a [AttributeChange],
         watch: Arc<dyn DurabilityWatch>,
     ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
         self.watches.lock().unwrap().push(watch.clone());
         let judge = self.judge.clone();
         Box::pin(async move {
-            let inner = self.inner.open(id, watch).await?;
+            let inner = self.inner.create(name, attributes, watch).await?;
             Ok(Arc::new(JudgedLog { inner, judge }) as Arc<dyn StoredLog>)
         })
     }
 
-    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.delete(id)
+    fn open<'a>(
+        &'a self,
+        name: &'a LogName,
+        watch: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        self.inner.open(name, watch)
+    }
+
+    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.inner.delete(name)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a LogName>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        self.inner.list(prefix, after, limit)
     }
 }
 
@@ -92,9 +110,15 @@ impl StoredLog for JudgedLog {
         self.inner.head()
     }
 
-    fn append(&self, term: Term, expected_last: Seq, entries: &[Arc<Entry>]) -> Result<Appended, StoreError> {
+    fn append(
+        &self,
+        term: Term,
+        expected_last: Seq,
+        entries: &[Arc<Entry>],
+        attributes: &[AttributeChange],
+    ) -> Result<Appended, StoreError> {
         let appended = self.judge.judge(entries)?;
-        self.inner.append(term, expected_last, entries)?;
+        self.inner.append(term, expected_last, entries, attributes)?;
         Ok(appended)
     }
 
@@ -122,21 +146,39 @@ impl StoredLog for JudgedLog {
 pub(crate) struct SlowToOpen(pub(crate) Arc<dyn LogStore>);
 
 impl LogStore for SlowToOpen {
-    fn open<'a>(
+    fn create<'a>(
         &'a self,
-        id: &'a ExecutionId,
+        name: &'a LogName,
+        attributes: &'a [AttributeChange],
         watch: Arc<dyn DurabilityWatch>,
     ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
         Box::pin(async move {
             for _ in 0..10 {
                 yield_now().await;
             }
-            self.0.open(id, watch).await
+            self.0.create(name, attributes, watch).await
         })
     }
 
-    fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.0.delete(id)
+    fn open<'a>(
+        &'a self,
+        name: &'a LogName,
+        watch: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        self.0.open(name, watch)
+    }
+
+    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.delete(name)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a LogName>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        self.0.list(prefix, after, limit)
     }
 }
 
@@ -524,18 +566,37 @@ async fn a_keyed_event_that_is_given_up_before_it_was_taken_leaves_its_key_free(
 async fn a_store_that_cannot_open_a_log_refuses_the_start_and_the_id_stays_free() {
     struct Down(Arc<dyn LogStore>, AtomicUsize);
     impl LogStore for Down {
-        fn open<'a>(
+        fn create<'a>(
             &'a self,
-            id: &'a ExecutionId,
+            name: &'a LogName,
+            attributes: &'a [AttributeChange],
             watch: Arc<dyn DurabilityWatch>,
         ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
             if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
                 return Box::pin(async { Err(unavailable()) });
             }
-            self.0.open(id, watch)
+            self.0.create(name, attributes, watch)
         }
-        fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), StoreError>> {
-            self.0.delete(id)
+
+        fn open<'a>(
+            &'a self,
+            name: &'a LogName,
+            watch: Arc<dyn DurabilityWatch>,
+        ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+            self.0.open(name, watch)
+        }
+
+        fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+            self.0.delete(name)
+        }
+
+        fn list<'a>(
+            &'a self,
+            prefix: &'a str,
+            after: Option<&'a LogName>,
+            limit: usize,
+        ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+            self.0.list(prefix, after, limit)
         }
     }
     let engine =
@@ -546,5 +607,5 @@ async fn a_store_that_cannot_open_a_log_refuses_the_start_and_the_id_stays_free(
     let mut cursor = run.log().cursor(Start::Beginning);
     while cursor.next_batch(ReadLimit::default()).await.unwrap().is_some() {}
     run.result().await.unwrap();
-    let _: Epoch = run.log().identity().epoch;
+    let _: Epoch = run.log().identity().epoch();
 }

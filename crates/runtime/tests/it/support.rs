@@ -298,6 +298,7 @@ impl Told {
             Class::Token => format!("`{}`", event.as_token().unwrap().unwrap().content),
             Class::Progress => format!("{} %", event.as_progress().unwrap().unwrap().progress),
             Class::Event => event.event_type().to_string(),
+            Class::Data => unreachable!("an execution says no bytes"),
             Class::Status => event.as_status().unwrap().unwrap().status.as_str().into(),
         };
         self.events().map(word).collect()
