@@ -1,6 +1,7 @@
 //! Runs the executions of a program's workflows.
 
 mod control;
+pub(crate) mod standalone;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -25,7 +26,7 @@ use crate::{
     Error, State as _, Workflow,
     definition::Definition,
     execution::{self, Execution},
-    fingerprint::Fingerprints,
+    fingerprint::{Fingerprint, Fingerprints},
     run::Run,
 };
 
@@ -318,7 +319,25 @@ impl Engine {
             }
             Beginning::Taken(_) => return Err(ControlError::Conflict { id: id.clone() }),
         };
-        let writer = self.0.logs.create(&id).await.map_err(|error| match error {
+        let execution = self.make(&id, workflow.name().clone(), input).await?;
+        drop(starting);
+        tracing::info!(execution = %id, workflow = %workflow.name(), "execution started");
+        let span = tracing::debug_span!("execution", id = %id, workflow = %workflow.name());
+        self.0.tasks.spawn(start(execution.clone()).instrument(span));
+        if request.on_disconnect.unwrap_or(workflow.on_disconnect()) == OnDisconnect::Cancel {
+            self.0.tasks.spawn(cancel_when_left(execution.clone(), self.0.options.disconnect_grace));
+        }
+        Ok((execution, false))
+    }
+
+    /// Makes the log of a new execution, for which `id` was kept, and lists it.
+    async fn make(
+        &self,
+        id: &ExecutionId,
+        workflow: WorkflowName,
+        input: Fingerprint,
+    ) -> Result<Arc<Execution>, ControlError> {
+        let writer = self.0.logs.create(id).await.map_err(|error| match error {
             // Somebody else made a log of that name: it is no execution of this engine.
             LogError::AlreadyExists { .. } => ControlError::Conflict { id: id.clone() },
             LogError::TooManyLogs { limit } => {
@@ -337,25 +356,18 @@ impl Engine {
         let execution = Arc::new(Execution::new(
             id.clone(),
             writer,
-            workflow.name().clone(),
+            workflow,
             input,
             self.0.logs.now(),
             self.0.options.clone(),
             self.0.logs.options().max_event_bytes,
         ));
         self.0.executions().insert(execution.clone());
-        drop(starting);
         // A drain that began meanwhile did not see it.
         if self.0.draining.load(Ordering::Acquire) {
             execution.cancel(Some(SHUTTING_DOWN.into()));
         }
-        tracing::info!(execution = %id, workflow = %workflow.name(), "execution started");
-        let span = tracing::debug_span!("execution", id = %id, workflow = %workflow.name());
-        self.0.tasks.spawn(start(execution.clone()).instrument(span));
-        if request.on_disconnect.unwrap_or(workflow.on_disconnect()) == OnDisconnect::Cancel {
-            self.0.tasks.spawn(cancel_when_left(execution.clone(), self.0.options.disconnect_grace));
-        }
-        Ok((execution, false))
+        Ok(execution)
     }
 
     /// Keeps `id` for one start. While another start of it is under way, waits for how that comes out.

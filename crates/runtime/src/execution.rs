@@ -1,7 +1,7 @@
 //! One execution while it runs: from its first entry to the terminal one.
 
 mod steps;
-mod visit;
+pub(crate) mod visit;
 
 use std::{
     any::Any,
@@ -110,6 +110,11 @@ impl Execution {
         self.cancel.cancelled().await;
     }
 
+    /// Why it was cancelled, in the words of who did it.
+    pub(crate) fn cancel_reason(&self) -> Option<String> {
+        lock(&self.reason).clone()
+    }
+
     /// How it ended, if it has.
     pub(crate) fn ended(&self) -> Option<&StatusUpdate> {
         self.ended.get()
@@ -174,7 +179,7 @@ impl Execution {
     }
 
     /// Writes the terminal status, exactly once, and says that it has ended.
-    async fn finish(&self, mut events: Vec<Event>, mut status: StatusUpdate) {
+    pub(crate) async fn finish(&self, mut events: Vec<Event>, mut status: StatusUpdate) {
         let (mut tries, mut pause) = (0, FINISH_RETRY_AFTER);
         loop {
             match self.writer.finish_with(events.clone(), status.clone()).await {
@@ -239,7 +244,7 @@ pub(crate) async fn run<W: Workflow>(
             failure.message = execution.cut(failure.message);
             (vec![workflow_error(&failure)], StatusUpdate::failed(failure))
         }
-        Outcome::Cancelled => (Vec::new(), StatusUpdate::cancelled(lock(&execution.reason).clone())),
+        Outcome::Cancelled => (Vec::new(), StatusUpdate::cancelled(execution.cancel_reason())),
     };
     let events = if streaming { events } else { Vec::new() };
     execution.asks.end(&execution).await;

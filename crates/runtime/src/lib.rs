@@ -26,6 +26,7 @@ mod run;
 mod scheduler;
 mod state;
 mod stopwatch;
+mod token_streaming;
 mod workflow;
 
 pub use context::{Emit, Message, NodeContext, Quantity, TokenItem, stream_tokens};
@@ -42,6 +43,10 @@ pub use options::{
 pub use question::Question;
 pub use run::{Events, EventsError, Run, RunError};
 pub use state::{InputError, InputReader, SchemaBuilder, State, StateUpdate};
+pub use token_streaming::{
+    ActiveTokenStream, TokenStatistics, TokenStream, TokenStreamingError, TokenStreamingOptions,
+    TokenStreamingService,
+};
 pub use workflow::{
     ConditionOutcome, Goto, NodeBuilder, NodeKind, NodeOutcome, Step, Workflow, WorkflowBuilder,
 };

@@ -333,6 +333,14 @@ impl NodeOutput {
         })
     }
 
+    /// Why the log takes nothing more of this, if so.
+    pub(crate) fn log_error(&self) -> Option<streamnest_log::Error> {
+        match &self.lock().fault {
+            Some(Fault::Log(error)) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
     /// The first fault stays; the visit's task sees it and ends the visit.
     fn fail(&self, state: &mut State, fault: Fault) {
         state.fault.get_or_insert(fault);

@@ -64,6 +64,19 @@ impl NodePlan {
         Ok(Self { name, token: token.map(Arc::new), progress: progress.map(Arc::new), event })
     }
 
+    /// What a node streams that only streams tokens.
+    pub(crate) fn of_tokens(
+        workflow: &str,
+        name: NodeName,
+        options: TokenOptions,
+        defaults: Defaults,
+    ) -> Result<Self, Error> {
+        let place = Place { workflow, node: &name };
+        place.check_token(&options)?;
+        let token = if options.enabled { Some(Arc::new(place.token(options, defaults)?)) } else { None };
+        Ok(Self { name, token, progress: None, event: None })
+    }
+
     /// Whether this node emits `event`.
     fn admits(&self, options: &EventOptions, event: &Event) -> bool {
         let (filter, event_type) = (&options.filter, event.event_type());
@@ -127,14 +140,7 @@ struct Place<'a> {
 impl Place<'_> {
     fn check<W: Workflow>(&self, node: &NodeBuilder<W>) -> Result<(), Error> {
         if let Some(token) = &node.token {
-            self.at_least_one("buffer_size", token.buffer_size.unwrap_or(1))?;
-            self.at_least_one("batch_size", token.batch_size)?;
-            let filter = &token.filter;
-            if let (Some(min), Some(max)) = (filter.min_length, filter.max_length)
-                && min > max
-            {
-                return Err(self.option("min_length", &min, "at most `max_length`"));
-            }
+            self.check_token(token)?;
         }
         if let Some(event) = &node.event {
             self.at_least_one("buffer_size", event.buffer_size)?;
@@ -155,6 +161,18 @@ impl Place<'_> {
             }
         }
         Ok(())
+    }
+
+    fn check_token(&self, token: &TokenOptions) -> Result<(), Error> {
+        self.at_least_one("buffer_size", token.buffer_size.unwrap_or(1))?;
+        self.at_least_one("batch_size", token.batch_size)?;
+        let filter = &token.filter;
+        match (filter.min_length, filter.max_length) {
+            (Some(min), Some(max)) if min > max => {
+                Err(self.option("min_length", &min, "at most `max_length`"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn at_least_one(&self, option: &'static str, value: usize) -> Result<(), Error> {

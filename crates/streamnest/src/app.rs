@@ -6,7 +6,9 @@ use serde_json::Value;
 use streamnest_core::{Clock, ControlError, LogStore, StartExecution};
 use streamnest_gateway::{Gateway, GatewayOptions, StreamingWebSocketGateway};
 use streamnest_log::{LogOptions, MemoryStore, Registry, SystemClock};
-use streamnest_runtime::{Engine, EngineOptions, Run, Workflow};
+use streamnest_runtime::{
+    Engine, EngineOptions, Run, TokenStreamingOptions, TokenStreamingService, Workflow,
+};
 use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
 
 use crate::{Error, ServerFlags};
@@ -31,6 +33,7 @@ pub struct AppBuilder {
     engine: EngineOptions,
     logs: LogOptions,
     gateway: GatewayOptions,
+    tokens: TokenStreamingOptions,
     store: Option<Arc<dyn LogStore>>,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -60,6 +63,12 @@ impl AppBuilder {
         self
     }
 
+    /// Takes other bounds for token streams that are no workflow's.
+    pub fn token_streaming_options(mut self, options: TokenStreamingOptions) -> Self {
+        self.tokens = options;
+        self
+    }
+
     /// Keeps the logs in `store`. Default a [`MemoryStore`].
     pub fn store(mut self, store: Arc<dyn LogStore>) -> Self {
         self.store = Some(store);
@@ -86,9 +95,10 @@ impl AppBuilder {
             engine = add(engine);
         }
         let engine = engine.build()?;
+        let tokens = TokenStreamingService::new(engine.clone(), self.tokens)?;
         let gateway = Gateway::new(Arc::new(engine.clone()), logs.clone(), self.gateway)?;
         let maintenance = tokio::spawn(async move { logs.maintain().await }).abort_handle();
-        Ok(App { engine, gateway, maintenance: Arc::new(Maintenance(maintenance)) })
+        Ok(App { engine, tokens, gateway, maintenance: Arc::new(Maintenance(maintenance)) })
     }
 }
 
@@ -116,6 +126,7 @@ impl Drop for Maintenance {
 #[derive(Clone, Debug)]
 pub struct App {
     engine: Engine,
+    tokens: TokenStreamingService,
     gateway: Gateway,
     maintenance: Arc<Maintenance>,
 }
@@ -151,6 +162,11 @@ impl App {
     /// Runs the executions.
     pub const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Streams tokens into executions from anywhere in the program, and views them.
+    pub const fn token_streaming(&self) -> &TokenStreamingService {
+        &self.tokens
     }
 
     /// Holds the logs of the executions.

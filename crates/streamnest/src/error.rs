@@ -14,6 +14,9 @@ pub enum Error {
     /// A bound of the logs is wrong.
     #[error("application cannot be built: {0}")]
     Log(#[from] streamnest_log::Error),
+    /// A bound of the token streams is wrong.
+    #[error("application cannot be built: {0}")]
+    TokenStreaming(#[from] streamnest_runtime::TokenStreamingError),
     /// The gateway cannot be made, or stopped.
     #[error(transparent)]
     Gateway(#[from] streamnest_gateway::Error),
@@ -43,6 +46,7 @@ impl Error {
         match self {
             Self::Runtime(error) => error.code(),
             Self::Log(error) => error.code(),
+            Self::TokenStreaming(error) => error.code(),
             Self::Gateway(error) => error.code(),
             Self::Listen { .. } => "listen",
             Self::NotLoopback { .. } => "not_loopback",

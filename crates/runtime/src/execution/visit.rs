@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A body while it runs: polled in its node's scope, its panics caught, its output's time kept.
-pub(super) struct Visit<T> {
+pub(crate) struct Visit<T> {
     body: BoxFuture<'static, NodeResult<T>>,
     output: Arc<NodeOutput>,
     port: Arc<dyn NodePort>,
@@ -28,10 +28,16 @@ pub(super) struct Visit<T> {
 
 impl<T> Visit<T> {
     pub(super) fn new(body: BoxFuture<'static, NodeResult<T>>, output: Arc<NodeOutput>) -> Self {
-        let port: Arc<dyn NodePort> = Arc::new(Port(output.clone()));
-        if output.plan.token.is_some() {
-            Scope::announce(&port);
+        let visit = Self::unannounced(body, output);
+        if visit.output.plan.token.is_some() {
+            Scope::announce(&visit.port);
         }
+        visit
+    }
+
+    /// A body that no model is expected to be called in: one that is called elsewhere meanwhile has lost no scope.
+    pub(crate) fn unannounced(body: BoxFuture<'static, NodeResult<T>>, output: Arc<NodeOutput>) -> Self {
+        let port: Arc<dyn NodePort> = Arc::new(Port(output.clone()));
         Self { body, output, port, alarm: None, settling: None }
     }
 

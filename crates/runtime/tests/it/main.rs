@@ -18,4 +18,5 @@ mod scope;
 mod stores;
 mod support;
 mod threads;
+mod token_streaming;
 mod tokens;

@@ -9,7 +9,7 @@ use streamnest_core::{
     Timestamp,
     payload::{Progress, StatusUpdate, Token},
 };
-use streamnest_log::{LogOptions, MemoryStore, Read, ReadLimit, Registry, Start};
+use streamnest_log::{EventLog, LogOptions, MemoryStore, Read, ReadLimit, Registry, Start};
 use streamnest_runtime::{
     Engine, EngineOptions, InputError, InputReader, NodeBuilder, NodeContext, NodeOutcome, NodeResult, Run,
     SchemaBuilder, State, StateUpdate, Workflow, WorkflowBuilder, reduce,
@@ -181,7 +181,12 @@ pub(crate) async fn run(definition: Definition) -> Told {
 
 /// Everything that a run says, to its end. What must hold of every log is checked here.
 pub(crate) async fn told(run: &Run) -> Told {
-    let mut cursor = run.log().observer(Start::Beginning);
+    told_of(run.log()).await
+}
+
+/// Everything that a log says, to its end.
+pub(crate) async fn told_of(log: &Arc<EventLog>) -> Told {
+    let mut cursor = log.observer(Start::Beginning);
     let mut entries = Vec::new();
     let read = async {
         while let Some(read) = cursor.next_batch(ReadLimit::default()).await.unwrap() {
