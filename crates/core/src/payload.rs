@@ -196,7 +196,8 @@ pub struct EventData {
 pub enum Status {
     /// It goes on.
     Running,
-    /// It waits for an answer; branches beside the one that asks go on.
+    /// It waits for an answer; branches beside the one that asks go on. Only where an execution is shown or listed: its log
+    /// tells it by `approval` events, so that a status entry that is not `running` is always the last one.
     Paused,
     /// It came to its end. Terminal.
     Completed,
@@ -244,11 +245,6 @@ impl StatusUpdate {
     /// The execution runs.
     pub const fn running() -> Self {
         Self { status: Status::Running, result: None, error: None, reason: None }
-    }
-
-    /// The execution waits for an answer.
-    pub const fn paused() -> Self {
-        Self { status: Status::Paused, result: None, error: None, reason: None }
     }
 
     /// The execution came to its end with `result`.

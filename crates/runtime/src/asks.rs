@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use streamnest_core::{
     Approval, ApprovalAnswer, AskId, AskOutcome, ControlError, Event, EventType, NodeName, Seq, Signal,
-    Signalled, payload::StatusUpdate,
+    Signalled,
 };
 use streamnest_log::Error as LogError;
 use tokio::sync::oneshot;
@@ -128,12 +128,8 @@ impl Asks {
             }
             let (tell, answer) = oneshot::channel();
             state.last = id.number();
-            let mut events = vec![event];
-            if state.open.is_empty() {
-                events.push(Event::status(&StatusUpdate::paused()));
-            }
             state.open.insert(id, Open { approval, form: Arc::new(form), tell });
-            state.unsaid.push_back(events);
+            state.unsaid.push_back(vec![event]);
             Asked { execution, id, answer }
         };
         self.settle(execution).await.map_err(broken)?;
@@ -241,11 +237,7 @@ impl State {
         if self.closed.len() > execution.options.max_answers_kept {
             self.closed.pop_front();
         }
-        let mut events = vec![event(&open.approval.node_id, EventType::APPROVAL_ANSWER, &json!(told))];
-        if self.open.is_empty() {
-            events.push(Event::status(&StatusUpdate::running()));
-        }
-        self.unsaid.push_back(events);
+        self.unsaid.push_back(vec![event(&open.approval.node_id, EventType::APPROVAL_ANSWER, &json!(told))]);
     }
 
     /// Whether an answer to a question that is not open is the one that counted.

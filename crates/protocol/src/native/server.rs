@@ -173,8 +173,6 @@ pub enum SubscriptionState {
     Waiting,
     /// It goes on.
     Running,
-    /// It waits for an answer.
-    Paused,
     /// It came to its end.
     Completed,
     /// It failed.
@@ -186,8 +184,8 @@ pub enum SubscriptionState {
 impl From<Status> for SubscriptionState {
     fn from(status: Status) -> Self {
         match status {
-            Status::Running => Self::Running,
-            Status::Paused => Self::Paused,
+            // Whether it waits for an answer its `approval` events tell.
+            Status::Running | Status::Paused => Self::Running,
             Status::Completed => Self::Completed,
             Status::Failed => Self::Failed,
             Status::Cancelled => Self::Cancelled,

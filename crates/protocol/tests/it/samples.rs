@@ -112,7 +112,6 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
             "approval_answer",
             entry(5, Event::named(Some(node()), EventType::APPROVAL_ANSWER, &json!(answer()))),
         ),
-        ("status_paused", entry(6, Event::status(&StatusUpdate::paused()))),
         ("status_running", entry(1, Event::status(&StatusUpdate::running()))),
         (
             "event",

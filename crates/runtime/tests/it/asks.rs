@@ -91,12 +91,11 @@ async fn a_run_pauses_until_its_question_is_answered() {
     assert_eq!((waiting.deadline, waiting.default.as_ref()), (None, None));
     let page = engine.executions(10, None).executions;
     assert_eq!((page[0].status, page[0].waiting.len()), (Status::Paused, 0), "a page tells it by the status");
-    assert_eq!(run.log().head().status, Some(Status::Paused));
 
     let signal = Signal { by: Some("Ada".into()), ..answer(1, json!({"verdict": "publish"})) };
     let signalled = engine.signal(run.execution_id(), signal).await.unwrap();
     assert_eq!(signalled, Signalled { ask: AskId::new(1), repeated: false });
-    assert_eq!(run.log().head().status, Some(Status::Running), "the answer is in the log when it is taken");
+    assert!(run.log().head().last.get() >= 5, "the answer is in the log when it is taken");
     let result = run.result().await.unwrap();
     assert_eq!(result["text"], r#"{"verdict":"publish","stars":null}"#);
     assert_eq!(engine.execution(run.execution_id()).unwrap().waiting, []);
@@ -113,9 +112,7 @@ async fn a_run_pauses_until_its_question_is_answered() {
             "workflow_start",
             "node_start",
             "approval",
-            "paused",
             "approval_answer",
-            "running",
             "updates",
             "node_complete",
             "workflow_end",
@@ -299,13 +296,13 @@ async fn several_questions_are_open_at_once_and_answered_in_any_order() {
     let questions: Vec<_> = run.waiting().into_iter().map(|open| open.question).collect();
     assert_eq!(questions, ["a?", "b?", "c?"]);
     for number in [3, 1, 2] {
-        assert_eq!(run.log().head().status, Some(Status::Paused));
+        assert_eq!(engine.execution(run.execution_id()).unwrap().status, Status::Paused);
         run.signal(answer(number, number.into())).await.unwrap();
     }
     assert_eq!(run.result().await.unwrap()["text"], "123");
-    let told = told(&run).await;
-    let status: Vec<_> = told.statuses().into_iter().map(|update| update.status.as_str()).collect();
-    assert_eq!(status, ["running", "paused", "running", "completed"], "it pauses once");
+    let ends: Vec<_> =
+        told(&run).await.data("approval_answer").iter().map(|end| end["ask"].clone()).collect();
+    assert_eq!(ends, ["ask3", "ask1", "ask2"]);
 }
 
 #[tokio::test]
@@ -423,7 +420,7 @@ async fn a_cancel_ends_a_run_that_waits_and_nothing_but_the_end_follows() {
     engine.cancel(run.execution_id(), Some("enough".into())).await.unwrap();
     let told = told(&run).await;
     assert_eq!(told.end(), StatusUpdate::cancelled(Some("enough".into())));
-    assert!(told.words().ends_with(&["approval".into(), "paused".into(), "cancelled".into()]), "{told:?}");
+    assert!(told.words().ends_with(&["approval".into(), "cancelled".into()]), "{told:?}");
     let summary = engine.execution(run.execution_id()).unwrap();
     assert_eq!((summary.status, summary.waiting), (Status::Cancelled, vec![]));
     let late = run.signal(answer(1, json!({"verdict": "publish"}))).await.unwrap_err();
