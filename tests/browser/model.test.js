@@ -5,7 +5,8 @@ import { describe, it } from "node:test";
 import * as format from "../../crates/gateway/src/console/format.js";
 import { Ledger, Resume } from "../../crates/gateway/src/console/ledger.js";
 import { Run } from "../../crates/gateway/src/console/run.js";
-import { fieldsOf, read } from "../../crates/gateway/src/console/schema.js";
+import { Questions } from "../../crates/gateway/src/console/questions.js";
+import { fieldsOf, read, wholeOf, written } from "../../crates/gateway/src/console/schema.js";
 
 const EPOCH = "0000000000000001";
 const START = Date.parse("2026-11-21T06:00:00Z");
@@ -187,5 +188,64 @@ describe("figures", () => {
     assert.equal(format.sequenceOf("0000000000000003_0000000000000042"), 42);
     assert.equal(format.milliseconds(1_700_000_000_000_000), 1_700_000_000_000);
     assert.equal(format.milliseconds("2026-11-21T06:00:00.000042Z"), START);
+  });
+});
+
+describe("what a run asks", () => {
+  const question = (ask) => ({ ask, nodeId: "review", visit: 1, question: `${ask}?`, schema: true });
+  const asks = (ask) => ({ type: "approval", data: question(ask) });
+  const ends = (ask, outcome = "answered") => ({ type: "approval_answer", data: { ask, outcome, answer: true, by: "Ada" } });
+
+  it("is open from its question to its answer", () => {
+    const questions = new Questions();
+    questions.take(asks("ask1"));
+    questions.take(asks("ask2"));
+    questions.take({ type: "node_start", data: {} });
+    assert.deepEqual([...questions.open.keys()], ["ask1", "ask2"]);
+    questions.take(ends("ask1"));
+    assert.deepEqual([...questions.open.keys()], ["ask2"]);
+    assert.deepEqual(questions.ended.map(({ question, end }) => [question.question, end.by]), [["ask1?", "Ada"]]);
+    questions.close();
+    assert.equal(questions.open.size, 0);
+  });
+
+  it("is learnt from the server where the log no longer has it, and never undoes what the log said", () => {
+    const questions = new Questions();
+    questions.take(asks("ask2"));
+    questions.take(ends("ask2"));
+    questions.take(ends("ask3"));
+    questions.learn([question("ask1"), question("ask2"), question("ask3")]);
+    assert.deepEqual([...questions.open.keys()], ["ask1"]);
+    questions.take(ends("ask1", "withdrawn"));
+    assert.equal(questions.open.size, 0);
+  });
+
+  it("pauses a run that goes on, and no other", () => {
+    const run = new Run("e1", "w");
+    run.take(entry(1, "status", { status: "running" }));
+    assert.equal(run.state, "running");
+    run.take(entry(2, "event", asks("ask1"), "review"));
+    assert.equal(run.state, "paused");
+    run.take(entry(3, "event", ends("ask1"), "review"));
+    assert.equal(run.state, "running");
+    run.take(entry(4, "event", asks("ask2"), "review"));
+    run.take(entry(5, "status", { status: "cancelled" }));
+    assert.equal(run.state, "cancelled");
+    assert.equal(run.questions.open.size, 0);
+  });
+
+  it("has a form also where the answer is no object", () => {
+    assert.equal(wholeOf({ type: "boolean" }, "Answer").kind, "boolean");
+    assert.equal(wholeOf({ title: "Price", type: "number" }, "Answer").label, "Price");
+    assert.equal(wholeOf({ type: "array" }, "Answer").kind, "json");
+    assert.deepEqual(wholeOf({ $ref: "#/$defs/v", $defs: { v: { enum: ["a", "b"] } } }, "Answer").choices, ["a", "b"]);
+  });
+
+  it("writes what a form begins with as it would be typed", () => {
+    const choice = { kind: "choice", choices: ["a", "b"] };
+    for (const [field, value, text] of [
+      [choice, "b", "1"], [choice, "c", "-1"], [{ kind: "text" }, "x", "x"], [{ kind: "integer" }, 7, "7"],
+      [{ kind: "boolean" }, false, "false"], [{ kind: "json" }, [1], "[\n  1\n]"],
+    ]) assert.equal(written(field, value), text);
   });
 });

@@ -7,6 +7,7 @@
     reason = "these are tests"
 )]
 
+mod asks;
 mod delivery;
 mod endings;
 mod flags;

@@ -54,6 +54,8 @@ const ASSETS: &[Asset] = assets![
     "layout.css"
     "ledger.js"
     "panels.css"
+    "questions.css"
+    "questions.js"
     "run.css"
     "run.js"
     "schema.js"
@@ -67,6 +69,7 @@ const ASSETS: &[Asset] = assets![
     "view/launcher.js"
     "view/nodes.js"
     "view/output.js"
+    "view/questions.js"
     "view/summary.js"
     "view/tail.js"
 ];

@@ -169,7 +169,8 @@ fn rustdoc(workspace: &Workspace) -> Result<Report, Failed> {
 
 fn release(workspace: &Workspace) -> Result<Report, Failed> {
     let servers = browser::servers(workspace)?;
-    Report::checked(format!("built {}", servers.map(|server| server.name).join(", ")))
+    let names: Vec<&str> = servers.iter().map(|server| server.name).collect();
+    Report::checked(format!("built {}", names.join(", ")))
 }
 
 fn browser_tests(workspace: &Workspace) -> Result<Report, Failed> {

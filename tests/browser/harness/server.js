@@ -10,6 +10,7 @@ const STOP_TIMEOUT_MS = 10_000;
 const PROGRAMS = {
   STREAMNEST_SERVER: "content-generation",
   STREAMNEST_FOUNTAIN: "token-fountain",
+  STREAMNEST_APPROVAL: "approval",
 };
 
 /**

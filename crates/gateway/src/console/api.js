@@ -15,9 +15,10 @@ export const BASE = new URL("../", import.meta.url);
  * @typedef {object} Execution
  * @property {string} executionId
  * @property {string} workflow
- * @property {"running" | "completed" | "failed" | "cancelled"} status
+ * @property {"running" | "paused" | "completed" | "failed" | "cancelled"} status
  * @property {string | number} startedAt
  * @property {string} last
+ * @property {import("./questions.js").Question[]} [waiting] the open questions; not in lists
  */
 
 /** @returns {URL} where the WebSocket is */
@@ -71,6 +72,16 @@ export function start(name, input, executionId) {
  */
 export function cancel(id, reason) {
   return post(`executions/${encodeURIComponent(id)}/cancel`, { reason });
+}
+
+/**
+ * Answers a question.
+ *
+ * @param {string} id
+ * @param {{ask: string, answer: unknown, by?: string}} signal
+ */
+export function signal(id, signal) {
+  return post(`executions/${encodeURIComponent(id)}/signals`, signal);
 }
 
 /** @param {string} path */

@@ -12,6 +12,7 @@ import { HistoryView } from "./view/history.js";
 import { Launcher } from "./view/launcher.js";
 import { NodesView } from "./view/nodes.js";
 import { OutputView } from "./view/output.js";
+import { QuestionsView } from "./view/questions.js";
 import { SummaryView } from "./view/summary.js";
 
 /** How often figures that depend on the time of day are written anew. */
@@ -27,6 +28,7 @@ let opening = 0;
 const output = new OutputView();
 const events = new EventsView();
 const nodes = new NodesView();
+const questions = new QuestionsView(async (ask, answer, by) => session?.answer(ask, answer, by));
 const summary = new SummaryView({ cancel: async () => session?.cancel() });
 const link = new ConnectionView(connection);
 const history_ = new HistoryView(linkTo, (id) => go(id));
@@ -45,6 +47,8 @@ const draw = oncePerFrame(() => {
   events.draw(run);
   nodes.draw(run);
   summary.draw(session);
+  // After it, so that what is asked is what is announced.
+  questions.draw(run);
   // Measured after all is written, so that a frame lays the page out once.
   output.settle();
   events.settle();
@@ -87,21 +91,22 @@ async function open(id, workflow) {
   byId("run").hidden = id === null;
   byId("no-run").hidden = id !== null;
   document.title = "Streamnest console";
-  for (const view of [output, events, nodes, link]) view.clear();
+  for (const view of [output, events, nodes, questions, link]) view.clear();
   if (id === null) return;
   session = new Session(connection, id, workflow ?? "");
   summary.show(session.run, linkTo(id));
   // On a narrow screen the run lies below the form.
   byId("run").scrollIntoView({ block: "start" });
   session.addEventListener("change", draw);
-  session.addEventListener("change", ended(session));
+  session.addEventListener("change", moved(session));
   session.addEventListener("resume", () => announce("Connection is back; the run resumes where it was cut"));
   draw();
   await describe(session, turn);
 }
 
 /**
- * Finds out what the run's entries do not say: its workflow, and that one's nodes.
+ * Finds out what the run's entries do not say: its workflow, that one's nodes, and questions whose entries are no longer
+ * kept.
  *
  * @param {Session} shown
  * @param {number} turn
@@ -109,7 +114,10 @@ async function open(id, workflow) {
 async function describe(shown, turn) {
   const { run } = shown;
   try {
-    run.workflow ||= (await api.execution(run.executionId)).workflow;
+    const { workflow, waiting } = await api.execution(run.executionId);
+    if (turn !== opening) return;
+    run.workflow = workflow;
+    if (!run.isOver) run.questions.learn(waiting ?? []);
     const { graph } = await api.workflow(run.workflow);
     if (turn !== opening) return;
     run.expect(graph?.nodes ?? []);
@@ -122,15 +130,15 @@ async function describe(shown, turn) {
 }
 
 /**
- * Asks for the list of executions once the run is over, for its place in it has changed.
+ * Asks for the list of executions once the run pauses, goes on or is over, for what the list says of it has changed.
  *
  * @param {Session} shown
  */
-function ended(shown) {
-  let told = false;
+function moved(shown) {
+  let { state } = shown.run;
   return () => {
-    if (told || !shown.run.isOver) return;
-    told = true;
+    if (shown.run.state === state) return;
+    state = shown.run.state;
     refreshHistory();
   };
 }

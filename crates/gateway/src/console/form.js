@@ -1,21 +1,32 @@
-// The form of a workflow's input, made from its JSON Schema.
+// A form made from a JSON Schema: of a workflow's input, and of the answer to a question.
 
 import { element } from "./dom.js";
 import { brief, counted } from "./format.js";
-import { fieldsOf, read } from "./schema.js";
+import { fieldsOf, read, wholeOf, written } from "./schema.js";
 
 /** @typedef {import("./schema.js").Field} Field */
 
-/** What a form is when its schema is not one of an object with properties. @type {Field} */
-const WHOLE = { name: "", label: "Input", help: "The whole input as JSON.", required: true, kind: "json", shape: null };
+/**
+ * @typedef {object} FormOptions
+ * @property {string} [prefix] of its fields' ids, of which there is one on the page
+ * @property {string} [label] of the one field of a schema that is not an object's
+ * @property {boolean} [folds] whether optional fields are folded away
+ * @property {string} [empty] what stands there when there are no fields
+ */
 
 export class InputForm {
   /** @type {Control[]} */ #controls = [];
   /** Holds the optional fields. @type {HTMLDetailsElement | null} */ #folded = null;
+  /** Whether its one field is the whole value, not a field of it. */
+  #whole = false;
 
-  /** @param {HTMLElement} host */
-  constructor(host) {
+  /**
+   * @param {HTMLElement} host
+   * @param {FormOptions} [options]
+   */
+  constructor(host, { prefix = "field", label = "Input", folds = true, empty = "This workflow takes no input." } = {}) {
     this.host = host;
+    this.options = { prefix, label, folds, empty };
   }
 
   /** No form, while it is not known which. */
@@ -25,16 +36,22 @@ export class InputForm {
     this.host.replaceChildren();
   }
 
-  /** @param {any} schema */
-  show(schema) {
+  /**
+   * @param {any} schema
+   * @param {any} [prefill] what it begins with
+   */
+  show(schema, prefill) {
+    const { prefix, label, folds, empty } = this.options;
     const fields = fieldsOf(schema);
-    this.#controls = (fields ?? [WHOLE]).map((field) => new Control(field));
+    this.#whole = fields === null;
+    this.#controls = (fields ?? [wholeOf(schema, label)]).map((field) => new Control(field, prefix));
+    for (const control of this.#controls) control.fill(this.#whole ? prefill : prefill?.[control.field.name]);
     const required = this.#controls.filter(({ field }) => field.required);
     const optional = this.#controls.filter(({ field }) => !field.required);
-    this.host.replaceChildren(...required.map(({ root }) => root));
-    if (this.#controls.length === 0) this.host.append(element("p", { class: "note", text: "This workflow takes no input." }));
+    this.host.replaceChildren(...(folds ? required : [...required, ...optional]).map(({ root }) => root));
+    if (this.#controls.length === 0) this.host.append(element("p", { class: "note", text: empty }));
     this.#folded = null;
-    if (optional.length === 0) return;
+    if (optional.length === 0 || !folds) return;
     this.#folded = element(
       "details",
       { class: "optional", open: required.length === 0 },
@@ -56,7 +73,7 @@ export class InputForm {
       problems[0].input.focus();
       return undefined;
     }
-    if (this.#controls.length === 1 && this.#controls[0].field === WHOLE) return this.#controls[0].read().value;
+    if (this.#whole) return this.#controls[0].read().value;
     /** @type {Record<string, unknown>} */ const input = {};
     for (const control of this.#controls) {
       const { value } = control.read();
@@ -68,10 +85,13 @@ export class InputForm {
 
 /** One field: label, input, help, and what is wrong with it. */
 class Control {
-  /** @param {Field} field */
-  constructor(field) {
+  /**
+   * @param {Field} field
+   * @param {string} prefix of its id
+   */
+  constructor(field, prefix) {
     this.field = field;
-    const id = `field-${field.name || "input"}`;
+    const id = `${prefix}-${field.name || "input"}`;
     this.input = input(field, id);
     this.problem = element("p", { id: `${id}-problem`, class: "problem", hidden: true });
     const help = helpOf(field);
@@ -91,6 +111,12 @@ class Control {
     this.input.addEventListener("input", () => {
       if (!this.problem.hidden) this.check();
     });
+  }
+
+  /** @param {unknown} value what it begins with, if there is one */
+  fill(value) {
+    if (value === undefined || value === null) return;
+    this.input.value = written(this.field, value);
   }
 
   read() {
@@ -133,8 +159,8 @@ function input(field, id) {
  */
 function select(common, field, options) {
   const made = element("select", common);
-  // An empty choice leaves the field out, so that the server's own default holds.
-  if (!field.required || field.kind === "boolean") made.append(element("option", { value: "", text: field.required ? "Choose…" : "Default" }));
+  // An empty choice leaves the field out, so that the server's own default holds; a required one is nobody's by accident.
+  made.append(element("option", { value: "", text: field.required ? "Choose…" : "Default" }));
   for (const [value, text] of options) made.append(element("option", { value, text }));
   return made;
 }

@@ -1,6 +1,7 @@
 // What is known of one execution: its entries folded into texts, nodes, figures and an end. No page in here.
 
 import { milliseconds } from "./format.js";
+import { Questions } from "./questions.js";
 
 /** @typedef {import("./ledger.js").Entry} Entry */
 /** @typedef {import("./ledger.js").Gap} Gap */
@@ -47,6 +48,7 @@ export class Run {
   /** @type {Map<string, NodeRun>} */ nodes = new Map();
   /** In the order of their first tokens. @type {Map<string, Message>} */ messages = new Map();
   /** The newest entries, oldest first. @type {Record_[]} */ records = [];
+  questions = new Questions();
   counts = { token: 0, event: 0, progress: 0, status: 0, gap: 0 };
   tokens = 0;
   startedAt = NaN;
@@ -64,6 +66,11 @@ export class Run {
   constructor(executionId, workflow) {
     this.executionId = executionId;
     this.workflow = workflow;
+  }
+
+  /** @returns {Run["status"] | "paused"} where it stands: `paused` while it waits for an answer */
+  get state() {
+    return this.status === "running" && this.questions.open.size > 0 ? "paused" : this.status;
   }
 
   get isOver() {
@@ -101,6 +108,11 @@ export class Run {
   elapsed() {
     if (Number.isNaN(this.startedAt)) return 0;
     return this.lastAt - this.startedAt + (this.isOver ? 0 : Date.now() - this.readAt);
+  }
+
+  /** @returns {number} the time on the server's clock, about, in milliseconds since 1970; NaN before the first entry */
+  serverNow() {
+    return this.lastAt + Date.now() - this.readAt;
   }
 
   /** @returns {number} tokens per second: now while it runs, on the whole afterwards */
@@ -210,6 +222,7 @@ export class Run {
    * @param {{type: string, data?: any}} event
    */
   #event(name, event) {
+    this.questions.take(event);
     if (name === undefined) return;
     const visit = event.data?.visit;
     if (event.type === "node_start") {
@@ -245,6 +258,7 @@ export class Run {
     this.status = payload.status;
     if (payload.status === "running") return;
     this.end = payload;
+    this.questions.close();
     for (const message of this.messages.values()) message.live = false;
     for (const node of this.nodes.values()) {
       if (node.state !== "running") continue;

@@ -37,6 +37,18 @@ export function fieldsOf(schema) {
 }
 
 /**
+ * The one field of a schema that is not an object's: a choice, a text, a number, or JSON.
+ *
+ * @param {any} schema
+ * @param {string} label
+ * @returns {Field}
+ */
+export function wholeOf(schema, label) {
+  const whole = field("", schema, true, schema);
+  return { ...whole, label: whole.label || label };
+}
+
+/**
  * @param {string} name
  * @param {any} property
  * @param {boolean} required
@@ -223,4 +235,17 @@ function readJson(field, text) {
   const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
   if (field.shape === "object" && !isObject) return { problem: "A JSON object, please: { … }" };
   return { value };
+}
+
+/**
+ * Writes a value as it would be typed into a field; what does not fit is left for the reader to see.
+ *
+ * @param {Field} field
+ * @param {unknown} value
+ * @returns {string}
+ */
+export function written(field, value) {
+  if (field.kind === "choice") return String((field.choices ?? []).findIndex((choice) => choice === value));
+  if (field.kind === "json") return JSON.stringify(value, null, 2);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -61,6 +61,25 @@ export class Session extends EventTarget {
     }
   }
 
+  /**
+   * Answers a question of the execution, without a connection over HTTP. Asking twice does no harm: the same answer again
+   * changes nothing.
+   *
+   * @param {string} ask
+   * @param {unknown} answer
+   * @param {string} [by] who answers
+   * @throws {Refusal}
+   */
+  async answer(ask, answer, by) {
+    const { executionId } = this.run;
+    try {
+      await this.connection.request("signal", { executionId, ask, answer, by });
+    } catch (error) {
+      if (!(error instanceof Disconnected)) throw error;
+      await api.signal(executionId, { ask, answer, by });
+    }
+  }
+
   async #subscribe() {
     if (this.run.isOver) return;
     const { executionId } = this.run;

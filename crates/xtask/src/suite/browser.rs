@@ -29,20 +29,28 @@ pub(super) struct Server {
     pub(super) path: PathBuf,
 }
 
+/// The names of those examples and their variables.
+const SERVERS: [(&str, &str); 3] = [
+    ("content-generation", "STREAMNEST_SERVER"),
+    ("token-fountain", "STREAMNEST_FOUNTAIN"),
+    ("approval", "STREAMNEST_APPROVAL"),
+];
+
 /// Builds the examples that the tests start.
-pub(super) fn servers(workspace: &Workspace) -> Result<[Server; 2], String> {
-    let (content, fountain) = ("content-generation", "token-fountain");
+pub(super) fn servers(workspace: &Workspace) -> Result<Vec<Server>, String> {
+    let packages = SERVERS.iter().flat_map(|(name, _)| ["--package", name]);
     let output = Run::cargo(workspace)
-        .args(["build", "--locked", "--release", "--package", content, "--package", fountain])
+        .args(["build", "--locked", "--release"])
+        .args(packages)
         .args(["--message-format", "json-render-diagnostics"])
         .only_stderr()
         .run()?;
-    let server = |name, variable| {
+    let server = |(name, variable): (&'static str, &'static str)| {
         let path =
             executable(&output.stdout, name).ok_or_else(|| format!("cargo built no program `{name}`"))?;
-        Ok::<_, String>(Server { name, variable, path })
+        Ok(Server { name, variable, path })
     };
-    Ok([server(content, "STREAMNEST_SERVER")?, server(fountain, "STREAMNEST_FOUNTAIN")?])
+    SERVERS.into_iter().map(server).collect()
 }
 
 /// Finds the path of the program `name` in cargo's messages, one JSON object each line.

@@ -119,6 +119,7 @@ const ROWS: &[Row] = &[
         outside: None,
         why: "tests across crates use public interfaces only",
     },
+    Row { krate: "approval", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "by-hand", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "content-generation", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "token-fountain", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },

@@ -19,6 +19,7 @@ export class NodesView {
 
   /** @param {import("../run.js").Run} run */
   draw(run) {
+    const asking = new Set([...run.questions.open.values()].map(({ nodeId }) => nodeId));
     for (const [name, node] of run.nodes) {
       let row = this.#rows.get(name);
       if (!row) {
@@ -26,7 +27,7 @@ export class NodesView {
         this.#rows.set(name, row);
         this.#list.append(row.root);
       }
-      row.draw();
+      row.draw(asking.has(name));
     }
     this.#empty.hidden = run.nodes.size > 0;
   }
@@ -60,14 +61,16 @@ class Row {
     );
   }
 
-  draw() {
+  /** @param {boolean} asks whether it waits for an answer */
+  draw(asks) {
     const { state, visit, progress, kind } = this.node;
     this.root.dataset.state = state;
-    setText(this.state, STATES[state]);
+    this.root.toggleAttribute("data-asks", asks);
+    setText(this.state, asks ? "Asks" : STATES[state]);
     setText(this.kind, kind);
     setText(this.visit, visit > 1 ? `visit ${visit}` : "");
     const percent = progress ? Math.min(100, Math.max(0, progress.progress)) : state === "done" ? 100 : null;
-    this.bar.classList.toggle("indeterminate", percent === null && state === "running");
+    this.bar.classList.toggle("indeterminate", percent === null && state === "running" && !asks);
     if (percent === null) {
       this.bar.removeAttribute("aria-valuenow");
       this.fill.style.width = "0";

@@ -6,6 +6,7 @@ import { count, duration, rate } from "../format.js";
 const STATUS = {
   unknown: "Connecting",
   running: "Running",
+  paused: "Waits for an answer",
   completed: "Completed",
   failed: "Failed",
   cancelled: "Cancelled",
@@ -70,8 +71,8 @@ export class SummaryView {
     if (error) this.complain(ledger.received > 0 ? `${error.message}; what came before is still shown` : error.message);
     byId("run").toggleAttribute("data-unavailable", lost && ledger.received === 0);
     setText(this.#title, run.workflow || (lost ? "This run cannot be shown" : "Run"));
-    setText(this.#badge, lost ? "Not available" : STATUS[run.status]);
-    this.#badge.dataset.status = lost ? "unknown" : run.status;
+    setText(this.#badge, lost ? "Not available" : STATUS[run.state]);
+    this.#badge.dataset.status = lost ? "unknown" : run.state;
     this.#cancel.hidden = lost || run.isOver || run.status === "unknown";
     setText(byId("stat-elapsed"), run.status === "unknown" ? "–" : duration(run.elapsed()));
     setText(byId("stat-tokens"), count(run.tokens));
@@ -85,9 +86,9 @@ export class SummaryView {
     told.hidden = ledger.told === 0;
     setText(told, `${count(ledger.told)} told as gap`);
     if (run.isOver && this.#result.hidden) this.#end(run);
-    if (run.status !== this.#announced) {
-      this.#announced = run.status;
-      if (run.status !== "unknown") announce(`Run ${STATUS[run.status].toLowerCase()}`);
+    if (run.state !== this.#announced) {
+      this.#announced = run.state;
+      if (run.state !== "unknown") announce(`Run ${STATUS[run.state].toLowerCase()}`);
     }
   }
 
@@ -96,7 +97,7 @@ export class SummaryView {
     const { result, error, reason } = run.end;
     this.#result.hidden = false;
     this.#result.dataset.status = run.status;
-    setText(byId("result-title"), run.status === "completed" ? "Result" : STATUS[run.status]);
+    setText(byId("result-title"), run.status === "completed" ? "Result" : STATUS[run.state]);
     this.#resultBody.replaceChildren();
     if (error) this.#resultBody.append(element("p", { text: error.message }), fields(error));
     else if (run.status === "cancelled") {
