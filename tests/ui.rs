@@ -7,8 +7,17 @@
 
 use std::{fs, path::PathBuf};
 
-const ATTRIBUTES: [&str; 7] =
-    ["node", "state", "stream_all", "stream_event", "stream_progress", "stream_token", "workflow"];
+const ATTRIBUTES: [&str; 9] = [
+    "injectable",
+    "module",
+    "node",
+    "state",
+    "stream_all",
+    "stream_event",
+    "stream_progress",
+    "stream_token",
+    "workflow",
+];
 
 #[test]
 fn every_mistake_has_its_message_and_every_form_compiles() {

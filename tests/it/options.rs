@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
 mod event;
+mod injectable;
+mod module;
 mod node;
 mod progress;
 mod script;
@@ -46,12 +48,15 @@ async fn every_option_of_every_attribute_has_its_effect() {
             "stream_event" => event::prove(rest).await,
             "stream_progress" => progress::prove(rest).await,
             "stream_all" => prove_all(rest, &options).await,
+            "module" => module::prove(rest).await,
+            "injectable" => injectable::prove(rest).await,
+            "inject" => injectable::prove_field(rest).await,
             "state" => state::prove(rest).await,
             _ => false,
         };
         assert!(proven, "option `{option}` has no proof of its effect");
     }
-    assert!(options.len() > 90, "{} options were tried", options.len());
+    assert!(options.len() > 100, "{} options were tried", options.len());
 }
 
 /// The groups of `#[stream_all]` are tried here; what stands in them is read by the same code as the three attributes,

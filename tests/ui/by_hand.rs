@@ -261,10 +261,81 @@ impl Workflow for ByHand {
     }
 }
 
+/// A module and what it provides, by the attributes.
+mod composed {
+    use super::*;
+
+    #[injectable(scope = "execution", init = begin, shutdown = end)]
+    pub(crate) struct Reply {
+        model: Arc<dyn ChatModel>,
+        #[inject(name = "fast")]
+        fast: Option<Arc<OfflineModel>>,
+        #[inject(value = Duration::from_secs(5))]
+        patience: Duration,
+    }
+
+    impl Reply {
+        async fn begin(&self) {}
+        async fn end(&self) {}
+    }
+
+    #[module(
+        imports(CacheModule),
+        providers(Reply, OfflineModel as dyn ChatModel, named("fast", value(OfflineModel::default()))),
+        exports(CacheModule, dyn ChatModel),
+        global
+    )]
+    pub(crate) struct AppModule;
+}
+
+/// The same by hand.
+mod written {
+    use super::*;
+
+    pub(crate) struct Reply {
+        model: Arc<dyn ChatModel>,
+        fast: Option<Arc<OfflineModel>>,
+        patience: Duration,
+    }
+
+    impl Injectable for Reply {
+        fn provider() -> Provider<Self> {
+            let patience = Duration::from_secs(5);
+            Provider::new(move |given| Ok(Self { model: given.field("model")?, fast: given.field("fast")?, patience }))
+                .needs::<Arc<dyn ChatModel>>("model")
+                .needs_named::<Option<Arc<OfflineModel>>>("fast", "fast")
+                .scope(ProviderScope::Execution)
+                .on_init(|reply: Arc<Self>| async move { drop((reply.model.clone(), reply.fast.clone(), reply.patience)) })
+                .on_shutdown(|_: Arc<Self>| async {})
+        }
+    }
+
+    pub(crate) struct AppModule;
+
+    impl ModuleDefinition for AppModule {
+        fn module() -> Module {
+            Module::of::<Self>()
+                .import(CacheModule)
+                .provide(Reply::provider())
+                .provide(OfflineModel::provider().bind::<dyn ChatModel>(|model| model))
+                .provide(Provider::value(OfflineModel::default()).named("fast"))
+                .export::<CacheModule>()
+                .export::<dyn ChatModel>()
+                .global()
+        }
+    }
+}
+
+#[module(providers(value(7_u32)), exports(u32))]
+struct CacheModule;
+
 fn main() {
     // Debug shows every part of a definition; functions as their addresses, which are the same functions here.
     assert_eq!(format!("{:#?}", WithMacro::definition()), format!("{:#?}", ByHand::definition()));
     assert_eq!(Draft::input_schema(), Plain::input_schema());
+
+    let (composed, written) = (composed::AppModule::module(), written::AppModule::module());
+    assert_eq!(format!("{composed:#?}"), format!("{written:#?}"));
 
     let input = serde_json::json!({"prompt": "hi", "seen": {"a": 1}});
     let (mut draft, mut plain) = (Draft::from_input(input.clone()).unwrap(), Plain::from_input(input).unwrap());

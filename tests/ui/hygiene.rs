@@ -28,6 +28,10 @@ mod shadows {
     pub struct WorkflowBuilder;
     pub struct NodeBuilder;
     pub struct EventType;
+    pub struct Module;
+    pub struct Provider;
+    pub trait Injectable {}
+    pub trait ModuleDefinition {}
     pub mod std {}
     pub mod core {}
     pub mod streamnest {}
@@ -65,6 +69,7 @@ fn weigh(current: f64, total: f64, _: &ProgressMetadata) -> f64 {
     current / total
 }
 
+#[::streamnest::injectable]
 struct DraftReply;
 
 #[::streamnest::workflow(name = "hygiene", state = Draft, timeout = "1h", on_disconnect = "continue", values = false)]
@@ -94,7 +99,37 @@ impl DraftReply {
     }
 }
 
+trait Voice: ::std::marker::Send + ::std::marker::Sync {}
+
+impl Voice for Plain {}
+
+#[::streamnest::injectable(scope = "application", init = begin, shutdown = end)]
+struct Plain {
+    #[inject(default)]
+    count: u32,
+    #[inject(name = "x")]
+    named: ::std::option::Option<::std::sync::Arc<Other>>,
+}
+
+impl Plain {
+    async fn begin(&self) {}
+    async fn end(&self) {}
+}
+
+#[::streamnest::injectable(scope = "execution")]
+struct Other(::std::sync::Arc<Plain>);
+
+#[::streamnest::module(
+    providers(Plain as dyn Voice, named("x", value(7_u8)), factory(|| 7_u16), DraftReply),
+    exports(dyn Voice),
+    workflows(DraftReply),
+    global
+)]
+struct AppModule;
+
 fn main() {
+    let module = ::std::format!("{:?}", <AppModule as ::streamnest::modules::ModuleDefinition>::module());
+    ::std::assert!(module.contains("dyn Voice"), "{module}");
     let definition = ::std::format!("{:?}", DraftReply::definition());
     ::std::assert!(definition.contains("hygiene"), "{definition}");
 }

@@ -3,7 +3,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
-use syn::{FnArg, ItemImpl, Signature, Type, Visibility, parse::ParseStream, parse::Parser};
+use syn::{FnArg, ItemImpl, ItemStruct, Signature, Type, Visibility, parse::ParseStream, parse::Parser};
 
 use crate::{
     model::StateStruct,
@@ -126,5 +126,33 @@ pub(crate) fn state(state: &StateStruct, paths: &Paths) -> TokenStream {
                 }
             }
         };
+    }
+}
+
+/// An `impl ModuleDefinition` that never runs, so that whoever imports the module hears nothing of it.
+pub(crate) fn module(name: &Ident, paths: &Paths) -> TokenStream {
+    let (trait_, builder) = (paths.get("ModuleDefinition"), paths.get("Module"));
+    quote! {
+        #[automatically_derived]
+        impl #trait_ for #name {
+            fn module() -> #builder {
+                loop {}
+            }
+        }
+    }
+}
+
+/// An `impl Injectable` that never runs, so that whoever provides the struct hears nothing of it.
+pub(crate) fn injectable(item: &ItemStruct, paths: &Paths) -> TokenStream {
+    let (trait_, provider) = (paths.get("Injectable"), paths.get("Provider"));
+    let (generics, arguments, filter) = item.generics.split_for_impl();
+    let name = &item.ident;
+    quote! {
+        #[automatically_derived]
+        impl #generics #trait_ for #name #arguments #filter {
+            fn provider() -> #provider<Self> {
+                loop {}
+            }
+        }
     }
 }

@@ -159,6 +159,71 @@ pub fn derive_state(item: TokenStream) -> TokenStream {
     }
 }
 
+/// Makes a module of a struct: what it imports, provides and exports.
+///
+/// ```text
+/// #[module(
+///     imports(StreamingModule::for_root(options()), search_module),
+///     providers(ContentWriter, OfflineModel as dyn ChatModel, value(Limits::default())),
+///     exports(dyn ChatModel),
+///     workflows(ContentWriter)
+/// )]
+/// struct AppModule;
+/// ```
+///
+/// | option | meaning |
+/// |---|---|
+/// | `imports(…)` | modules whose exports it sees: types with `#[module]`, functions and values, as expressions |
+/// | `providers(…)` | what it provides: see below |
+/// | `exports(…)` | what those that import it see: a type, `dyn Trait`, `named("…", Type)`, the type of an imported module, or `module(my_module)` |
+/// | `workflows(…)` | workflows of the program; it must see a provider of each |
+/// | `global` | every module sees what it exports, also without an import |
+/// | `crate = path` | where the facade is, if the dependency was renamed; default `::streamnest` |
+///
+/// A provider is
+///
+/// - `Type`, which is `#[injectable]`;
+/// - `value(expression)`, or `shared(expression)` for an `Arc` that there is already;
+/// - `factory(function)`, `try_factory(function)` for one that returns a `Result`, `async_factory(function)` for an async
+///   one that returns a `Result`: the function's parameters are what it needs;
+/// - `provider(expression)`, any `Provider`;
+/// - each of them `as dyn Trait`, once or more, by which it is then found as well;
+/// - `named("…", provider)`, which is found under that name only.
+#[proc_macro_attribute]
+pub fn module(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand_module(arguments.into(), item.into()).into()
+}
+
+/// Makes a struct injectable: each field is what a provider makes.
+///
+/// ```text
+/// #[injectable(shutdown = close)]
+/// struct ContentWriter {
+///     model: Arc<dyn ChatModel>,
+///     #[inject(name = "drafts")]
+///     store: Arc<Store>,
+///     cache: Option<Arc<Cache>>,
+///     #[inject(default)]
+///     written: AtomicU64,
+///     #[inject(value = Duration::from_secs(5))]
+///     patience: Duration,
+/// }
+/// ```
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `scope = "…"` | `application`: one for all; `execution`: each execution has its own | `application` |
+/// | `init = method` | an `async fn(&self)` that runs when everything is made, after those of what it needs | none |
+/// | `shutdown = method` | an `async fn(&self)` that runs at the end, before those of what it needs | none |
+/// | `crate = path` | where the facade is, if the dependency was renamed | `::streamnest` |
+///
+/// A field is `Arc<T>`, `Arc<dyn Trait>`, an `Option` of those, or `Scoped<T>`. On a field, `#[inject(name = "…")]` takes the
+/// provider of that name, `#[inject(default)]` the type's default and `#[inject(value = …)]` an expression.
+#[proc_macro_attribute]
+pub fn injectable(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand_injectable(arguments.into(), item.into()).into()
+}
+
 /// Which pass over a block it is; the second follows only where there are `#[cfg]`s.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pass {
@@ -219,6 +284,44 @@ fn expand_state(input: &syn::DeriveInput) -> Tokens {
     // A generic struct has no `impl State` without its parameters; its own message is all there is to say.
     let stand_in = input.generics.params.is_empty().then(|| fallback::state(&state, &paths));
     quote!(#errors #stand_in)
+}
+
+fn expand_module(arguments: Tokens, item: Tokens) -> Tokens {
+    let mut report = Report::default();
+    let arguments = parse::module::arguments(arguments, &mut report);
+    let paths = Paths::new(arguments.facade.as_ref());
+    let module = parse::module::parse(arguments, &item, &mut report);
+    let Some(module) = module else {
+        let errors = report.into_compile_errors();
+        return quote!(#errors #item);
+    };
+    validate::module(&module, &mut report);
+    let glue = match report.is_empty() {
+        true => expand::module(&module, &paths),
+        false => fallback::module(&module.name, &paths),
+    };
+    let errors = report.into_compile_errors();
+    quote!(#errors #item #glue)
+}
+
+fn expand_injectable(arguments: Tokens, item: Tokens) -> Tokens {
+    let mut report = Report::default();
+    let arguments = parse::injectable::arguments(arguments, &mut report);
+    let paths = Paths::new(arguments.facade.as_ref());
+    let Some(parsed) = parse::injectable::item(&item, &mut report) else {
+        let errors = report.into_compile_errors();
+        return quote!(#errors #item);
+    };
+    let injectable = parse::injectable::parse(arguments, &parsed, &mut report);
+    let glue = match report.is_empty() {
+        true => expand::injectable(&injectable, &paths),
+        // One that borrows cannot be injectable, and its own message is all there is to say.
+        false if parsed.generics.lifetimes().next().is_some() => Tokens::new(),
+        false => fallback::injectable(&parsed, &paths),
+    };
+    let errors = report.into_compile_errors();
+    let item = parse::injectable::without_inject(parsed);
+    quote!(#errors #item #glue)
 }
 
 /// One of our attributes where no `#[workflow]` took it away.

@@ -1,9 +1,13 @@
 //! What the attributes say, as types: no `syn::Attribute` is left here.
 
+mod composition;
+
 use std::time::Duration;
 
 use proc_macro2::{Ident, Span};
 use syn::{Expr, Generics, LitStr, Path, Type};
+
+pub(crate) use self::composition::{Export, FieldSource, InjectField, Injectable, Module, Provider, Source};
 
 /// A workflow: its `impl` block, read.
 pub(crate) struct Workflow {

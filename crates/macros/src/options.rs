@@ -146,6 +146,40 @@ pub(crate) const STREAM_ALL: Attribute = Attribute {
     ],
 };
 
+/// `#[module]`, on a struct.
+pub(crate) const MODULE: Attribute = Attribute {
+    name: "module",
+    options: &[
+        opt("imports", "imports(StreamingModule::for_root(options()))"),
+        opt("providers", "providers(ContentWriter, OfflineModel as dyn ChatModel)"),
+        opt("exports", "exports(dyn ChatModel)"),
+        opt("workflows", "workflows(ContentWriter)"),
+        opt("global", "global"),
+        opt("crate", "crate = my_streamnest"),
+    ],
+};
+
+/// `#[injectable]`, on a struct.
+pub(crate) const INJECTABLE: Attribute = Attribute {
+    name: "injectable",
+    options: &[
+        opt("scope", "scope = \"execution\""),
+        opt("init", "init = connect"),
+        opt("shutdown", "shutdown = close"),
+        opt("crate", "crate = my_streamnest"),
+    ],
+};
+
+/// `#[inject]`, on a field of an `#[injectable]`.
+pub(crate) const INJECT: Attribute = Attribute {
+    name: "inject",
+    options: &[
+        opt("name", "name = \"fast\""),
+        opt("default", "default"),
+        opt("value", "value = Duration::from_secs(5)"),
+    ],
+};
+
 /// `#[state]` on a struct that derives `State`.
 pub(crate) const STATE_STRUCT: Attribute =
     Attribute { name: "state", options: &[opt("crate", "crate = my_streamnest")] };
@@ -156,5 +190,16 @@ pub(crate) const STATE_FIELD: Attribute =
 
 /// Every attribute.
 #[allow(dead_code, reason = "the macros know each by its name; the tests walk over all")]
-pub(crate) const ATTRIBUTES: &[Attribute] =
-    &[WORKFLOW, NODE, STREAM_TOKEN, STREAM_EVENT, STREAM_PROGRESS, STREAM_ALL, STATE_STRUCT, STATE_FIELD];
+pub(crate) const ATTRIBUTES: &[Attribute] = &[
+    WORKFLOW,
+    NODE,
+    STREAM_TOKEN,
+    STREAM_EVENT,
+    STREAM_PROGRESS,
+    STREAM_ALL,
+    MODULE,
+    INJECTABLE,
+    INJECT,
+    STATE_STRUCT,
+    STATE_FIELD,
+];

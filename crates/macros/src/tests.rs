@@ -6,7 +6,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 
 use crate::{
-    Pass, expand_state, expand_workflow,
+    Pass, expand_injectable, expand_module, expand_state, expand_workflow,
     options::{ATTRIBUTES, Attribute, Opt},
     paths,
 };
@@ -67,6 +67,17 @@ fn expansion_with(attribute: &Attribute, is_field: bool, option: &str) -> TokenS
                 }}"
             ))
         }
+        ("module", _) => expand_module(tokens(option), tokens("struct AppModule;")),
+        ("injectable", _) => {
+            expand_injectable(tokens(option), tokens("struct Writer { model: Arc<dyn ChatModel> }"))
+        }
+        ("inject", _) => {
+            let inject = if option.is_empty() { String::new() } else { format!("#[inject({option})]") };
+            expand_injectable(
+                TokenStream::new(),
+                tokens(&format!("struct Writer {{ {inject} model: Arc<Model> }}")),
+            )
+        }
         ("state", true) => state(&format!("struct S {{ #[state({option})] words: Vec<String> }}")),
         ("state", false) => state(&format!("#[state({option})] struct S {{ words: Vec<String> }}")),
         (name, _) => workflow(&one_node(&format!("#[node(start)] #[{name}({option})]"))),
@@ -104,7 +115,7 @@ fn every_listed_option_is_read_and_changes_the_expansion() {
         let is_field = index + 1 == ATTRIBUTES.len();
         count += walk(attribute, is_field, attribute.options, &str::to_owned);
     }
-    assert_eq!(count, 96, "an option came or went; count again, so that none slips out of the walk");
+    assert_eq!(count, 109, "an option came or went; count again, so that none slips out of the walk");
 }
 
 #[test]
@@ -231,6 +242,20 @@ fn generated_code_uses_every_name_of_the_list_and_no_other() {
         ),
         workflow(&format!("#[cfg(x)] {}", one_node("#[node(start)]"))),
         state("struct S { #[state(reducer = append)] x: String }"),
+        expand_module(
+            quote!(providers(value(1), A as dyn B), workflows(W)),
+            quote!(
+                struct M;
+            ),
+        ),
+        expand_injectable(
+            quote!(scope = "execution", init = begin, shutdown = end),
+            quote!(
+                struct A {
+                    b: Arc<dyn B>,
+                }
+            ),
+        ),
     ];
     let mut used = BTreeSet::new();
     for expansion in everything {
@@ -278,7 +303,9 @@ fn a_renamed_facade_is_the_only_one_that_is_named() {
     let asked = expand_workflow(arguments.clone(), tokens(&format!("#[cfg(x)] {block}")), Pass::First);
     let expanded = expand_workflow(arguments, tokens(&block), Pass::Second);
     let state = state("#[state(crate = deps::nest)] struct S { x: String }");
-    for expansion in [asked, expanded, state] {
+    let module = expand_module(quote!(crate = deps::nest, workflows(W)), tokens("struct M;"));
+    let injectable = expand_injectable(quote!(crate = deps::nest, init = begin), tokens("struct A(Arc<B>);"));
+    for expansion in [asked, expanded, state, module, injectable] {
         let text = expansion.to_string();
         assert!(text.contains("deps :: nest :: __private") && !text.contains(":: streamnest ::"), "{text}");
     }
@@ -297,4 +324,37 @@ fn a_circle_beside_the_start_is_told_once() {
     let told = messages(&workflow(&format!("impl W {{ {} }}", nodes.join(" "))));
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told.iter().all(|message| message.contains("never ends")), "{told:#?}");
+}
+
+#[test]
+fn a_wrong_entry_of_a_list_costs_its_neighbours_nothing_and_each_is_told() {
+    let arguments =
+        "imports(A, A), providers(valu(1), 7, X as Y, X), exports(dyn T, dyn T, fnord(x)), workflow(W)";
+    let told = messages(&expand_module(tokens(arguments), tokens("struct M;")));
+    let parts = [
+        "`valu(…)` is no form of a provider; did you mean `value`?",
+        "`7` is a value; write `value(7)`",
+        "`as Y` names no trait object; write `as dyn Y`",
+        "`fnord(…)` is no form of an export",
+        "unknown `#[module]` option `workflow`; did you mean `workflows`?",
+        "`A` is listed twice in `imports(…)`",
+        "`dyn T` is listed twice in `exports(…)`",
+    ];
+    for part in parts {
+        assert_eq!(told.iter().filter(|message| message.contains(part)).count(), 1, "{part}: {told:#?}");
+    }
+    assert_eq!(told.len(), parts.len(), "{told:#?}");
+}
+
+#[test]
+fn an_injectable_that_is_wrong_leaves_the_struct_without_our_attributes_and_a_stand_in() {
+    let item = "pub struct A<T: B> { #[inject(nam = \"x\")] #[cfg(y)] a: Arc<T>, #[inject] b: Arc<C> }";
+    let expansion = expand_injectable(TokenStream::new(), tokens(item));
+    let told = messages(&expansion);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    let text = expansion.to_string();
+    for part in ["pub struct A", "# [cfg (y)] a", "Injectable for A < T >"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("# [inject"), "{text}");
 }

@@ -1,8 +1,10 @@
 //! Every rule that spans more than one option: within a node, and across the nodes of a workflow.
 
 mod graph;
+mod module;
 mod node;
 
+pub(crate) use self::module::module;
 use crate::{model::Workflow, report::Report};
 
 /// Checks the whole workflow and reports all that is wrong.

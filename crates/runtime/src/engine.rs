@@ -18,16 +18,18 @@ use streamnest_core::{
     BoxFuture, ControlError, ExecutionId, OnDisconnect, StartExecution, WorkflowName, WorkflowSummary,
 };
 use streamnest_log::{Error as LogError, Registry};
+use streamnest_modules::Scoped;
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::{
-    Error, State as _, Workflow,
+    Error, FeatureOptions, State as _, Workflow,
     definition::Definition,
     execution::{self, Execution},
     fingerprint::{Fingerprint, Fingerprints},
     run::Run,
+    source::Source,
 };
 
 /// The bounds and defaults of an [`Engine`].
@@ -104,11 +106,25 @@ impl EngineBuilder {
     }
 
     /// Adds a workflow that is shared with others.
-    pub fn shared_workflow<W: Workflow>(mut self, workflow: Arc<W>) -> Self {
+    pub fn shared_workflow<W: Workflow>(self, workflow: Arc<W>) -> Self {
+        self.workflow_of(Source::Shared(workflow), FeatureOptions::default())
+    }
+
+    /// Adds a workflow of which each execution may have its own.
+    pub fn scoped_workflow<W: Workflow>(self, workflow: Scoped<W>, options: FeatureOptions) -> Self {
+        self.workflow_of(Source::Scoped(workflow), options)
+    }
+
+    fn workflow_of<W: Workflow>(mut self, source: Source<W>, feature: FeatureOptions) -> Self {
         self.workflows.push(Box::new(move |logs, options| {
             let max_event_bytes = logs.options().max_event_bytes;
-            let definition = Definition::new(W::definition(), options.default_buffer_size, max_event_bytes)?;
-            Ok(Arc::new(Runner { definition: Arc::new(definition), workflow }))
+            let buffer_size = feature.default_buffer_size.unwrap_or(options.default_buffer_size);
+            if buffer_size == 0 {
+                let option = "FeatureOptions::default_buffer_size";
+                return Err(Error::TooSmall { option, value: 0, least: 1 });
+            }
+            let definition = Definition::new(W::definition(), buffer_size, max_event_bytes)?;
+            Ok(Arc::new(Runner { definition: Arc::new(definition), source }))
         }));
         self
     }
@@ -175,7 +191,7 @@ type Start = Box<dyn FnOnce(Arc<Execution>) -> BoxFuture<'static, ()> + Send>;
 
 struct Runner<W: Workflow> {
     definition: Arc<Definition<W>>,
-    workflow: Arc<W>,
+    source: Source<W>,
 }
 
 impl<W: Workflow> Runnable for Runner<W> {
@@ -201,8 +217,8 @@ impl<W: Workflow> Runnable for Runner<W> {
             workflow: self.definition.name.clone(),
             reason: error.to_string(),
         })?;
-        let (definition, workflow) = (self.definition.clone(), self.workflow.clone());
-        Ok(Box::new(move |execution| Box::pin(execution::run(execution, definition, workflow, state))))
+        let (definition, source) = (self.definition.clone(), self.source.clone());
+        Ok(Box::new(move |execution| Box::pin(execution::run(execution, definition, source, state))))
     }
 }
 

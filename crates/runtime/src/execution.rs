@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::steps::Steps;
 use crate::{
     EngineOptions, NodeError, NodeResult, Workflow, asks::Asks, definition::Definition,
-    fingerprint::Fingerprint, output::progress_tracker::Ending, stopwatch::Stopwatch,
+    fingerprint::Fingerprint, output::progress_tracker::Ending, source::Source, stopwatch::Stopwatch,
 };
 
 /// How often the terminal status is tried again while the store says that it may take it later, and the wait before the
@@ -223,17 +223,28 @@ enum Outcome {
 pub(crate) async fn run<W: Workflow>(
     execution: Arc<Execution>,
     definition: Arc<Definition<W>>,
-    workflow: Arc<W>,
+    source: Source<W>,
     state: W::State,
 ) {
     let streaming = definition.streaming;
-    // What a node does is caught where it happens. This is for what its values do when they are cloned, written as JSON
-    // or dropped.
-    let steps = AssertUnwindSafe(walk(execution.clone(), definition, workflow, state)).catch_unwind();
-    let outcome = steps.await.unwrap_or_else(|panic| {
-        let error = panicked("a value of the workflow", panic.as_ref());
-        Outcome::Failed(failure(error.code(), error.to_string()))
-    });
+    let opened = tokio::select! {
+        biased;
+        () = execution.cancelled() => Err(Outcome::Cancelled),
+        opened = source.open(&execution.id) => opened.map_err(|error| not_made(&execution, &error)),
+    };
+    let (opened, outcome) = match opened {
+        Ok(opened) => {
+            let steps = walk(execution.clone(), definition, opened.value(), state);
+            // What a node does is caught where it happens. This is for what its values do when they are cloned, written
+            // as JSON or dropped.
+            let outcome = AssertUnwindSafe(steps).catch_unwind().await.unwrap_or_else(|panic| {
+                let error = panicked("a value of the workflow", panic.as_ref());
+                Outcome::Failed(failure(error.code(), error.to_string()))
+            });
+            (Some(opened), outcome)
+        }
+        Err(outcome) => (None, outcome),
+    };
     let event = |event_type, data: Value| Event::named(None, event_type, &data);
     let (events, status) = match outcome {
         Outcome::Completed(result) => {
@@ -249,6 +260,15 @@ pub(crate) async fn run<W: Workflow>(
     let events = if streaming { events } else { Vec::new() };
     execution.asks.end(&execution).await;
     execution.finish(events, status).await;
+    if let Some(opened) = opened {
+        opened.close().await;
+    }
+}
+
+/// What the execution has of its own could not be made. Its client is not told why.
+fn not_made(execution: &Execution, error: &streamnest_modules::Error) -> Outcome {
+    tracing::error!(execution = %execution.id, code = error.code(), %error, "workflow could not be made");
+    Outcome::Failed(failure(error.code(), "what this execution has of its own could not be made".into()))
 }
 
 /// Walks through the graph until there is an outcome, and ends the visit that was under way then.

@@ -10,6 +10,7 @@
 
 mod asks;
 mod context;
+mod contribution;
 mod definition;
 mod engine;
 mod error;
@@ -24,12 +25,14 @@ mod question;
 pub mod reduce;
 mod run;
 mod scheduler;
+mod source;
 mod state;
 mod stopwatch;
 mod token_streaming;
 mod workflow;
 
 pub use context::{Emit, Message, NodeContext, Quantity, TokenItem, stream_tokens};
+pub use contribution::{FeatureOptions, WithWorkflows, WorkflowContribution};
 pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use error::{Error, NodeError, NodeResult};
 pub use observable::{

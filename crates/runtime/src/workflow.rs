@@ -85,6 +85,11 @@ use crate::{EventOptions, NodeContext, NodeResult, ProgressOptions, State, Token
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no workflow",
+    label = "is no workflow",
+    note = "put `#[workflow(state = …)]` on the `impl` block that holds its `#[node]` methods"
+)]
 pub trait Workflow: Send + Sync + Sized + 'static {
     /// What its nodes read and change.
     type State: State;

@@ -21,6 +21,9 @@ pub use server::{LogFormat, ServerFlags};
 pub use streamnest_core as core;
 pub use streamnest_gateway as gateway;
 pub use streamnest_log as log;
-pub use streamnest_macros::{State, node, stream_all, stream_event, stream_progress, stream_token, workflow};
+pub use streamnest_macros::{
+    State, injectable, module, node, stream_all, stream_event, stream_progress, stream_token, workflow,
+};
 pub use streamnest_models as models;
+pub use streamnest_modules as modules;
 pub use streamnest_runtime as runtime;

@@ -3,10 +3,13 @@
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
 pub use streamnest_core::{Delivery, Event, EventType, ExecutionId, Priority, ScopeExt, Status, TokenDelta};
-pub use streamnest_macros::{State, node, stream_all, stream_event, stream_progress, stream_token, workflow};
+pub use streamnest_macros::{
+    State, injectable, module, node, stream_all, stream_event, stream_progress, stream_token, workflow,
+};
 pub use streamnest_models::{
     ChatModel, ChatModelExt, ChatRequest, Delta, OfflineModel, OfflineOptions, ScriptedModel,
 };
+pub use streamnest_modules::{Injectable, Module, ModuleDefinition, Provider, ProviderScope, Scoped};
 pub use streamnest_runtime::{
     Emit, Goto, NodeContext, NodeError, NodeResult, ProgressMetadata, Question, Run, TokenMetadata,
 };

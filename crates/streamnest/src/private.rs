@@ -4,8 +4,9 @@ pub use serde;
 pub use serde_json;
 pub use streamnest_core::{Delivery, EventType, OnDisconnect, Priority};
 pub use streamnest_macros::workflow_configured;
+pub use streamnest_modules::{Given, Injectable, Module, ModuleDefinition, Provider, ProviderScope};
 pub use streamnest_runtime::{
     EventFilter, EventOptions, Granularity, InputError, InputReader, NodeBuilder, NodeContext, NodeKind,
     NodeResult, ProgressFormat, ProgressOptions, SchemaBuilder, State, StateUpdate, TokenFilter, TokenFormat,
-    TokenOptions, Workflow, WorkflowBuilder, reduce, stream_tokens,
+    TokenOptions, WithWorkflows, Workflow, WorkflowBuilder, reduce, stream_tokens,
 };

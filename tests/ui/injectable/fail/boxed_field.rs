@@ -1,0 +1,8 @@
+use streamnest::prelude::*;
+
+#[injectable]
+struct Writer {
+    model: Box<dyn ChatModel>,
+}
+
+fn main() {}

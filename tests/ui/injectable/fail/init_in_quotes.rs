@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[injectable(init = "begin")]
+struct Writer;
+
+fn main() {}

@@ -1,0 +1,10 @@
+use streamnest::prelude::*;
+
+#[injectable(init = begin)]
+struct Writer;
+
+impl Writer {
+    fn begin(&self) {}
+}
+
+fn main() {}

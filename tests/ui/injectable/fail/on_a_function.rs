@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[injectable]
+fn writer() {}
+
+fn main() {}

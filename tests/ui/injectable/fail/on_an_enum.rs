@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[injectable]
+enum Writer {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use streamnest::prelude::*;
+
+struct Writer;
+
+#[injectable]
+impl Writer {}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use streamnest::prelude::*;
+
+#[injectable]
+struct Writer {
+    #[inject(value = "five")]
+    patience: u64,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[injectable]
+struct Writer<'a>(&'a str);
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(providers(7))]
+struct AppModule;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(providers(OfflineModel as ChatModel))]
+struct AppModule;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(providers())]
+struct AppModule;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(exports(OfflineModel as dyn ChatModel))]
+struct AppModule;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(exports(value(7)))]
+struct AppModule;
+
+fn main() {}

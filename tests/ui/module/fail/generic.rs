@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(global)]
+struct AppModule<const N: usize>;
+
+fn main() {}

@@ -1,0 +1,8 @@
+use streamnest::prelude::*;
+
+struct NoModule;
+
+#[module(imports(NoModule))]
+struct AppModule;
+
+fn main() {}

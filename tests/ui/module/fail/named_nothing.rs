@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(providers(named("fast")))]
+struct AppModule;
+
+fn main() {}

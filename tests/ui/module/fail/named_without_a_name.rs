@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(providers(named(OfflineModel)))]
+struct AppModule;
+
+fn main() {}

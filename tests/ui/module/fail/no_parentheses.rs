@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(imports = Other)]
+struct AppModule;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(global)]
+fn app() {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use streamnest::prelude::*;
+
+struct Settings;
+
+#[module(providers(Settings))]
+struct AppModule;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(providers(OfflineModel, OfflineModel as dyn ChatModel))]
+struct AppModule;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(provider(OfflineModel))]
+struct AppModule;
+
+fn main() {}

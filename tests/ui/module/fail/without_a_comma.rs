@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(providers(OfflineModel OfflineModel))]
+struct AppModule;
+
+fn main() {}

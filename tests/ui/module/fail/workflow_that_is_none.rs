@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(workflows(OfflineModel))]
+struct AppModule;
+
+fn main() {}
