@@ -269,6 +269,9 @@ impl State {
 
     /// Appends what is to be said; whether all of it found room.
     fn ship(&mut self, execution: &Execution) -> Result<bool, LogError> {
+        if let Some(error) = &self.fault {
+            return Err(error.clone());
+        }
         while let Some(events) = self.unsaid.front_mut() {
             match execution.writer().try_append(events) {
                 Ok(Some(last)) => {

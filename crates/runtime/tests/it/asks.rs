@@ -1,5 +1,8 @@
 //! A node asks, somebody answers, or nobody does.
 
+mod property;
+mod stores;
+
 use std::time::Duration;
 
 use schemars::JsonSchema;

@@ -54,7 +54,7 @@ impl Judged {
     }
 
     /// Everything up to `seq` is durable.
-    fn release(&self, seq: u64, sealed: bool) {
+    pub(crate) fn release(&self, seq: u64, sealed: bool) {
         for watch in self.watches.lock().unwrap().iter() {
             watch.durable(Mark { last: seq.try_into().unwrap(), sealed, ..Mark::default() });
         }
@@ -182,7 +182,7 @@ impl LogStore for SlowToOpen {
     }
 }
 
-fn unavailable() -> StoreError {
+pub(crate) fn unavailable() -> StoreError {
     StoreError::Unavailable { source: Arc::new(std::io::Error::other("on purpose")) }
 }
 
