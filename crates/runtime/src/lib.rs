@@ -14,6 +14,7 @@ mod contribution;
 mod definition;
 mod engine;
 mod error;
+mod event_processing;
 mod execution;
 mod fingerprint;
 mod graph;
@@ -28,6 +29,7 @@ mod scheduler;
 mod source;
 mod state;
 mod stopwatch;
+mod stream_handler;
 mod token_streaming;
 mod workflow;
 
@@ -35,6 +37,7 @@ pub use context::{Emit, Message, NodeContext, Quantity, TokenItem, stream_tokens
 pub use contribution::{FeatureOptions, WithWorkflows, WorkflowContribution};
 pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use error::{Error, NodeError, NodeResult};
+pub use event_processing::{EventCounts, EventStreamProcessorOptions, EventStreamProcessorService};
 pub use observable::{
     Batching, FilterCriteria, Group, Items, Missed, Observable, StreamUpdate, Subscriber, Subscription,
     ViewError,
@@ -46,6 +49,7 @@ pub use options::{
 pub use question::Question;
 pub use run::{Events, EventsError, Run, RunError};
 pub use state::{InputError, InputReader, SchemaBuilder, State, StateUpdate};
+pub use stream_handler::{StreamHandler, TextMeter, TextStatistics};
 pub use token_streaming::{
     ActiveTokenStream, TokenStatistics, TokenStream, TokenStreamingError, TokenStreamingOptions,
     TokenStreamingService,

@@ -12,7 +12,7 @@ use rxrust::observable::Observable as _;
 use super::{
     Batching, Group, Observable, ViewError,
     chain::Rx,
-    stage::{Batches, Debounce, Sample, staged},
+    stage::{Activity, Batches, Debounce, Sample, staged},
 };
 
 /// Operators. Each subscription has its own copy of the functions that are given to them, so that what a function keeps
@@ -153,6 +153,24 @@ impl<T: Send + 'static> Observable<T> {
         Self::new(move |assembly| {
             let rx = source(assembly);
             staged(assembly, rx, Sample { every, newest: None, closed_until: None })
+        })
+    }
+}
+
+/// Operators that let everything pass.
+impl<T: Send + 'static> Observable<T> {
+    /// Every item, and beside them: calls `on_change` with `true` before the first one, with `false` once nothing has come for
+    /// `quiet` and at the end, with `true` before the next one, and so on.
+    #[must_use]
+    pub fn activity(
+        &self,
+        quiet: Duration,
+        on_change: impl FnMut(bool) + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let source = self.assemble.clone();
+        Self::new(move |assembly| {
+            let (rx, on_change) = (source(assembly), on_change.clone());
+            staged(assembly, rx, Activity { quiet, on_change, active: false, due: None })
         })
     }
 }

@@ -250,3 +250,34 @@ impl<T: Send + 'static> Stage<T> for Sample<T> {
         }
     }
 }
+
+/// Every item, and beside them whether any come.
+pub(super) struct Activity<F> {
+    pub(super) quiet: Duration,
+    pub(super) on_change: F,
+    pub(super) active: bool,
+    pub(super) due: Option<Instant>,
+}
+
+impl<T: Send + 'static, F: FnMut(bool) + Send + 'static> Stage<T> for Activity<F> {
+    type Out = T;
+
+    fn push(&mut self, item: T, now: &dyn Fn() -> Instant, out: &mut VecDeque<T>) {
+        self.due = now().checked_add(self.quiet);
+        if !mem::replace(&mut self.active, true) {
+            (self.on_change)(true);
+        }
+        out.push_back(item);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn fire(&mut self, _: &mut VecDeque<T>) {
+        self.due = None;
+        if mem::replace(&mut self.active, false) {
+            (self.on_change)(false);
+        }
+    }
+}

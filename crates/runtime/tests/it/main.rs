@@ -6,6 +6,7 @@
 mod asks;
 mod cancel;
 mod engine;
+mod event_processing;
 mod events;
 mod graph;
 mod nodes;
@@ -16,6 +17,7 @@ mod progress;
 mod property;
 mod scope;
 mod stores;
+mod stream_handler;
 mod support;
 mod threads;
 mod token_streaming;
