@@ -10,6 +10,7 @@ use std::{
     task::Waker,
 };
 
+use tokio::sync::{Notify, futures::Notified};
 use uuid::Uuid;
 
 /// What a connection is told from outside.
@@ -74,6 +75,8 @@ struct Inner {
 pub(crate) struct Mailbox {
     signals: AtomicU8,
     inner: Mutex<Letters>,
+    /// Told when the frames were taken, or nobody will take them any more.
+    emptied: Notify,
 }
 
 #[derive(Default)]
@@ -116,6 +119,10 @@ impl Directory {
         self.lock().connections.get(&id).cloned()
     }
 
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.lock().connections.keys().map(|id| ConnectionId(*id).to_string()).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.lock().connections.len()
     }
@@ -145,6 +152,11 @@ impl Mailbox {
         true
     }
 
+    /// Waits until the frames that were left are taken, or the connection is gone.
+    pub(crate) fn emptied(&self) -> Notified<'_> {
+        self.emptied.notified()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Letters> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,12 +180,15 @@ impl Listed {
     /// Takes the frames that were left, and their signal.
     pub(crate) fn take_frames(&self) -> Vec<u8> {
         self.mailbox.signals.fetch_and(!(Signal::Messages as u8), Ordering::AcqRel);
-        mem::take(&mut self.mailbox.lock().frames)
+        let frames = mem::take(&mut self.mailbox.lock().frames);
+        self.mailbox.emptied.notify_waiters();
+        frames
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
         self.directory.lock().connections.remove(&self.id.0);
+        self.mailbox.emptied.notify_waiters();
     }
 }

@@ -7,7 +7,9 @@ use streamnest_core::ExecutionControl;
 use streamnest_log::Registry;
 use tokio::net::TcpListener;
 
-use crate::{Error, GatewayOptions, StreamingWebSocketGateway, http, serve, shared::Shared};
+use crate::{
+    Error, GatewayOptions, StreamingWebSocketGateway, WebSocketBridgeService, http, serve, shared::Shared,
+};
 
 /// Lets clients start, follow and stop executions. A cheap handle; all clones are the same gateway.
 #[derive(Clone)]
@@ -78,6 +80,11 @@ impl Gateway {
     /// How the program sends to its clients by itself.
     pub fn sockets(&self) -> StreamingWebSocketGateway {
         StreamingWebSocketGateway::new(self.0.clone())
+    }
+
+    /// How streams of the program flow to its clients.
+    pub fn bridge(&self) -> WebSocketBridgeService {
+        WebSocketBridgeService::new(self.sockets())
     }
 
     /// The bounds and times that this gateway was made with.

@@ -43,4 +43,4 @@ mod upgrade;
 pub use error::Error;
 pub use gateway::Gateway;
 pub use options::GatewayOptions;
-pub use sockets::StreamingWebSocketGateway;
+pub use sockets::{StreamingWebSocketGateway, WebSocketBridgeService, WebSocketError};

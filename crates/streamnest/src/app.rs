@@ -4,10 +4,11 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 use streamnest_core::{Clock, ControlError, LogStore, StartExecution};
-use streamnest_gateway::{Gateway, GatewayOptions, StreamingWebSocketGateway};
+use streamnest_gateway::{Gateway, GatewayOptions, StreamingWebSocketGateway, WebSocketBridgeService};
 use streamnest_log::{LogOptions, MemoryStore, Registry, SystemClock};
 use streamnest_runtime::{
-    Engine, EngineOptions, Run, TokenStreamingOptions, TokenStreamingService, Workflow,
+    Engine, EngineOptions, EventStreamProcessorOptions, EventStreamProcessorService, Run,
+    TokenStreamingOptions, TokenStreamingService, Workflow,
 };
 use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
 
@@ -34,6 +35,7 @@ pub struct AppBuilder {
     logs: LogOptions,
     gateway: GatewayOptions,
     tokens: TokenStreamingOptions,
+    events: EventStreamProcessorOptions,
     store: Option<Arc<dyn LogStore>>,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -69,6 +71,12 @@ impl AppBuilder {
         self
     }
 
+    /// Takes other bounds for the processing of events.
+    pub fn event_processing_options(mut self, options: EventStreamProcessorOptions) -> Self {
+        self.events = options;
+        self
+    }
+
     /// Keeps the logs in `store`. Default a [`MemoryStore`].
     pub fn store(mut self, store: Arc<dyn LogStore>) -> Self {
         self.store = Some(store);
@@ -96,9 +104,10 @@ impl AppBuilder {
         }
         let engine = engine.build()?;
         let tokens = TokenStreamingService::new(engine.clone(), self.tokens)?;
+        let events = EventStreamProcessorService::new(logs.clone(), self.events);
         let gateway = Gateway::new(Arc::new(engine.clone()), logs.clone(), self.gateway)?;
         let maintenance = tokio::spawn(async move { logs.maintain().await }).abort_handle();
-        Ok(App { engine, tokens, gateway, maintenance: Arc::new(Maintenance(maintenance)) })
+        Ok(App { engine, tokens, events, gateway, maintenance: Arc::new(Maintenance(maintenance)) })
     }
 }
 
@@ -127,6 +136,7 @@ impl Drop for Maintenance {
 pub struct App {
     engine: Engine,
     tokens: TokenStreamingService,
+    events: EventStreamProcessorService,
     gateway: Gateway,
     maintenance: Arc<Maintenance>,
 }
@@ -167,6 +177,16 @@ impl App {
     /// Streams tokens into executions from anywhere in the program, and views them.
     pub const fn token_streaming(&self) -> &TokenStreamingService {
         &self.tokens
+    }
+
+    /// Processes what executions say.
+    pub const fn event_processing(&self) -> &EventStreamProcessorService {
+        &self.events
+    }
+
+    /// Lets streams of the program flow to its clients.
+    pub fn bridge(&self) -> WebSocketBridgeService {
+        self.gateway.bridge()
     }
 
     /// Holds the logs of the executions.

@@ -1,6 +1,10 @@
 //! Why an application does not start.
 
+mod streaming;
+
 use std::{error::Error as StdError, fmt, io, net::SocketAddr};
+
+pub use self::streaming::StreamingError;
 
 /// Why an application cannot be built or does not listen.
 ///

@@ -16,7 +16,7 @@ mod server;
 pub use private as __private;
 
 pub use app::{App, AppBuilder, Streamnest};
-pub use error::Error;
+pub use error::{Error, StreamingError};
 pub use server::{LogFormat, ServerFlags};
 pub use streamnest_core as core;
 pub use streamnest_gateway as gateway;

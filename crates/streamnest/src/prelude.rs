@@ -3,6 +3,7 @@
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
 pub use streamnest_core::{Delivery, Event, EventType, ExecutionId, Priority, ScopeExt, Status, TokenDelta};
+pub use streamnest_gateway::{StreamingWebSocketGateway, WebSocketBridgeService, WebSocketError};
 pub use streamnest_macros::{
     State, injectable, module, node, stream_all, stream_event, stream_progress, stream_token, workflow,
 };
@@ -11,7 +12,9 @@ pub use streamnest_models::{
 };
 pub use streamnest_modules::{Injectable, Module, ModuleDefinition, Provider, ProviderScope, Scoped};
 pub use streamnest_runtime::{
-    Emit, Goto, NodeContext, NodeError, NodeResult, ProgressMetadata, Question, Run, TokenMetadata,
+    Batching, Emit, EventStreamProcessorService, FilterCriteria, Goto, NodeContext, NodeError, NodeResult,
+    Observable, ProgressMetadata, Question, Run, StreamHandler, StreamUpdate, Subscriber, Subscription,
+    TextMeter, TokenMetadata, TokenOptions, TokenStreamingError, TokenStreamingService, ViewError,
 };
 
-pub use crate::{App, Streamnest};
+pub use crate::{App, StreamingError, Streamnest};

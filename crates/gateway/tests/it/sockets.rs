@@ -1,8 +1,9 @@
 //! What the program around the gateway sends by itself.
 
+use futures_util::stream;
 use serde_json::json;
 use streamnest_core::payload::StatusUpdate;
-use streamnest_gateway::{Error, GatewayOptions};
+use streamnest_gateway::{GatewayOptions, WebSocketError};
 
 use crate::{engine::id, server::Server, socket::Socket};
 
@@ -23,9 +24,12 @@ async fn a_broadcast_reaches_all_followers_also_those_that_come_later() {
     later.subscribe(json!({"executionId": "a", "events": ["review_requested"]})).await;
     assert_eq!(later.next().await, event);
 
-    let refused = |result: Result<_, Error>| result.map(|_| ()).unwrap_err().code().to_owned();
+    let refused = |result: Result<_, WebSocketError>| result.map(|_| ()).unwrap_err().code().to_owned();
     assert_eq!(refused(sockets.broadcast_to_execution(&id("none"), "x", 1).await), "unknown_execution");
     assert_eq!(refused(sockets.broadcast_to_execution(&id("a"), "a\nb", 1).await), "invalid_event");
+    assert_eq!(refused(sockets.broadcast_to_execution(&id("a"), "status", 1).await), "invalid_event");
+    assert_eq!(sockets.followers(&id("a")).unwrap(), 2);
+    assert_eq!(sockets.followers(&id("none")).unwrap_err().code(), "unknown_execution");
     writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
     assert_eq!(refused(sockets.broadcast_to_execution(&id("a"), "x", 1).await), "sealed");
 }
@@ -81,4 +85,57 @@ async fn messages_to_a_client_that_does_not_read_are_refused_at_a_bound() {
     }
     sockets.send_to_client(name, json!("again")).unwrap();
     assert_eq!(socket.expect("message").await["payload"], "again");
+}
+
+#[tokio::test]
+async fn a_stream_of_the_program_is_bridged_to_all_who_follow_an_execution_until_it_ends() {
+    let server = Server::start().await;
+    let writer = server.held("a").await;
+    let mut follower = Socket::open(&server).await;
+    follower.subscribe(json!({"executionId": "a", "events": ["step"]})).await;
+    let bridge = server.gateway.bridge();
+    let sent =
+        bridge.bridge_to_execution(&id("a"), "step", stream::iter([json!({"n": 0}), json!({"n": 1})])).await;
+    assert_eq!(sent.unwrap(), 2);
+    for n in 0..2 {
+        assert_eq!(follower.expect("event").await["payload"]["data"]["n"], n);
+    }
+    writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    let late = bridge.bridge_to_execution(&id("a"), "step", stream::iter([json!(2)])).await.unwrap_err();
+    assert_eq!((late.code(), late.is_retryable()), ("sealed", false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_bridged_to_a_slow_client_waits_for_it_and_loses_nothing() {
+    let server = Server::with_options(GatewayOptions::default().with_max_pending_reply_bytes(4 << 10)).await;
+    let (mut socket, _) = Socket::shake(&server, "/ws", &[]).await.unwrap();
+    let connected = socket.expect("connected").await;
+    let name = connected["payload"]["connectionId"].as_str().unwrap().to_owned();
+    let sockets = server.gateway.sockets();
+    assert_eq!(sockets.connection_ids(), std::slice::from_ref(&name));
+    let (taken, took) = (std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0)), 5_000);
+    let counter = taken.clone();
+    let items = stream::iter((0..took).map(move |n| {
+        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        json!({"n": n, "filler": "x".repeat(3_500)})
+    }));
+    let bridge = server.gateway.bridge();
+    let to = name.clone();
+    let bridging = tokio::spawn(async move { bridge.bridge_to_client(&to, items).await });
+    // 17 MB fit into no socket: it stands until the client reads.
+    let mut before = u64::MAX;
+    while std::mem::replace(&mut before, taken.load(std::sync::atomic::Ordering::SeqCst)) != before {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(before < took, "{before} of {took} were taken for a client that reads nothing");
+    for n in 0..took {
+        assert_eq!(socket.expect("message").await["payload"]["n"], n);
+    }
+    assert_eq!(bridging.await.unwrap().unwrap(), took);
+    let large = sockets.send_to_client(&name, json!("x".repeat(5 << 10))).unwrap_err();
+    assert_eq!((large.code(), large.is_retryable()), ("message_too_large", false));
+    drop(socket);
+    let gone = server.gateway.bridge().bridge_to_client(&name, stream::repeat("?")).await.unwrap_err();
+    assert_eq!(gone.code(), "unknown_connection");
+    assert!(!sockets.is_connected(&name));
 }

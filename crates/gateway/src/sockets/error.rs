@@ -1,0 +1,80 @@
+//! Why something could not be sent to clients.
+
+use streamnest_core::ExecutionId;
+
+/// Why something that a program sends to its clients was not sent.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebSocketError {
+    /// No connection of that name is open.
+    #[error("there is no connection `{id}`; it may have been closed")]
+    UnknownConnection {
+        /// The name.
+        id: String,
+    },
+    /// A connection has not read what was sent to it before.
+    #[error(
+        "connection `{id}` has not read its messages and may not be owed more than {limit} bytes, the limit of `GatewayOptions::max_pending_reply_bytes`; try again later"
+    )]
+    ConnectionFull {
+        /// The connection's name.
+        id: String,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A message is larger than a connection may ever be owed.
+    #[error(
+        "message is {size} bytes, over the limit of {limit} bytes; raise `GatewayOptions::max_pending_reply_bytes` or send a reference"
+    )]
+    MessageTooLarge {
+        /// The size of its frame, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A message cannot be written as JSON.
+    #[error("message cannot be sent: {reason}")]
+    InvalidMessage {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no execution of that id.
+    #[error("there is no execution `{id}`")]
+    UnknownExecution {
+        /// The id.
+        id: ExecutionId,
+    },
+    /// An event's type or data cannot be sent.
+    #[error("event cannot be sent: {reason}")]
+    InvalidEvent {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The execution's log refused the event.
+    #[error("event cannot be sent: {0}")]
+    Log(#[from] streamnest_log::Error),
+}
+
+impl WebSocketError {
+    /// A stable identifier, listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownConnection { .. } => "unknown_connection",
+            Self::ConnectionFull { .. } => "connection_full",
+            Self::MessageTooLarge { .. } => "message_too_large",
+            Self::InvalidMessage { .. } => "invalid_message",
+            Self::UnknownExecution { .. } => "unknown_execution",
+            Self::InvalidEvent { .. } => "invalid_event",
+            Self::Log(error) => error.code(),
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::ConnectionFull { .. } => true,
+            Self::Log(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
