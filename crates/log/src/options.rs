@@ -38,8 +38,9 @@ pub struct LogOptions {
     pub at_most_once_lag: u64,
     /// Logs that one fan-in cursor follows at once. Default 16,384.
     pub max_fan_in: usize,
-    /// Readers that an append wakes itself; more are woken by [`Registry::maintain`](crate::Registry::maintain), so that
-    /// a thousand readers do not slow the writer. Default 16.
+    /// Readers that an append wakes itself; more are woken by [`Registry::maintain`](crate::Registry::maintain), after all
+    /// writers that are ready have written. Default 0: an append costs the same however many read, and a thousand runs
+    /// with a reader each take turns by the batch.
     pub wake_inline: usize,
 }
 
@@ -59,7 +60,7 @@ impl Default for LogOptions {
             max_attribute_bytes: 2 << 20,
             at_most_once_lag: 1_024,
             max_fan_in: 16_384,
-            wake_inline: 16,
+            wake_inline: 0,
         }
     }
 }

@@ -104,6 +104,9 @@ impl WakeRelay {
         self.lock().running = true;
         loop {
             self.notify.notified().await;
+            // The writers that are ready to run write first. Then their readers run one after the other, each finding the
+            // code of the one before it in the processor's cache.
+            yield_once().await;
             let wakers = mem::take(&mut self.lock().wakers);
             wakers.into_iter().flatten().for_each(Waker::wake);
         }
