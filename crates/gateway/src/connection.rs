@@ -169,21 +169,10 @@ impl Connection {
             if self.inbound.is_over() && !self.may_say_goodbye() {
                 return Poll::Ready(());
             }
-            match self.poll_write(cx) {
-                Ok(true) => {}
-                Ok(false) => {
-                    // A time of a subscription that came meanwhile would set the timer off again and again.
-                    self.pull_at = None;
-                    // The client may have more to say than was read in one turn.
-                    if self.may_read() && self.inbound.has_more() {
-                        cx.waker().wake_by_ref();
-                    }
-                    break;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "WebSocket broke");
-                    return Poll::Ready(());
-                }
+            match self.write(cx) {
+                Some(true) => {}
+                Some(false) => break,
+                None => return Poll::Ready(()),
             }
             if self.closing.is_some() {
                 if self.poll_goodbye(cx).is_ready() {
@@ -194,7 +183,16 @@ impl Connection {
                 }
                 continue;
             }
-            let more = self.pull(cx)
+            let mut more = self.pull(cx);
+            if more {
+                // The usual turn: one entry came and is sent, and nothing else has happened.
+                match self.write(cx) {
+                    Some(true) => more = self.pull(cx),
+                    Some(false) => break,
+                    None => return Poll::Ready(()),
+                }
+            }
+            more = more
                 || (self.may_read() && self.inbound.has_more())
                 || self.listed.signals().has(Signal::Messages);
             if !more {
@@ -209,6 +207,26 @@ impl Connection {
     fn reply(&mut self, frame: &ServerFrame, reply_to: Option<&str>) {
         if self.closing.is_none() {
             frame.encode_websocket(reply_to, &mut self.replies);
+        }
+    }
+
+    /// Writes what is owed; whether nothing is any more, or `None` if the socket broke.
+    fn write(&mut self, cx: &mut Context<'_>) -> Option<bool> {
+        match self.poll_write(cx) {
+            Ok(true) => Some(true),
+            Ok(false) => {
+                // A time of a subscription that came meanwhile would set the timer off again and again.
+                self.pull_at = None;
+                // The client may have more to say than was read in one turn.
+                if self.may_read() && self.inbound.has_more() {
+                    cx.waker().wake_by_ref();
+                }
+                Some(false)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "WebSocket broke");
+                None
+            }
         }
     }
 
