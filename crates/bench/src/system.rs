@@ -1,4 +1,5 @@
-//! The system calls that std does not offer: a connect that does not wait, epoll, and the limit of open files.
+//! The system calls that std does not offer: a connect that does not wait, epoll, the limit of open files, and which cores
+//! a thread runs on.
 //!
 //! Everything `unsafe` of this workspace is in this file.
 
@@ -145,6 +146,29 @@ pub(crate) fn raise_open_files() -> io::Result<u64> {
     // SAFETY: as above; the call only reads it.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
     Ok(limit.rlim_cur)
+}
+
+/// The cores that this thread may run on.
+pub(crate) fn cores() -> io::Result<Vec<usize>> {
+    // SAFETY: `cpu_set_t` is plain bits, of which all-zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { zeroed() };
+    // SAFETY: `set` lives through the call, and its size is the one given.
+    check(unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) })?;
+    // SAFETY: each number is below the size of the set.
+    Ok((0..libc::CPU_SETSIZE as usize).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect())
+}
+
+/// Lets this thread, and what it starts from now on, run on `cores` only.
+pub(crate) fn run_on(cores: &[usize]) -> io::Result<()> {
+    // SAFETY: as above.
+    let mut set: libc::cpu_set_t = unsafe { zeroed() };
+    for core in cores.iter().filter(|core| **core < libc::CPU_SETSIZE as usize) {
+        // SAFETY: the number is below the size of the set.
+        unsafe { libc::CPU_SET(*core, &mut set) };
+    }
+    // SAFETY: the call only reads `set`, which lives through it.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) })?;
+    Ok(())
 }
 
 /// Nanoseconds since the Unix epoch, the clock that the markers carry.

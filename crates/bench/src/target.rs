@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     floor,
     process::{self, Memory},
+    system,
 };
 
 /// A server and, if its accounting can be read, its process.
@@ -23,6 +24,8 @@ pub(crate) struct Target {
     pid: Option<u32>,
     /// Ends with this value.
     child: Option<Child>,
+    /// Where this thread ran before the child was started.
+    cores: Vec<usize>,
 }
 
 /// The variable from which a Streamnest server takes what to log.
@@ -32,7 +35,9 @@ impl Target {
     /// Starts or attaches to the server that the command line names.
     pub(crate) fn of(load: &Load, history: u64) -> Result<Self, Error> {
         match load.subject()? {
-            Subject::Url(url) => Ok(Self { address: parse(url)?, pid: load.server_pid, child: None }),
+            Subject::Url(url) => {
+                Ok(Self { address: parse(url)?, pid: load.server_pid, child: None, cores: Vec::new() })
+            }
             Subject::Server(path) => {
                 let mut arguments = vec![OsString::from("--listen"), OsString::from("127.0.0.1:0")];
                 arguments.extend(load.server_arguments.iter().map(OsString::from));
@@ -50,23 +55,32 @@ impl Target {
     }
 
     /// Starts a server and waits until it says where it listens.
+    ///
+    /// This thread keeps one core for itself and leaves the others to the server, floor or not. Where they share their cores,
+    /// each takes the other's, and a server of several threads, which is wherever the generator wakes, pays for that and a
+    /// floor of one does not.
     pub(crate) fn spawn(path: &Path, arguments: &[OsString]) -> Result<Self, Error> {
         let mut command = Command::new(path);
         if env::var_os(LOG_FILTER).is_none() {
             // A line per execution is of no use among thousands of them.
             command.env(LOG_FILTER, "warn");
         }
-        let mut child = command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|source| Error::Spawn { path: path.to_owned(), source })?;
+        let cores = system::cores().map_err(Error::system("reading which cores there are"))?;
+        let on = |cores: &[usize]| system::run_on(cores).map_err(Error::system("choosing cores"));
+        if let [_, others @ ..] = cores.as_slice()
+            && !others.is_empty()
+        {
+            on(others)?;
+        }
+        let spawned = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        on(cores.get(..1).unwrap_or_default())?;
+        let mut child = spawned.map_err(|source| Error::Spawn { path: path.to_owned(), source })?;
         let stdout = child.stdout.take();
         let mut target = Self {
             address: SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0),
             pid: Some(child.id()),
             child: Some(child),
+            cores,
         };
         let mut lines =
             BufReader::new(stdout.ok_or(Error::Usage("the child has no standard output"))?).lines();
@@ -101,6 +115,8 @@ impl Drop for Target {
             // It may have ended by itself, and nobody is left to be told.
             drop(child.kill());
             drop(child.wait());
+            // They were this thread's before, so it may have them again.
+            drop(system::run_on(&self.cores));
         }
     }
 }
