@@ -60,6 +60,11 @@ pub trait LogStore: Send + Sync + 'static {
         false
     }
 
+    /// Makes everything durable that was accepted, and takes nothing more. What was read before may still be.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// Finished executions that the store's own retention no longer allows at `now`, those that ended first coming first.
     /// Whoever holds the store deletes them, so that their readers hear of it.
     fn expired(&self, now: Timestamp) -> Vec<LogName> {

@@ -35,6 +35,14 @@ const ROWS: &[Row] = &[
         why: "the log knows neither who writes nor who reads",
     },
     Row {
+        krate: "streamnest-log-disk",
+        may: &["streamnest-core"],
+        // Its tests run the suite of all stores, and its benches measure through the registry.
+        dev: &["streamnest-log"],
+        outside: Some(&["bytes", "crc32fast", "thiserror", "tracing"]),
+        why: "a store knows core's traits, and needs files and threads but no async runtime",
+    },
+    Row {
         krate: "streamnest-protocol",
         may: &["streamnest-core"],
         dev: &[],

@@ -1,0 +1,377 @@
+//! The one thread that writes: one write and one sync for all that waits.
+
+use std::{
+    collections::HashMap,
+    io, mem,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use streamnest_core::{DurabilityWatch, Mark, StoreError};
+
+use crate::{
+    codec, index,
+    log::Log,
+    options::Durability,
+    queue::{BATCH_RECORD, Batch, Health, Item, Next, What},
+    record,
+    recover::{indexed, point_to_index},
+    segment::{self, Extent, Segment},
+    store::Inner,
+};
+
+/// How long nothing may come before it is noted how much is durable, so that a flipped bit after that is told from a torn tail.
+const IDLE: Duration = Duration::from_millis(20);
+/// Memory of a batch that is kept for the next one.
+const KEPT_BATCH: usize = 4 << 20;
+/// The file that is kept for the moment at which the disk is full.
+pub(crate) const RESERVE: &str = "reserve";
+
+/// What the thread has at hand.
+pub(crate) struct Committer {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) active: Arc<Segment>,
+    /// Logs with records in the active segment, by number; without those that are gone.
+    pub(crate) touched: HashMap<u64, Arc<Log>>,
+    /// How much of the active segment is durable, and whether a batch has said so.
+    pub(crate) synced: u64,
+    pub(crate) noted: u64,
+    pub(crate) last_sync: Instant,
+}
+
+impl Committer {
+    /// Writes until the store is closed or broken.
+    pub(crate) fn run(mut self) {
+        let mut stopped = Ok(());
+        while stopped.is_ok() {
+            stopped = match self.inner.queue.next(self.patience()) {
+                Next::Write(batch) => self.commit(batch),
+                Next::Idle => self.idle(),
+                Next::Close => break,
+            };
+        }
+        let ended = stopped.and_then(|()| self.close());
+        if let Err(error) = ended {
+            tracing::error!(%error, "log store failed, and takes nothing more");
+            let error = Arc::new(error);
+            let waiting = self.inner.queue.fail(Health::Failed(error.clone()));
+            self.break_off(waiting, &error);
+            return;
+        }
+        self.inner.queue.set_health(Health::Closed);
+    }
+
+    /// How long to wait for the next batch at most.
+    fn patience(&self) -> Option<Duration> {
+        let until_sync = match self.inner.options.durability {
+            Durability::Interval(interval) if self.synced < self.active.length() => {
+                Some(interval.saturating_sub(self.last_sync.elapsed()))
+            }
+            _ => None,
+        };
+        let until_note = (self.noted < self.synced).then_some(IDLE);
+        let until_retry =
+            matches!(self.inner.queue.health(), Health::Full).then_some(self.inner.options.full_retry);
+        until_sync.into_iter().chain(until_note).chain(until_retry).min()
+    }
+
+    /// Syncs what is due, or notes how much is durable.
+    fn idle(&mut self) -> io::Result<()> {
+        if matches!(self.inner.queue.health(), Health::Full) {
+            return self.look_for_room();
+        }
+        if let Durability::Interval(interval) = self.inner.options.durability
+            && self.synced < self.active.length()
+            && self.last_sync.elapsed() >= interval
+        {
+            self.sync()?;
+            return Ok(());
+        }
+        if self.noted >= self.synced {
+            return Ok(());
+        }
+        let mut note = Vec::with_capacity(BATCH_RECORD);
+        self.put_batch(&mut note);
+        let at = self.active.length();
+        // It is not synced, and nobody waits for it.
+        match self.active.file.write_at(&note, at) {
+            Ok(()) => self.active.length.store(at + note.len() as u64, Ordering::Release),
+            Err(error) if is_full(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.noted = self.synced;
+        Ok(())
+    }
+
+    fn put_batch(&self, out: &mut Vec<u8>) {
+        let (synced, durability) = (self.synced, self.inner.options.durability);
+        record::write(0, 0, out, |body| codec::put_batch(synced, durability, body));
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.active.file.sync()?;
+        self.synced = self.active.length();
+        self.last_sync = Instant::now();
+        Ok(())
+    }
+
+    /// Writes a batch and does what it says once it is durable.
+    fn commit(&mut self, batch: Batch) -> io::Result<()> {
+        let mut batch = by_log(batch);
+        let mut head = Vec::with_capacity(BATCH_RECORD);
+        self.put_batch(&mut head);
+        if let Some(place) = batch.bytes.get_mut(..BATCH_RECORD) {
+            place.copy_from_slice(&head);
+        }
+        let at = self.active.length();
+        if let Err(error) = self.write(&batch.bytes, at) {
+            return self.give_up(batch, error);
+        }
+        self.noted = self.synced;
+        self.active.length.store(at + batch.bytes.len() as u64, Ordering::Release);
+        let due = match self.inner.options.durability {
+            Durability::Sync => true,
+            Durability::Interval(interval) => self.last_sync.elapsed() >= interval,
+            Durability::Memory => false,
+        };
+        if due && let Err(error) = self.sync() {
+            return self.give_up(batch, error);
+        }
+        self.apply(at, mem::take(&mut batch.items));
+        self.inner.queue.recycle(batch.bytes, KEPT_BATCH);
+        if self.active.length() >= self.inner.options.segment_bytes {
+            self.roll()?;
+        }
+        Ok(())
+    }
+
+    /// Tells everyone of `batch` that it is lost.
+    fn give_up(&mut self, batch: Batch, error: io::Error) -> io::Result<()> {
+        let shared = Arc::new(io::Error::new(error.kind(), error.to_string()));
+        // Nothing is taken from here on, so that nothing of what waits comes too late to hear of it.
+        self.inner.queue.set_health(Health::Failed(shared.clone()));
+        self.break_off(batch, &shared);
+        Err(error)
+    }
+
+    /// Writes, and waits for room if the disk is full.
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        loop {
+            match self.active.file.write_at(bytes, at) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_full(&error) => self.wait_for_room(&error)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes nothing new, gives the reserve up, and if that is gone already waits a little.
+    fn wait_for_room(&self, error: &io::Error) -> io::Result<()> {
+        let inner = &self.inner;
+        if matches!(inner.queue.health(), Health::Well) {
+            tracing::warn!(%error, place = inner.files.storage.place(), "disk is full: appends are refused until there is room");
+            inner.queue.set_health(Health::Full);
+            if inner.files.storage.remove(RESERVE).is_ok() {
+                return Ok(());
+            }
+        }
+        if inner.queue.pause(inner.options.full_retry) {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the store was closed while its disk was full",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes appends again if the reserve can be kept again.
+    fn look_for_room(&self) -> io::Result<()> {
+        match self.inner.files.keep_reserve(self.inner.options.reserve_bytes) {
+            Ok(()) => {
+                tracing::info!(
+                    place = self.inner.files.storage.place(),
+                    "disk has room again: appends go on"
+                );
+                self.inner.queue.set_health(Health::Well);
+                Ok(())
+            }
+            Err(error) if is_full(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Does what the records of a batch say, now that they are durable, and tells who waits. `at` is where the batch lies.
+    fn apply(&mut self, at: u64, items: Vec<Item>) {
+        let mut told: Vec<(Arc<dyn DurabilityWatch>, Mark)> = Vec::new();
+        let mut done = Vec::new();
+        let mut items = items.into_iter().peekable();
+        while let Some(item) = items.next() {
+            let Some(log) = item.log else {
+                if let What::Barrier(promise) = item.what {
+                    done.push(promise);
+                }
+                continue;
+            };
+            self.touched.entry(log.number).or_insert_with(|| log.clone());
+            let mut state = log.lock();
+            let before = state.mark();
+            let mut next = Some((item.start, item.length, item.what));
+            while let Some((start, length, what)) = next.take() {
+                let extent = (at + start as u64, u32::try_from(length).unwrap_or(u32::MAX));
+                done.extend(state.settle(&self.active, extent, what));
+                let same = |item: &Item| item.log.as_ref().is_some_and(|other| Arc::ptr_eq(other, &log));
+                next = items.next_if(same).map(|item| (item.start, item.length, item.what));
+            }
+            let mark = state.mark();
+            if let Some(watch) = state.watch.clone().filter(|_| mark != before) {
+                told.push((watch, mark));
+            }
+        }
+        told.into_iter().for_each(|(watch, mark)| watch.durable(mark));
+        done.into_iter().for_each(|promise| promise.keep(Ok(())));
+    }
+
+    /// The active segment is full: its index is written, and the next one begins.
+    fn roll(&mut self) -> io::Result<()> {
+        if self.synced < self.active.length() {
+            self.sync()?;
+        }
+        let next = loop {
+            match self.next_segment() {
+                Ok(next) => break next,
+                Err(error) if is_full(&error) => self.wait_for_room(&error)?,
+                Err(error) => return Err(error),
+            }
+        };
+        self.inner.catalog().segments.insert(next.id, next.clone());
+        self.active = next;
+        self.touched.clear();
+        (self.synced, self.noted) = (self.active.length(), self.active.length());
+        self.inner.compactor.wake();
+        Ok(())
+    }
+
+    fn next_segment(&self) -> io::Result<Arc<Segment>> {
+        let storage = &*self.inner.files.storage;
+        let mut touched: Vec<_> =
+            self.touched.iter().map(|(number, log)| (*number, Some(log.clone()))).collect();
+        touched.sort_unstable_by_key(|(number, _)| *number);
+        let logs = index::write(storage, &self.active, indexed(&self.active, &touched))?;
+        let next = Segment::create(storage, self.active.id + 1)?;
+        for indexed in logs {
+            if let Some(log) = self.touched.get(&indexed.number) {
+                point_to_index(log, &self.active, &indexed);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Notes that the store was closed in order.
+    fn close(&mut self) -> io::Result<()> {
+        let mut note = Vec::new();
+        self.put_batch(&mut note);
+        record::write(0, 0, &mut note, codec::put_close);
+        let at = self.active.length();
+        match self.active.file.write_at(&note, at) {
+            Ok(()) => {}
+            // The next start finds an unclean stop, which loses nothing that was synced.
+            Err(error) if is_full(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.active.length.store(at + note.len() as u64, Ordering::Release);
+        self.sync()
+    }
+
+    /// Tells everyone who waits for something in `batch` that it is lost.
+    fn break_off(&self, batch: Batch, error: &Arc<io::Error>) {
+        let error = || StoreError::Failed { source: error.clone() };
+        let mut watches: Vec<Arc<dyn DurabilityWatch>> = Vec::new();
+        for item in batch.items {
+            if let Some(log) = item.log {
+                let mut state = log.lock();
+                state.pending.clear();
+                if let Some(watch) = &state.watch
+                    && !watches.iter().any(|known| Arc::ptr_eq(known, watch))
+                {
+                    watches.push(watch.clone());
+                }
+            }
+            match item.what {
+                What::Made(done) | What::Deleted(done) | What::Barrier(done) => done.keep(Err(error())),
+                _ => {}
+            }
+        }
+        watches.into_iter().for_each(|watch| watch.failed(error()));
+    }
+}
+
+impl crate::log::LogState {
+    /// Does what a durable record says. Returns who is to be told that it is.
+    fn settle(
+        &mut self,
+        segment: &Arc<Segment>,
+        (offset, length): (u64, u32),
+        what: What,
+    ) -> Option<crate::queue::Done> {
+        match what {
+            What::Append { last, count, has_changes, status, time } => {
+                if count > 0 {
+                    let first = last + 1 - u64::from(count);
+                    if !self.deleted {
+                        segment::add_extent(
+                            &mut self.chapters,
+                            segment,
+                            Extent { offset, length, first, last },
+                        );
+                    }
+                    self.durable = last;
+                    self.status = status.or(self.status);
+                    self.time = time.or(self.time);
+                }
+                if has_changes {
+                    self.changes += 1;
+                    let changes = self.pending.pop_front();
+                    changes.iter().flatten().for_each(|change| change.apply(&mut self.attributes));
+                }
+            }
+            What::Seal => self.sealed = true,
+            What::Copied { first, last } => {
+                if !self.deleted && last > self.trimmed {
+                    segment::add_copy(&mut self.chapters, segment, Extent { offset, length, first, last });
+                }
+            }
+            What::Stated => self.base = segment.id,
+            What::Made(done) => {
+                self.base = segment.id;
+                return Some(done);
+            }
+            What::Deleted(done) | What::Barrier(done) => return Some(done),
+            What::Noted => {}
+        }
+        None
+    }
+}
+
+/// Puts the records of each log next to each other, so that they are read with one read. Those of one log stay in order, and
+/// older logs come first, so that one is deleted before another of its name is made.
+fn by_log(batch: Batch) -> Batch {
+    let number = |item: &Item| item.log.as_ref().map_or(u64::MAX, |log| log.number);
+    if batch.items.is_sorted_by_key(number) {
+        return batch;
+    }
+    let Batch { bytes, mut items } = batch;
+    items.sort_by_key(number);
+    let mut sorted = Vec::with_capacity(bytes.len());
+    sorted.resize(BATCH_RECORD, 0);
+    for item in &mut items {
+        let start = sorted.len();
+        sorted.extend_from_slice(bytes.get(item.start..item.start + item.length).unwrap_or_default());
+        item.start = start;
+    }
+    Batch { bytes: sorted, items }
+}
+
+/// Whether an error says that there is no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

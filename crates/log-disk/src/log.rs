@@ -1,0 +1,165 @@
+//! One log of the store: what is accepted of it, what is durable, and where it lies.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use streamnest_core::{
+    AttributeChange, Attributes, DurabilityWatch, Epoch, LogName, Mark, Seq, Status, StoredHead, Term,
+    Timestamp,
+};
+
+use crate::{
+    codec::State,
+    segment::{self, Chapter},
+};
+
+/// A log.
+pub(crate) struct Log {
+    pub(crate) number: u64,
+    pub(crate) name: LogName,
+    state: Mutex<LogState>,
+}
+
+/// What is guarded by a log's lock. Who holds it may take the queue's lock, never the other way round.
+pub(crate) struct LogState {
+    pub(crate) epoch: u64,
+    pub(crate) term: u64,
+    pub(crate) trimmed: u64,
+    /// The last entry that a trim record in the files names.
+    pub(crate) trim_written: u64,
+    /// The last accepted entry.
+    pub(crate) accepted: u64,
+    pub(crate) accepted_status: Option<Status>,
+    pub(crate) accepted_time: Option<Timestamp>,
+    /// The last durable entry.
+    pub(crate) durable: u64,
+    pub(crate) sealing: bool,
+    pub(crate) sealed: bool,
+    pub(crate) status: Option<Status>,
+    pub(crate) time: Option<Timestamp>,
+    pub(crate) attributes: Attributes,
+    /// Changes of attributes that are accepted and not durable, one item for each append that has some.
+    pub(crate) pending: VecDeque<Vec<AttributeChange>>,
+    /// How many appends with changes are durable since the writer opened the log.
+    pub(crate) changes: u64,
+    /// Where its entries lie, in order.
+    pub(crate) chapters: Vec<Chapter>,
+    /// The segment with the last record that says all there is to know of it.
+    pub(crate) base: u64,
+    pub(crate) deleted: bool,
+    /// Hears of durability.
+    pub(crate) watch: Option<Arc<dyn DurabilityWatch>>,
+}
+
+impl Log {
+    pub(crate) fn new(number: u64, name: LogName, state: State, base: u64) -> Arc<Self> {
+        Arc::new(Self { number, name, state: Mutex::new(LogState::new(state, base)) })
+    }
+
+    /// What is guarded is consistent between statements, so a panic elsewhere leaves nothing broken.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, LogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogState {
+    /// How a log stands that was read to be so.
+    pub(crate) fn new(state: State, base: u64) -> Self {
+        Self {
+            epoch: state.epoch,
+            term: state.term,
+            trimmed: state.trimmed,
+            trim_written: state.trimmed,
+            accepted: state.last,
+            accepted_status: state.status,
+            accepted_time: state.time,
+            durable: state.last,
+            sealing: state.sealed,
+            sealed: state.sealed,
+            status: state.status,
+            time: state.time,
+            attributes: state.attributes,
+            pending: VecDeque::new(),
+            changes: 0,
+            chapters: Vec::new(),
+            base,
+            deleted: false,
+            watch: None,
+        }
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { last: seq(self.durable), changes: self.changes, sealed: self.sealed }
+    }
+
+    pub(crate) fn head(&self, term: u64) -> StoredHead {
+        StoredHead {
+            epoch: Epoch::new(self.epoch),
+            term: Term(term),
+            trimmed: seq(self.trimmed),
+            last: seq(self.durable),
+            sealed: self.sealed,
+            status: self.status,
+            time: self.time,
+            bytes: self.bytes(),
+            attributes: self.attributes.clone(),
+        }
+    }
+
+    /// Bytes that its entries take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.chapters.iter().map(|chapter| chapter.bytes).sum()
+    }
+
+    /// Whether something is accepted that is not durable.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.accepted != self.durable || !self.pending.is_empty() || self.sealing != self.sealed
+    }
+
+    /// All there is to know of it, as durable: what an index says at the end of its segment.
+    pub(crate) fn durable_state(&self, name: &LogName) -> State {
+        State {
+            name: name.as_str().into(),
+            epoch: self.epoch,
+            term: self.term,
+            trimmed: self.trimmed,
+            last: self.durable,
+            sealed: self.sealed,
+            status: self.status,
+            time: self.time,
+            attributes: self.attributes.clone(),
+        }
+    }
+
+    /// All there is to know of it, as accepted: what a record says that follows all others in the queue.
+    pub(crate) fn accepted_state(&self, name: &LogName) -> State {
+        let mut attributes = self.attributes.clone();
+        self.pending.iter().flatten().for_each(|change| change.apply(&mut attributes));
+        State {
+            last: self.accepted,
+            sealed: self.sealing,
+            status: self.accepted_status,
+            time: self.accepted_time,
+            attributes,
+            ..self.durable_state(name)
+        }
+    }
+
+    /// Forgets entries up to and including `up_to`.
+    pub(crate) fn trim(&mut self, up_to: u64) {
+        self.trimmed = up_to.clamp(self.trimmed, self.durable.max(self.trimmed));
+        segment::trim(&mut self.chapters, self.trimmed);
+    }
+
+    /// Gives up the room of its entries. Who reads them reads on.
+    pub(crate) fn bury(&self) {
+        self.chapters.iter().for_each(|chapter| chapter.segment.bury(chapter.bytes));
+    }
+}
+
+/// A number of an entry as the rest of the program knows it.
+pub(crate) fn seq(number: u64) -> Seq {
+    Seq::try_from(number).unwrap_or(Seq::MAX)
+}

@@ -1,0 +1,192 @@
+//! How records lie in a segment: a header that stands for itself, and a body.
+//!
+//! ```text
+//! 0   4 bytes  magic `SNR1`
+//! 4   4 bytes  length of the body
+//! 8   8 bytes  number of the log
+//! 16  8 bytes  last entry of that log after this record
+//! 24  4 bytes  CRC-32 of the body
+//! 28  4 bytes  CRC-32 of bytes 0 to 27
+//! 32           body
+//! ```
+//!
+//! All numbers are little-endian; the CRC is that of ISO 3309 (zlib's). The header has a checksum of its own, so that a
+//! record whose body is damaged still says whose it is, and so that the records after it are found.
+
+use crate::codec::Reader;
+
+/// What every record begins with.
+pub(crate) const MAGIC: [u8; 4] = *b"SNR1";
+/// The length of a header, in bytes.
+pub(crate) const HEADER: usize = 32;
+/// The longest body, in bytes: what a header that is damaged must not pretend.
+pub(crate) const MAX_BODY: usize = 1 << 30;
+
+/// The header of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    /// The length of the body.
+    pub(crate) length: u32,
+    /// The number of the log; 0 for what concerns no log.
+    pub(crate) log: u64,
+    /// The last entry of the log after this record.
+    pub(crate) last: u64,
+    body_crc: u32,
+}
+
+impl Header {
+    /// Reads the header that `bytes` begin with, if there is a whole and sound one.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let header = bytes.get(..HEADER)?;
+        if header.get(..4)? != MAGIC
+            || crc32fast::hash(header.get(..28)?) != Reader::new(header.get(28..)?).u32()?
+        {
+            return None;
+        }
+        let mut reader = Reader::new(header.get(4..)?);
+        let header =
+            Self { length: reader.u32()?, log: reader.u64()?, last: reader.u64()?, body_crc: reader.u32()? };
+        (header.length as usize <= MAX_BODY).then_some(header)
+    }
+
+    /// The length of the record, in bytes.
+    pub(crate) const fn record_length(&self) -> usize {
+        HEADER + self.length as usize
+    }
+
+    /// What a header that is not sound would say if one of its bits were not flipped, if that is clear.
+    ///
+    /// A CRC of 32 bits tells all single flips in 32 bytes apart, so at most one repair fits.
+    pub(crate) fn guess(bytes: &[u8]) -> Option<Self> {
+        let mut header: [u8; HEADER] = bytes.get(..HEADER)?.try_into().ok()?;
+        for bit in 0..HEADER * 8 {
+            let flip = |header: &mut [u8; HEADER]| {
+                if let Some(byte) = header.get_mut(bit / 8) {
+                    *byte ^= 1 << (bit % 8);
+                }
+            };
+            flip(&mut header);
+            let read = Self::read(&header);
+            if read.is_some() {
+                return read;
+            }
+            flip(&mut header);
+        }
+        None
+    }
+}
+
+/// Appends a record to `out` whose body is what `write` writes.
+pub(crate) fn write(log: u64, last: u64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER]);
+    write(out);
+    let body = out.get(start + HEADER..).unwrap_or_default();
+    let (length, crc) = (u32::try_from(body.len()).unwrap_or(u32::MAX), crc32fast::hash(body));
+    let mut header = [0; HEADER];
+    let fields: [&[u8]; 5] =
+        [&MAGIC, &length.to_le_bytes(), &log.to_le_bytes(), &last.to_le_bytes(), &crc.to_le_bytes()];
+    let (fixed, check) = header.split_at_mut(28);
+    let mut rest = &mut *fixed;
+    for field in fields {
+        let (place, after) = rest.split_at_mut(field.len());
+        place.copy_from_slice(field);
+        rest = after;
+    }
+    check.copy_from_slice(&crc32fast::hash(fixed).to_le_bytes());
+    if let Some(place) = out.get_mut(start..start + HEADER) {
+        place.copy_from_slice(&header);
+    }
+}
+
+/// What stands at some place of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found<'a> {
+    /// A sound record.
+    Record {
+        header: Header,
+        body: &'a [u8],
+        /// Where the next one begins.
+        end: usize,
+    },
+    /// Bytes up to `end` that are no sound record. The header is what they said of themselves, as far as that is sure.
+    Damage { header: Option<Header>, end: usize },
+}
+
+/// Reads the record at `offset` of `bytes`; `None` at the end of them.
+///
+/// Damage ends where the next sound record begins, or at the end of `bytes`.
+pub(crate) fn read(bytes: &[u8], offset: usize) -> Option<Found<'_>> {
+    let rest = bytes.get(offset..).filter(|rest| !rest.is_empty())?;
+    let header = Header::read(rest);
+    if let Some(header) = header {
+        let body = rest.get(HEADER..header.record_length());
+        if let Some(body) = body.filter(|body| crc32fast::hash(body) == header.body_crc) {
+            return Some(Found::Record { header, body, end: offset + header.record_length() });
+        }
+    }
+    let said = header.or_else(|| Header::guess(rest));
+    // Where the header says that the next record begins is the first place to look; then every place.
+    let promised = said.map(|said| offset + said.record_length());
+    let sound = |at: &usize| {
+        let header = bytes.get(*at..).and_then(Header::read);
+        header.is_some_and(|header| *at + header.record_length() <= bytes.len())
+    };
+    let end = promised
+        .filter(sound)
+        .or_else(|| (offset + 1..bytes.len()).filter(|at| is_magic(bytes, *at)).find(sound));
+    Some(Found::Damage { header: said, end: end.unwrap_or(bytes.len()) })
+}
+
+fn is_magic(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at..at + 4).is_some_and(|magic| magic == MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(7, 3, &mut bytes, |out| out.extend_from_slice(b"hello"));
+        write(8, 1, &mut bytes, |out| out.extend_from_slice(b"you"));
+        bytes
+    }
+
+    #[test]
+    fn records_read_back_what_they_were() {
+        let bytes = two();
+        let Some(Found::Record { header, body, end }) = read(&bytes, 0) else { panic!("no record") };
+        assert_eq!((header.log, header.last, body, end), (7, 3, &b"hello"[..], HEADER + 5));
+        let Some(Found::Record { header, body, end }) = read(&bytes, end) else { panic!("no record") };
+        assert_eq!((header.log, header.last, body, end), (8, 1, &b"you"[..], bytes.len()));
+        assert_eq!(read(&bytes, end), None);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found_and_the_next_record_too() {
+        let bytes = two();
+        for bit in 0..(HEADER + 5) * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            match read(&flipped, 0) {
+                Some(Found::Damage { header: Some(header), end }) => {
+                    assert_eq!((header.log, header.last, end), (7, 3, HEADER + 5), "bit {bit}");
+                }
+                other => panic!("bit {bit}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_torn_record_is_damage_to_the_end() {
+        let bytes = two();
+        for length in HEADER + 6..bytes.len() {
+            let torn = &bytes[..length];
+            assert!(
+                matches!(read(torn, HEADER + 5), Some(Found::Damage { end, .. }) if end == length),
+                "{length} bytes"
+            );
+        }
+    }
+}

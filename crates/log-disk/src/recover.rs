@@ -1,0 +1,315 @@
+//! What a start reads: the directories of the full segments' indexes, and the segment that grew last.
+
+use std::{io, sync::Arc, time::Duration, time::Instant};
+
+use crate::{
+    Error, Files,
+    catalog::{Catalog, Rebuild},
+    codec::{self, Body},
+    index::{self, IndexedLog},
+    record::{self, Found, Header},
+    segment::{SEGMENT_HEADER, Segment, is_header},
+};
+
+/// What a start found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Whether the store had been closed in order.
+    pub was_clean: bool,
+    /// Segments, and how many of them had to be read whole.
+    pub segments: usize,
+    /// Segments that were read whole: the one that grew last, and those whose index is missing or damaged.
+    pub scanned: usize,
+    /// Logs.
+    pub logs: usize,
+    /// A torn tail that was cut back to the last whole entry: what was being written when the program stopped. None of it was
+    /// acknowledged.
+    pub cut: Option<Damage>,
+    /// Bytes in the middle that are not as they were written. They are never served, and who reads the log is told a gap.
+    pub damages: Vec<Damage>,
+    /// Logs whose first record is damaged, so that nobody knows what they were called. What is left of them can be read under
+    /// these names.
+    pub nameless: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Bytes of a file that are not what was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// The first byte of the record that is damaged.
+    pub offset: u64,
+    /// Bytes up to the next sound record.
+    pub length: u64,
+    /// The name of the log, if it can be told.
+    pub log: Option<String>,
+}
+
+/// All that is known after the files were read.
+pub(crate) struct Recovered {
+    pub(crate) catalog: Catalog,
+    /// The segment to go on in, cut to its sound part; `None` if there is none yet.
+    pub(crate) active: Option<Arc<Segment>>,
+    /// Logs with records in that segment, with those that were deleted.
+    pub(crate) touched: Vec<(u64, Option<Arc<crate::log::Log>>)>,
+    /// Whether visible entries may be gone: then every log that has not ended begins a new epoch.
+    pub(crate) lossy: bool,
+    pub(crate) report: Recovery,
+}
+
+/// What the records of one segment say, before anything is done about it.
+struct Scan {
+    bytes: Vec<u8>,
+    /// Where sound records begin, and where damaged stretches do.
+    records: Vec<(usize, bool)>,
+    /// All before this was durable when some later batch was written.
+    synced: u64,
+    /// Where the last sound record ends.
+    end: usize,
+    ends_closed: bool,
+    /// Whether a batch after the last orderly stop was written in another mode than `Sync`.
+    lossy: bool,
+}
+
+/// Reads the files.
+pub(crate) fn recover(files: &Files) -> Result<Recovered, Error> {
+    let began = Instant::now();
+    let mut ids: Vec<u64> =
+        files.io("", files.storage.list())?.iter().filter_map(|name| Segment::id_of(name)).collect();
+    ids.sort_unstable();
+    check_complete(files, &ids)?;
+    let mut rebuild = Rebuild::default();
+    let mut report = Recovery { segments: ids.len(), was_clean: true, ..Recovery::default() };
+    let (mut active, mut touched, mut lossy) = (None, Vec::new(), false);
+    for id in &ids {
+        let name = Segment::name_of(*id);
+        let opened = files.storage.open(&name).and_then(|file| Ok((file.length()?, file)));
+        let (length, file) = files.io(&name, opened)?;
+        let segment = Segment::of(*id, file, length);
+        rebuild.catalog.segments.insert(*id, segment.clone());
+        if Some(id) != ids.last() {
+            read_full(files, &segment, &mut rebuild, &mut report)?;
+            continue;
+        }
+        report.scanned += 1;
+        let scan = files.io(&name, scan(&segment))?;
+        let cut = cut_point(&scan);
+        let unknown = apply(&segment, &scan, cut, &mut rebuild, &mut report);
+        if (cut as u64) < length {
+            report.cut = Some(damage(&segment, cut, scan.bytes.len(), None));
+        }
+        let header = crate::segment::header(*id);
+        let sound = cut.max(SEGMENT_HEADER as usize) as u64;
+        let mend = || {
+            if !is_header(&scan.bytes, *id) {
+                segment.file.write_at(&header, 0)?;
+            }
+            if sound != length {
+                segment.file.set_length(sound)?;
+                segment.file.sync()?;
+            }
+            Ok(())
+        };
+        files.io(&name, mend())?;
+        segment.length.store(sound, std::sync::atomic::Ordering::Release);
+        report.was_clean = scan.ends_closed && report.cut.is_none();
+        lossy = unknown || (!report.was_clean && scan.lossy);
+        touched = touched_by(&scan, cut, &rebuild);
+        active = Some(segment);
+    }
+    report.nameless = rebuild.adopt_orphans();
+    report.logs = rebuild.catalog.by_name.len();
+    report.took = began.elapsed();
+    Ok(Recovered { catalog: rebuild.catalog, active, touched, lossy, report })
+}
+
+/// Segments go from the front only, so none is missing between two.
+fn check_complete(files: &Files, ids: &[u64]) -> Result<(), Error> {
+    for (before, after) in ids.iter().zip(ids.iter().skip(1)) {
+        if before + 1 != *after {
+            let (path, file) = (files.storage.place(), Segment::name_of(before + 1));
+            return Err(Error::MissingSegment { path, file });
+        }
+    }
+    Ok(())
+}
+
+/// Takes in a full segment: by its index, or if that is no good by reading all of it, and then the index is made anew.
+fn read_full(
+    files: &Files,
+    segment: &Arc<Segment>,
+    rebuild: &mut Rebuild,
+    report: &mut Recovery,
+) -> Result<(), Error> {
+    let file = index::name_of(segment.id);
+    if let Some(logs) = files.io(&file, index::read(&*files.storage, segment))? {
+        logs.into_iter().for_each(|log| rebuild.add_indexed(log));
+        return Ok(());
+    }
+    report.scanned += 1;
+    let scan = files.io(&segment.name(), scan(segment))?;
+    // It was synced before the next one was made, so whatever is wrong in it is damage.
+    apply(segment, &scan, scan.bytes.len(), rebuild, report);
+    let touched = touched_by(&scan, scan.bytes.len(), rebuild);
+    if touched.iter().any(|(number, _)| rebuild.is_orphan(*number)) {
+        // A later segment says whose they are; until then there is nothing to write down.
+        return Ok(());
+    }
+    let logs = indexed(segment, &touched);
+    let logs = files.io(&file, index::write(&*files.storage, segment, logs))?;
+    for indexed in logs {
+        let Some(log) = rebuild.by_number.get(&indexed.number) else { continue };
+        point_to_index(log, segment, &indexed);
+    }
+    Ok(())
+}
+
+/// What the index of a segment says of the logs that have records in it.
+pub(crate) fn indexed(
+    segment: &Arc<Segment>,
+    touched: &[(u64, Option<Arc<crate::log::Log>>)],
+) -> Vec<IndexedLog> {
+    let index = |(number, log): &(u64, Option<Arc<crate::log::Log>>)| {
+        let state = log.as_ref().map(|log| (log, log.lock())).filter(|(_, state)| !state.deleted);
+        match state {
+            None => IndexedLog { number: *number, state: None, base: 0, chapters: Vec::new() },
+            Some((log, state)) => {
+                let here = state.chapters.iter().filter(|chapter| Arc::ptr_eq(&chapter.segment, segment));
+                let chapters = here.cloned().collect();
+                let base = state.base;
+                IndexedLog { number: *number, state: Some(state.durable_state(&log.name)), base, chapters }
+            }
+        }
+    };
+    touched.iter().map(index).collect()
+}
+
+/// From now on the extents of a log in `segment` are looked for in its index.
+pub(crate) fn point_to_index(log: &crate::log::Log, segment: &Arc<Segment>, indexed: &IndexedLog) {
+    let mut state = log.lock();
+    for chapter in state.chapters.iter_mut().filter(|chapter| Arc::ptr_eq(&chapter.segment, segment)) {
+        // It may have grown shorter since: a part was copied on.
+        if let Some(stored) = indexed.chapters.iter().find(|stored| stored.last == chapter.last) {
+            chapter.extents = stored.extents.clone();
+        }
+    }
+}
+
+/// Reads all of a segment.
+fn scan(segment: &Segment) -> io::Result<Scan> {
+    let length = usize::try_from(segment.length()).unwrap_or(usize::MAX);
+    let bytes = segment.read(0, length)?;
+    let (mut records, mut synced) = (Vec::new(), 0);
+    let (mut ends_closed, mut lossy) = (false, false);
+    let mut offset = (SEGMENT_HEADER as usize).min(bytes.len());
+    let mut end = offset;
+    while let Some(found) = record::read(&bytes, offset) {
+        let start = offset;
+        match found {
+            Found::Record { body, end: next, .. } => {
+                records.push((start, true));
+                ends_closed = false;
+                match codec::read(body) {
+                    Some(Body::Batch { synced: said, durability }) => {
+                        synced = synced.max(said);
+                        lossy |= durability != 0;
+                    }
+                    Some(Body::Close) => {
+                        (ends_closed, lossy, synced) = (true, false, synced.max(next as u64))
+                    }
+                    _ => {}
+                }
+                (offset, end) = (next, next);
+            }
+            Found::Damage { end: next, .. } => {
+                records.push((start, false));
+                offset = next;
+            }
+        }
+    }
+    Ok(Scan { bytes, records, synced, end, ends_closed, lossy })
+}
+
+/// Where a segment that grew last ends: at the first damage that was not known to be durable. What follows it was part of the
+/// same batch, and not acknowledged.
+fn cut_point(scan: &Scan) -> usize {
+    let torn = scan.records.iter().find(|(start, sound)| !sound && *start as u64 >= scan.synced);
+    torn.map_or(scan.end, |(start, _)| *start)
+}
+
+/// Does what the records before `cut` say. Whether some are damaged of which it is not known whose they were.
+fn apply(
+    segment: &Arc<Segment>,
+    scan: &Scan,
+    cut: usize,
+    rebuild: &mut Rebuild,
+    report: &mut Recovery,
+) -> bool {
+    let mut unknown = false;
+    if !is_header(&scan.bytes, segment.id) && cut > SEGMENT_HEADER as usize {
+        report.damages.push(damage(segment, 0, SEGMENT_HEADER as usize, None));
+    }
+    for (start, _) in scan.records.iter().filter(|(start, _)| *start < cut) {
+        let (said, end) = match record::read(&scan.bytes, *start) {
+            Some(Found::Record { header, body, end }) => {
+                let at = (*start as u64, u32::try_from(end - start).unwrap_or(u32::MAX));
+                let read = codec::read(body);
+                if read.is_some_and(|body| rebuild.apply(segment, &header, body, at)) {
+                    continue;
+                }
+                (Some(header), end)
+            }
+            Some(Found::Damage { header, end }) => (header, end),
+            None => continue,
+        };
+        unknown |= said.is_none();
+        report.damages.push(damage(segment, *start, end, said.and_then(|said| name_of(&said, rebuild))));
+        if let Some(said) = said {
+            rebuild.skip_damaged(said.log, said.last);
+        }
+    }
+    unknown
+}
+
+fn name_of(said: &Header, rebuild: &Rebuild) -> Option<String> {
+    let named = rebuild.by_number.get(&said.log).map(|log| log.name.to_string());
+    named.or_else(|| (said.log > 0).then(|| format!("number {}", said.log)))
+}
+
+fn damage(segment: &Segment, start: usize, end: usize, log: Option<String>) -> Damage {
+    Damage { file: segment.name(), offset: start as u64, length: end.saturating_sub(start) as u64, log }
+}
+
+/// The logs that have records before `cut`.
+fn touched_by(scan: &Scan, cut: usize, rebuild: &Rebuild) -> Vec<(u64, Option<Arc<crate::log::Log>>)> {
+    let starts = scan.records.iter().map(|(start, _)| *start).filter(|start| *start < cut);
+    // A damaged record has moved the end of its log, which is to be remembered too.
+    let headers = starts.filter_map(|start| {
+        let bytes = scan.bytes.get(start..)?;
+        Header::read(bytes).or_else(|| Header::guess(bytes))
+    });
+    let mut numbers: Vec<u64> = headers.map(|header| header.log).filter(|number| *number > 0).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.into_iter().map(|number| (number, rebuild.by_number.get(&number).cloned())).collect()
+}
+
+/// Reads all of a segment and lists what is damaged in it.
+pub(crate) fn verify(segment: &Arc<Segment>) -> io::Result<Vec<Damage>> {
+    let scan = scan(segment)?;
+    let mut damages = Vec::new();
+    if !is_header(&scan.bytes, segment.id) {
+        damages.push(damage(segment, 0, SEGMENT_HEADER as usize, None));
+    }
+    for (start, _) in scan.records.iter().filter(|(_, sound)| !sound) {
+        if let Some(Found::Damage { header, end }) = record::read(&scan.bytes, *start) {
+            let log = header.filter(|header| header.log > 0).map(|header| format!("number {}", header.log));
+            damages.push(damage(segment, *start, end, log));
+        }
+    }
+    Ok(damages)
+}

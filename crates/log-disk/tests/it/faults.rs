@@ -1,0 +1,222 @@
+//! Full disks, failing disks, power cuts.
+
+use std::{collections::BTreeMap, sync::Arc, thread, time::Instant};
+
+use streamnest_core::{AttributeChange, LogStore as _, StoreError};
+use streamnest_log::SystemClock;
+use streamnest_log_disk::{DiskOptions, DiskStore, Durability, Error};
+
+use crate::{
+    simulated::Disk,
+    support::{Probe, Random, chaos, name, open, small, wait},
+};
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_that_drops_reorders_and_tears_the_rest() {
+    let seeds = if chaos() { 2_000 } else { 200 };
+    let (mut acknowledged, mut lost) = (0, 0);
+    for seed in 0..seeds {
+        let mut random = Random::from_seed(seed);
+        let disk = Disk::new();
+        let mut promised: BTreeMap<String, u64> = BTreeMap::new();
+        let mut attributes: BTreeMap<String, String> = BTreeMap::new();
+        let cut = {
+            let store = open(&disk, small());
+            let ids: Vec<String> = (0..1 + random.below(5)).map(|n| format!("run{n}")).collect();
+            let logs: Vec<_> = ids.iter().map(|id| Probe::create(&store, id).unwrap()).collect();
+            for round in 0..random.below(60) {
+                let at = random.below(logs.len() as u64) as usize;
+                let value = round.to_string();
+                let change = AttributeChange::set("round", value.clone()).unwrap();
+                let (count, size) = (1 + random.below(4), random.below(700) as usize);
+                let last = logs[at].append_with(count, size, &[change]).unwrap();
+                if random.below(3) == 0 {
+                    logs[at].durable(last).unwrap();
+                    attributes.insert(ids[at].clone(), value);
+                }
+            }
+            // What was heard before the cut is what was promised.
+            for (id, log) in ids.iter().zip(&logs) {
+                promised.insert(id.clone(), log.acknowledged());
+            }
+            disk.power_cut(&mut random)
+        };
+        let store = open(&cut, small());
+        assert!(store.recovery().damages.is_empty(), "seed {seed}: {:?}", store.recovery().damages);
+        for (id, last) in promised {
+            let log = Probe::open(&store, &id)
+                .unwrap_or_else(|error| panic!("seed {seed}: `{id}` is gone: {error}"));
+            let read = log.read_all(1);
+            assert!(read.gaps.is_empty(), "seed {seed}: `{id}` has gaps {:?}", read.gaps);
+            acknowledged += last;
+            lost += last.saturating_sub(read.entries.len() as u64);
+            if let Some(round) = attributes.get(&id) {
+                let kept = log.log.head().attributes;
+                let kept: u64 = String::from_utf8(kept["round"].to_vec()).unwrap().parse().unwrap();
+                assert!(kept >= round.parse().unwrap(), "seed {seed}: an attribute went back");
+            }
+            log.durable(log.append(1, 10).unwrap()).unwrap();
+        }
+        assert_eq!(lost, 0, "seed {seed}");
+    }
+    println!("power cuts: seeds={seeds} acknowledged={acknowledged} lost={lost}");
+    assert!(acknowledged > seeds, "the test acknowledges something");
+}
+
+#[test]
+fn a_failed_sync_ends_all_writing_and_nothing_is_acknowledged_after_it() {
+    let disk = Disk::new();
+    let store = open(&disk, small());
+    let (a, b) = (Probe::create(&store, "a").unwrap(), Probe::create(&store, "b").unwrap());
+    a.durable(a.append(3, 10).unwrap()).unwrap();
+    disk.fail_syncs(true);
+    a.append(2, 10).unwrap();
+    assert!(matches!(a.durable(5), Err(StoreError::Failed { .. })));
+    // The disk works again, but who knows what of the pages it dropped.
+    disk.fail_syncs(false);
+    let mut acknowledged_after = 0;
+    for _ in 0..100 {
+        for log in [&a, &b] {
+            match log.append(1, 10) {
+                Err(error) => assert_eq!((error.code(), error.is_retryable()), ("store_failed", false)),
+                Ok(_) => acknowledged_after += 1,
+            }
+        }
+    }
+    assert!(matches!(Probe::create(&store, "c"), Err(StoreError::Failed { .. })));
+    assert!(matches!(wait(store.delete(&name("a"))), Err(StoreError::Failed { .. })));
+    assert_eq!(a.read_all(1).entries, [1, 2, 3], "reads go on");
+    assert_eq!(a.acknowledged(), 3);
+    println!("acknowledged after a failed sync: {acknowledged_after}");
+    assert_eq!(acknowledged_after, 0);
+    drop((a, b, store));
+    let store = open(&disk, small());
+    let a = Probe::open(&store, "a").unwrap();
+    let read = a.read_all(1);
+    assert!(read.entries.len() >= 3 && read.gaps.is_empty());
+    a.durable(a.append(1, 10).unwrap()).unwrap();
+}
+
+#[test]
+fn a_write_that_fails_ends_all_writing_too() {
+    let disk = Disk::new();
+    let store = open(&disk, small());
+    let a = Probe::create(&store, "a").unwrap();
+    disk.fail_writes(true);
+    a.append(1, 10).unwrap();
+    assert!(matches!(a.durable(1), Err(StoreError::Failed { .. })));
+    disk.fail_writes(false);
+    assert!(matches!(a.append(1, 10), Err(StoreError::Failed { .. })));
+}
+
+#[test]
+fn a_full_disk_refuses_appends_keeps_what_it_accepted_reads_on_and_recovers_by_itself() {
+    let disk = Disk::new();
+    let options = DiskOptions::default()
+        .with_segment_bytes(64 << 10)
+        .with_reserve_bytes(32 << 10)
+        .with_full_retry(std::time::Duration::from_millis(5));
+    let store = open(&disk, options);
+    let (a, b) = (Probe::create(&store, "a").unwrap(), Probe::create(&store, "b").unwrap());
+    b.durable(b.append(50, 300).unwrap()).unwrap();
+    b.seal().unwrap();
+    disk.limit(20 << 10);
+    let mut refused = None;
+    for _ in 0..1_000 {
+        match a.append(1, 500) {
+            // Everything that is accepted becomes durable: there is the reserve.
+            Ok(last) => a.durable(last).unwrap(),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    let refused = refused.expect("20 KiB do not hold 1,000 entries");
+    assert_eq!((refused.code(), refused.is_retryable()), ("store_full", true), "{refused}");
+    assert!(refused.to_string().contains("simulated disk"), "{refused}");
+    let accepted = *a.accepted.lock().unwrap();
+    assert_eq!(a.acknowledged(), accepted, "what was accepted before is durable");
+    assert_eq!(a.read_all(1).entries.len() as u64, accepted, "reads go on");
+    assert!(matches!(Probe::create(&store, "c"), Err(StoreError::Full { .. })));
+    // What makes room is taken.
+    wait(store.delete(&name("b"))).unwrap();
+    let full_since = Instant::now();
+    disk.limit(1 << 20);
+    let resumed = loop {
+        match a.append(1, 500) {
+            Ok(last) => break last,
+            Err(error) => assert_eq!(error.code(), "store_full"),
+        }
+        assert!(full_since.elapsed().as_secs() < 30, "writing does not resume");
+        thread::yield_now();
+    };
+    let took = full_since.elapsed();
+    a.durable(resumed).unwrap();
+    assert_eq!(a.read_all(1).entries, (1..=accepted + 1).collect::<Vec<_>>());
+    println!("disk full: accepted={accepted} lost=0, refused until there was room, resumed after {took:?}");
+}
+
+#[test]
+fn a_disk_that_fills_up_while_its_reserve_is_gone_makes_who_waits_wait() {
+    let disk = Disk::new();
+    let options = small().with_segment_bytes(1 << 20).with_full_retry(std::time::Duration::from_millis(5));
+    let store = open(&disk, options);
+    let a = Probe::create(&store, "a").unwrap();
+    disk.limit(300);
+    let last = a.append(4, 500).unwrap();
+    thread::sleep(std::time::Duration::from_millis(30));
+    assert_eq!(a.acknowledged(), 0, "there is no room");
+    disk.limit(1 << 20);
+    a.durable(last).unwrap();
+    assert_eq!(a.read_all(1).entries, [1, 2, 3, 4]);
+}
+
+#[test]
+fn an_unclean_stop_in_any_mode_but_sync_begins_new_epochs_and_a_clean_one_does_not() {
+    for durability in
+        [Durability::Sync, Durability::Memory, Durability::Interval(std::time::Duration::from_secs(60))]
+    {
+        let options = small().with_durability(durability);
+        let disk = Disk::new();
+        let store = open(&disk, options.clone());
+        let (runs, ended) = (Probe::create(&store, "runs").unwrap(), Probe::create(&store, "ended").unwrap());
+        for log in [&runs, &ended] {
+            log.durable(log.append(3, 10).unwrap()).unwrap();
+        }
+        ended.seal().unwrap();
+        let killed = disk.kill();
+        let (runs, ended) = (runs.log.head().epoch, ended.log.head().epoch);
+        drop(store);
+        let epochs = |disk: &Arc<Disk>| {
+            let store = open(disk, options.clone());
+            ["runs", "ended"].map(|id| Probe::open(&store, id).unwrap().log.head().epoch)
+        };
+        assert_eq!(epochs(&disk), [runs, ended], "{durability:?}: after an orderly stop nothing is in doubt");
+        let [after, of_ended] = epochs(&killed);
+        assert_eq!(after == runs, durability == Durability::Sync, "{durability:?}: after an unclean stop");
+        assert_eq!(of_ended, ended, "{durability:?}: what had ended cannot be appended to");
+        assert_eq!(epochs(&killed)[0], after, "{durability:?}: and that stop was orderly");
+    }
+}
+
+#[test]
+fn a_directory_is_of_one_process_and_of_a_known_format() {
+    let disk = Disk::new();
+    let store = open(&disk, small());
+    let again = DiskStore::open_on(disk.clone(), Arc::new(SystemClock), small());
+    assert!(matches!(again, Err(Error::Locked { .. })), "{again:?}");
+    drop(store);
+    drop(open(&disk, small()));
+    let newer = disk.edited(|name, bytes| {
+        if name == "FORMAT" {
+            *bytes = b"streamnest log 2\n".to_vec();
+        }
+    });
+    let refused = DiskStore::open_on(newer, Arc::new(SystemClock), small()).unwrap_err();
+    assert!(matches!(&refused, Error::Format { found, .. } if found == "streamnest log 2"), "{refused}");
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("thesis.txt"), "years of work").unwrap();
+    let refused = DiskStore::open(directory.path(), Arc::new(SystemClock), small()).unwrap_err();
+    assert!(matches!(&refused, Error::Foreign { file, .. } if file == "thesis.txt"), "{refused}");
+}

@@ -1,0 +1,10 @@
+//! The disk store, on real files and on files that fail on purpose.
+
+// The lints spare `#[test]` functions, but not what they call.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+
+mod conformance;
+mod faults;
+mod simulated;
+mod support;
+mod torn;
