@@ -103,7 +103,7 @@ struct Plain {
     seen: BTreeMap<String, u32>,
 }
 
-#[derive(Default, serde::Serialize)]
+#[derive(Clone, Default, serde::Serialize)]
 struct PlainUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<String>,

@@ -78,8 +78,18 @@ pub struct WorkflowSummary {
     pub description: Option<String>,
     /// JSON Schema (2020-12) of the input.
     pub input_schema: Value,
-    /// Nodes and edges: `{nodes: [{name, kind, streams: […]}], edges: [{from, to, conditional}]}`.
+    /// JSON Schema of the state, as a `values` event has it; each property's `x-reducer` says how updates join it.
+    #[serde(default)]
+    pub state_schema: Value,
+    /// JSON Schema of the result of a completed run.
+    #[serde(default)]
+    pub output_schema: Value,
+    /// Nodes and edges: `{start, nodes: [{name, kind, streams: […], …}], edges: [{from, to, conditional}]}`; an edge to the
+    /// end has no `to`, and a node that runs another workflow has that one's graph as `subgraph`.
     pub graph: Value,
+    /// The graph as a Mermaid flowchart.
+    #[serde(default)]
+    pub mermaid: String,
 }
 
 /// A request to start an execution.

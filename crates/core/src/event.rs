@@ -98,6 +98,14 @@ well_known! {
     NODE_COMPLETE = "node_complete";
     /// A node failed.
     NODE_ERROR = "node_error";
+    /// A node failed and is tried again: what the attempt said is void.
+    NODE_RETRY = "node_retry";
+    /// A node was stopped: the run ended, or another branch was first.
+    NODE_CANCELLED = "node_cancelled";
+    /// A node that runs once for each item began one.
+    ITEM_START = "item_start";
+    /// A node that runs once for each item completed one.
+    ITEM_COMPLETE = "item_complete";
     /// A node of kind `tool` began.
     TOOL_START = "tool_start";
     /// A node of kind `tool` completed.
@@ -157,7 +165,9 @@ impl EventType {
     /// developer is low, the rest medium.
     pub fn default_priority(&self) -> Priority {
         match self.as_str() {
-            "workflow_error" | "node_error" | "error" | "warning" | "status" | "approval" => Priority::High,
+            "workflow_error" | "node_error" | "node_retry" | "error" | "warning" | "status" | "approval" => {
+                Priority::High
+            }
             "debug" => Priority::Low,
             _ => Priority::Medium,
         }

@@ -60,6 +60,9 @@ pub(crate) fn encode_token(token: &Token) -> Bytes {
         }
         number(b",\"visit\":", token.visit.into());
         number(b",\"attempt\":", token.attempt.into());
+        if let Some(item) = token.item {
+            number(b",\"item\":", item.into());
+        }
         number(b",\"message\":\"m", message.number().into());
         out.extend_from_slice(b"\"}");
     })
@@ -110,6 +113,9 @@ pub struct Token {
     pub visit: u32,
     /// Which try of that pass, from 1.
     pub attempt: u32,
+    /// Which item, from 0, if the node runs once for each of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u32>,
     /// Which answer: one id per model call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageId>,
@@ -170,6 +176,9 @@ pub struct Progress {
     pub visit: u32,
     /// Which try of that pass, from 1.
     pub attempt: u32,
+    /// Which item, from 0, if the node runs once for each of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u32>,
 }
 
 /// An event's type and data, to be written.
@@ -316,8 +325,9 @@ mod tests {
                         message,
                         ..Token::default()
                     };
+                    let of_item = Token { item: Some(index as u32), ..plain.clone() };
                     let rich = Token { role: Some("assistant".into()), logprob: Some(-0.5), ..plain.clone() };
-                    for token in [plain, rich] {
+                    for token in [plain, of_item, rich] {
                         assert_eq!(encode_token(&token), encode(&token), "{token:?}");
                     }
                 }

@@ -105,6 +105,9 @@ pub(crate) fn state(state: &StateStruct, paths: &Paths) -> TokenStream {
             impl ::core::default::Default for #update {
                 fn default() -> Self { Self {} }
             }
+            impl ::core::clone::Clone for #update {
+                fn clone(&self) -> Self { Self {} }
+            }
             impl #serde::Serialize for #update {
                 fn serialize<#serializer: #serde::Serializer>(
                     &self, _: #serializer,

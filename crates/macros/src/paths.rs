@@ -27,6 +27,7 @@ pub(crate) const NAMES: &[&str] = &[
     "ProgressOptions",
     "Provider",
     "ProviderScope",
+    "Reducer",
     "SchemaBuilder",
     "State",
     "StateUpdate",

@@ -5,6 +5,7 @@ mod ask;
 use std::{
     fmt,
     future::{Future, poll_fn},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,10 +17,10 @@ use streamnest_core::{
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
-    NodeError, NodeResult, ProgressMetadata,
-    execution::Execution,
+    NodeError, NodeResult, ProgressMetadata, Workflow,
+    execution::{self, Execution, live::Live},
     options::RESERVED,
-    output::{NodeOutput, port::Port},
+    output::{NodeOutput, port::Port, progress_tracker::Ending},
 };
 
 /// One visit of a node, as its body sees it. A cheap handle.
@@ -38,6 +39,8 @@ struct Tasks {
     set: JoinSet<()>,
     /// The visit is over: what is spawned now is aborted at once.
     over: bool,
+    /// The visits that run within this one: those of a subgraph, or its items.
+    within: Vec<Arc<Live>>,
 }
 
 /// A count of units of work: any of Rust's numbers. Above 2^53 the last digits of a whole number are lost.
@@ -103,6 +106,36 @@ impl NodeContext {
     /// Which try of that pass this is, from 1.
     pub fn attempt(&self) -> u32 {
         self.output.attempt
+    }
+
+    /// Which of the items this is, from 0, in a node that runs once for each.
+    pub fn item(&self) -> Option<usize> {
+        self.output.item.and_then(|item| item.try_into().ok())
+    }
+
+    /// Runs another workflow within this visit, from `state` to its last state, which is returned. Its nodes say what they
+    /// say into the log of this execution, named `this/inner`; a cancel and a timeout of this visit reach them.
+    ///
+    /// The node must declare it: `#[node(kind = "subgraph", workflow = Type)]`.
+    ///
+    /// # Errors
+    /// The error of the inner node that failed, which keeps its code and names that node; `workflow_timeout` after the inner
+    /// workflow's own timeout; `subgraph_not_declared`.
+    pub async fn run_subgraph<V: Workflow>(
+        &self,
+        workflow: &Arc<V>,
+        state: V::State,
+    ) -> NodeResult<V::State> {
+        execution::subgraph::run(self, workflow.clone(), state).await
+    }
+
+    /// The state of the execution now, as JSON: with the changes of all visits that have completed, also those of other
+    /// branches, which this node's own `state` leaves out.
+    ///
+    /// # Errors
+    /// If the state cannot be written as JSON.
+    pub fn snapshot(&self) -> NodeResult<serde_json::Value> {
+        Ok(self.output.execution.snapshot()?.unwrap_or_default())
     }
 
     /// Waits until the execution is cancelled.
@@ -241,14 +274,37 @@ impl NodeContext {
         Ok(())
     }
 
-    /// Ends the tasks of this visit, and waits until they have ended.
-    pub(crate) async fn abort_tasks(&self) {
-        {
+    /// Ends the tasks of this visit and the visits within it, and waits until they have ended.
+    pub(crate) async fn abort_tasks(&self, ending: Ending) {
+        let within = {
             let mut tasks = self.tasks();
             tasks.over = true;
             tasks.set.abort_all();
-        }
+            mem::take(&mut tasks.within)
+        };
         while poll_fn(|cx| self.tasks().set.poll_join_next(cx)).await.is_some() {}
+        for live in within {
+            live.break_off(None, ending, "the node around it has ended").await;
+        }
+    }
+
+    /// Counts visits among those that end with this one.
+    pub(crate) fn adopt(&self, live: Arc<Live>) {
+        self.tasks().within.push(live);
+    }
+
+    /// Visits that were counted so have ended by themselves.
+    pub(crate) fn disown(&self, live: &Arc<Live>) {
+        self.tasks().within.retain(|other| !Arc::ptr_eq(other, live));
+    }
+
+    pub(crate) const fn output(&self) -> &Arc<NodeOutput> {
+        &self.output
+    }
+
+    /// Whether both are handles of one attempt.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.output, &other.output)
     }
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {

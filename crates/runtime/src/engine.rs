@@ -24,10 +24,11 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::{
-    Error, FeatureOptions, State as _, Workflow,
-    definition::Definition,
+    Error, FeatureOptions, State, Workflow,
+    definition::{Bounds, Definition, Place},
     execution::{self, Execution},
     fingerprint::{Fingerprint, Fingerprints},
+    graph::Graph,
     run::Run,
     source::Source,
 };
@@ -123,7 +124,8 @@ impl EngineBuilder {
                 let option = "FeatureOptions::default_buffer_size";
                 return Err(Error::TooSmall { option, value: 0, least: 1 });
             }
-            let definition = Definition::new(W::definition(), buffer_size, max_event_bytes)?;
+            let bounds = Bounds { buffer_size, max_event_bytes };
+            let definition = Definition::new(W::definition(), &Place::top(bounds))?;
             Ok(Arc::new(Runner { definition: Arc::new(definition), source }))
         }));
         self
@@ -182,6 +184,7 @@ trait Runnable: Send + Sync {
     fn name(&self) -> &WorkflowName;
     fn on_disconnect(&self) -> OnDisconnect;
     fn summary(&self) -> WorkflowSummary;
+    fn graph(&self) -> &Graph;
     /// Checks the input; what is returned runs an execution with it.
     fn prepare(&self, input: Value) -> Result<Start, ControlError>;
 }
@@ -208,8 +211,15 @@ impl<W: Workflow> Runnable for Runner<W> {
             name: self.definition.name.clone(),
             description: self.definition.description.clone(),
             input_schema: W::State::input_schema(),
+            state_schema: state_schema::<W::State>(),
+            output_schema: W::State::schema(),
             graph: self.definition.graph.to_json(),
+            mermaid: self.definition.graph.to_mermaid(),
         }
+    }
+
+    fn graph(&self) -> &Graph {
+        &self.definition.graph
     }
 
     fn prepare(&self, input: Value) -> Result<Start, ControlError> {
@@ -220,6 +230,18 @@ impl<W: Workflow> Runnable for Runner<W> {
         let (definition, source) = (self.definition.clone(), self.source.clone());
         Ok(Box::new(move |execution| Box::pin(execution::run(execution, definition, source, state))))
     }
+}
+
+/// The schema of a state, each property with its reducer.
+fn state_schema<S: State>() -> Value {
+    let mut schema = S::schema();
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (field, property) in properties.into_iter().flatten() {
+        if let Value::Object(property) = property {
+            property.insert("x-reducer".into(), S::reducer(field).as_str().into());
+        }
+    }
+    schema
 }
 
 /// Starts, runs and stops executions. A cheap handle; all clones are the same engine.
@@ -279,6 +301,14 @@ impl Engine {
     /// The logs that the executions write to.
     pub fn logs(&self) -> &Registry {
         &self.0.logs
+    }
+
+    /// The graph of a workflow.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownWorkflow`].
+    pub fn graph(&self, workflow: &str) -> Result<&Graph, ControlError> {
+        self.find_workflow(workflow).map(|workflow| workflow.graph())
     }
 
     /// Starts an execution, or attaches to it, and returns a handle of it.

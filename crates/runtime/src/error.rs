@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt};
 
+use streamnest_core::NodeName;
+
 /// A workflow that cannot be built. Found when the application is built, before anything runs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,11 +33,24 @@ pub enum Error {
         /// The node.
         node: String,
     },
+    /// A node's name holds a `/`, which stands between a node and those of the workflow that it runs.
+    #[error(
+        "node `{node}` of workflow `{workflow}` has a `/` in its name; it stands between a node and the nodes of the workflow \
+         that it runs, write `-` or `_`"
+    )]
+    Slash {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+    },
     /// No node is the start.
-    #[error("workflow `{workflow}` has no start; mark the first node by `start`")]
+    #[error("workflow `{workflow}` has no start; mark the first node by `start`, nodes: {nodes}")]
     NoStart {
         /// The workflow.
         workflow: String,
+        /// The names of its nodes, separated by commas.
+        nodes: String,
     },
     /// Two nodes are the start.
     #[error("workflow `{workflow}` starts at `{first}` and at `{second}`; leave `start` on one of them")]
@@ -61,21 +76,6 @@ pub enum Error {
         /// The names there are, separated by commas.
         known: String,
     },
-    /// Two nodes come after one.
-    #[error(
-        "nodes `{first}` and `{second}` of workflow `{workflow}` both run after `{before}`; let one of them follow the \
-         other, or let `{before}` choose by `routes`"
-    )]
-    TwoAfter {
-        /// The workflow.
-        workflow: String,
-        /// The node before.
-        before: String,
-        /// One node.
-        first: String,
-        /// The other node.
-        second: String,
-    },
     /// A node comes after one that never leads to it.
     #[error(
         "node `{node}` of workflow `{workflow}` runs after `{before}`, whose routes do not name it; add it to them"
@@ -87,6 +87,91 @@ pub enum Error {
         node: String,
         /// The node before.
         before: String,
+    },
+    /// A node names one that it runs after twice.
+    #[error("node `{node}` of workflow `{workflow}` runs after `{before}` twice; name it once")]
+    AfterTwice {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+        /// The node before.
+        before: String,
+    },
+    /// A node names a route twice.
+    #[error(
+        "node `{node}` of workflow `{workflow}` has the route `{target}` twice; a `Goto` takes it once, keep one"
+    )]
+    RouteTwice {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+        /// The route.
+        target: String,
+    },
+    /// Two branches that run at once lead to a node that does not join them.
+    #[error(
+        "node `{node}` of workflow `{workflow}` is reached from `{first}` and from `{second}`, which run at once after \
+         `{fork}`, and would run once for each; name the nodes before it together, so that it waits for all of them \
+         (`after(\"a\", \"b\")`) or runs with the first (`after(any(\"a\", \"b\"))`)"
+    )]
+    MissingJoin {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+        /// Where the branches part.
+        fork: String,
+        /// The first node of one branch.
+        first: String,
+        /// The first node of the other.
+        second: String,
+    },
+    /// An aggregator brings nothing together.
+    #[error(
+        "node `{node}` of workflow `{workflow}` is an aggregator but runs after fewer than two nodes; name those that it \
+         brings together, or give it another kind"
+    )]
+    AggregatorWithoutJoin {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+    },
+    /// A node that runs for each item returns a `Goto`.
+    #[error(
+        "node `{node}` of workflow `{workflow}` runs once for each item and returns a `Goto`; items cannot choose where to \
+         go on, put a condition after it"
+    )]
+    ItemsChoose {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+    },
+    /// A node that runs another workflow does not say which, or one says which and is of another kind.
+    #[error(
+        "node `{node}` of workflow `{workflow}` is of kind `{kind}` and {names}; a node of kind `subgraph` names the workflow \
+         that it runs, and no other does"
+    )]
+    Subgraph {
+        /// The workflow.
+        workflow: String,
+        /// The node.
+        node: String,
+        /// Its kind.
+        kind: &'static str,
+        /// Whether it names a workflow.
+        names: &'static str,
+    },
+    /// A workflow runs itself.
+    #[error("workflow `{workflow}` runs itself: {path}; loop by `routes` instead")]
+    Recursive {
+        /// The workflow.
+        workflow: String,
+        /// The nodes from it to itself.
+        path: String,
     },
     /// A node can never run.
     #[error(
@@ -141,7 +226,7 @@ pub enum Error {
     /// Nodes follow each other in a circle that nothing leaves.
     #[error(
         "nodes of workflow `{workflow}` follow each other in a circle without a way out: {circle}; let one of them \
-         choose by `routes`"
+         choose by `routes` that also lead to the end or to a node outside"
     )]
     Endless {
         /// The workflow.
@@ -228,17 +313,67 @@ pub struct NodeError {
     source: Option<Box<dyn StdError + Send + Sync>>,
     code: &'static str,
     public: Option<String>,
+    retryable: bool,
+    /// No other attempt can help.
+    conclusive: bool,
+    /// The node of a subgraph in which it began.
+    origin: Option<NodeName>,
 }
 
 impl NodeError {
     /// A failure whose text any client may see.
     pub fn public(message: impl Into<String>) -> Self {
-        Self { source: None, code: "node_failed", public: Some(message.into()) }
+        Self::coded("node_failed", message)
     }
 
     /// A failure with a code of its own.
     pub(crate) fn coded(code: &'static str, message: impl Into<String>) -> Self {
-        Self { source: None, code, public: Some(message.into()) }
+        Self {
+            source: None,
+            code,
+            public: Some(message.into()),
+            retryable: false,
+            conclusive: false,
+            origin: None,
+        }
+    }
+
+    /// With a code of your own in place of `node_failed`, by which clients and `retry(on(…))` know it.
+    #[must_use]
+    pub fn with_code(self, code: &'static str) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Says that the same work may succeed later: `retry(on(retryable))` tries it again.
+    #[must_use]
+    pub fn retryable(self) -> Self {
+        Self { retryable: true, ..self }
+    }
+
+    /// Whether the same work may succeed later, in the words of who made the error.
+    pub const fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+
+    /// Says that no other attempt can help.
+    pub(crate) fn conclusive(self) -> Self {
+        Self { conclusive: true, ..self }
+    }
+
+    /// Whether no other attempt can help: it says so, or the log refused an entry.
+    pub(crate) fn is_conclusive(&self) -> bool {
+        self.conclusive || self.source.as_ref().is_some_and(|source| source.is::<streamnest_log::Error>())
+    }
+
+    /// The error of a node, as the node outside it sees it.
+    pub(crate) fn began_in(mut self, node: &NodeName) -> Self {
+        self.origin.get_or_insert_with(|| node.clone());
+        self
+    }
+
+    /// The node in which it began, if that is within a subgraph.
+    pub(crate) const fn origin(&self) -> Option<&NodeName> {
+        self.origin.as_ref()
     }
 
     /// With what caused it, for the server's trace.
@@ -255,7 +390,10 @@ impl NodeError {
     pub(crate) fn public_message(&self, node: &str) -> String {
         match &self.public {
             Some(message) => message.clone(),
-            None => format!("node `{node}` failed; the server's trace of this execution says why"),
+            None => {
+                let node = self.origin.as_deref().unwrap_or(node);
+                format!("node `{node}` failed; the server's trace of this execution says why")
+            }
         }
     }
 }
@@ -263,7 +401,8 @@ impl NodeError {
 /// So that `?` takes any error. `NodeError` is no `std::error::Error` itself, which is what makes this possible.
 impl<E: StdError + Send + Sync + 'static> From<E> for NodeError {
     fn from(error: E) -> Self {
-        Self { source: Some(Box::new(error)), code: "node_failed", public: None }
+        let source = Some(Box::new(error).into());
+        Self { source, code: "node_failed", public: None, retryable: false, conclusive: false, origin: None }
     }
 }
 

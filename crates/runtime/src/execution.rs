@@ -1,14 +1,18 @@
 //! One execution while it runs: from its first entry to the terminal one.
 
+mod attempt;
+mod items;
+pub(crate) mod live;
 mod steps;
+pub(crate) mod subgraph;
 pub(crate) mod visit;
 
 use std::{
     any::Any,
-    collections::{BTreeMap, HashSet},
-    panic::AssertUnwindSafe,
+    collections::{BTreeMap, HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -26,8 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::steps::Steps;
 use crate::{
-    EngineOptions, NodeError, NodeResult, Workflow, asks::Asks, definition::Definition,
-    fingerprint::Fingerprint, output::progress_tracker::Ending, source::Source, stopwatch::Stopwatch,
+    EngineOptions, NodeError, NodeResult, State, Workflow,
+    asks::Asks,
+    definition::Definition,
+    fingerprint::Fingerprint,
+    history::History,
+    output::{NodeOutput, progress_tracker::Ending},
+    source::Source,
+    stopwatch::Stopwatch,
 };
 
 /// How often the terminal status is tried again while the store says that it may take it later, and the wait before the
@@ -56,6 +66,32 @@ pub(crate) struct Execution {
     pub(crate) asks: Asks,
     /// Stands while the run waits for an answer.
     pub(crate) watch: Stopwatch,
+    /// How often each node within a subgraph was visited.
+    visits: Mutex<HashMap<NodeName, u32>>,
+    /// Where the state is, while it runs.
+    state: Mutex<Weak<dyn Snapshot>>,
+}
+
+/// A state that can be read while it changes.
+trait Snapshot: Send + Sync {
+    fn json(&self) -> Result<Value, serde_json::Error>;
+}
+
+impl<S: State> Snapshot for Mutex<History<S>> {
+    fn json(&self) -> Result<Value, serde_json::Error> {
+        // What a state does when it is written is the user's code, and is not done under the lock.
+        let state = lock(self).snapshot();
+        serde_json::to_value(&*state)
+    }
+}
+
+/// The state of an execution that has none yet.
+struct Unborn;
+
+impl Snapshot for Unborn {
+    fn json(&self) -> Result<Value, serde_json::Error> {
+        Ok(Value::Null)
+    }
 }
 
 impl Execution {
@@ -85,6 +121,8 @@ impl Execution {
             progress: Mutex::default(),
             asks: Asks::new(),
             watch: Stopwatch::default(),
+            visits: Mutex::default(),
+            state: Mutex::new(Weak::<Unborn>::new()),
         }
     }
 
@@ -145,6 +183,31 @@ impl Execution {
 
     pub(crate) fn progress(&self) -> BTreeMap<String, Progress> {
         lock(&self.progress).clone()
+    }
+
+    /// Counts a visit of a node within a subgraph, from 1.
+    fn next_visit(&self, node: &NodeName) -> u32 {
+        let mut visits = lock(&self.visits);
+        let visit = visits.entry(node.clone()).or_default();
+        *visit += 1;
+        *visit
+    }
+
+    /// The state now, with all changes of the visits that have completed; the result when it has ended with one.
+    pub(crate) fn snapshot(&self) -> Result<Option<Value>, serde_json::Error> {
+        if let Some(ended) = self.ended() {
+            return Ok(ended.result.clone());
+        }
+        let state = lock(&self.state).upgrade();
+        state.map(|state| state.json()).transpose()
+    }
+
+    /// Why a run failed, in words for everyone; the server's trace has it all.
+    fn failure_of(&self, error: &NodeError, node: Option<&NodeName>) -> Failure {
+        let origin = error.origin().or(node);
+        let name = origin.map(ToString::to_string);
+        let message = self.cut(error.public_message(name.as_deref().unwrap_or("")));
+        Failure { code: error.code().into(), message, node_id: name }
     }
 
     /// Takes `key` for `emit_once`; `false` if it is taken.
@@ -234,14 +297,8 @@ pub(crate) async fn run<W: Workflow>(
     };
     let (opened, outcome) = match opened {
         Ok(opened) => {
-            let steps = walk(execution.clone(), definition, opened.value(), state);
-            // What a node does is caught where it happens. This is for what its values do when they are cloned, written
-            // as JSON or dropped.
-            let outcome = AssertUnwindSafe(steps).catch_unwind().await.unwrap_or_else(|panic| {
-                let error = panicked("a value of the workflow", panic.as_ref());
-                Outcome::Failed(failure(error.code(), error.to_string()))
-            });
-            (Some(opened), outcome)
+            let steps = Steps::new(execution.clone(), definition, opened.value(), state);
+            (Some(opened), run_steps(&execution, steps).await)
         }
         Err(outcome) => (None, outcome),
     };
@@ -265,38 +322,84 @@ pub(crate) async fn run<W: Workflow>(
     }
 }
 
+/// Takes all steps of a run, and ends what is still under way after them.
+async fn run_steps<W: Workflow>(execution: &Arc<Execution>, steps: Steps<W>) -> Outcome {
+    // What a node does is caught where it happens. This is for what its values do when they are cloned, written as JSON
+    // or dropped.
+    let fails = |panic: Box<dyn Any + Send>| {
+        let error = panicked("a value of the workflow", panic.as_ref());
+        Outcome::Failed(failure(error.code(), error.to_string()))
+    };
+    let walked = AssertUnwindSafe(walk(execution, &steps)).catch_unwind().await;
+    let (outcome, ending, reason) = walked.unwrap_or_else(|panic| (fails(panic), Ending::Failed, FAILED));
+    steps.break_off(ending, reason).await;
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(steps)));
+    dropped.map_or_else(fails, |()| outcome)
+}
+
 /// What the execution has of its own could not be made. Its client is not told why.
 fn not_made(execution: &Execution, error: &streamnest_modules::Error) -> Outcome {
     tracing::error!(execution = %execution.id, code = error.code(), %error, "workflow could not be made");
     Outcome::Failed(failure(error.code(), "what this execution has of its own could not be made".into()))
 }
 
-/// Walks through the graph until there is an outcome, and ends the visit that was under way then.
-async fn walk<W: Workflow>(
-    execution: Arc<Execution>,
-    definition: Arc<Definition<W>>,
-    workflow: Arc<W>,
-    state: W::State,
-) -> Outcome {
-    let limit = definition.timeout;
-    let mut steps = Steps::new(execution.clone(), definition, workflow);
-    let outcome = {
-        let work = async {
-            let Some(limit) = limit else { return steps.proceed(state).await };
-            execution.watch.within(limit, steps.proceed(state)).await.unwrap_or_else(|| {
-                let message = format!("workflow `{}` ran longer than {limit:?}", execution.workflow);
-                Outcome::Failed(failure("workflow_timeout", message))
-            })
-        };
-        tokio::select! {
-            biased;
-            () = execution.cancelled() => Outcome::Cancelled,
-            outcome = work => outcome,
-        }
+/// Walks through the graph until there is an outcome: with it, how the visits end that are still under way, and why.
+async fn walk<W: Workflow>(execution: &Arc<Execution>, steps: &Steps<W>) -> (Outcome, Ending, &'static str) {
+    let Definition { timeout: limit, streaming, .. } = *steps.definition;
+    let snapshot: Weak<Mutex<History<W::State>>> = Arc::downgrade(&steps.history);
+    *lock(&execution.state) = snapshot;
+    let work = async {
+        begin(execution, streaming).await?;
+        steps.proceed().await.map_err(|error| execution.failure_of(&error, None))
     };
-    let ending = if matches!(outcome, Outcome::Cancelled) { Ending::Cancelled } else { Ending::Failed };
-    steps.break_off(ending).await;
-    outcome
+    let work = async {
+        let Some(limit) = limit else { return work.await };
+        execution.watch.within(limit, work).await.unwrap_or_else(|| {
+            let message = format!("workflow `{}` ran longer than {limit:?}", execution.workflow);
+            Err(failure("workflow_timeout", message))
+        })
+    };
+    tokio::select! {
+        biased;
+        () = execution.cancelled() => (Outcome::Cancelled, Ending::Cancelled, "the execution was cancelled"),
+        ended = work => match ended {
+            Ok(state) => (complete(&*state), Ending::Cancelled, LOST),
+            Err(failure) if failure.code == "workflow_timeout" => {
+                (Outcome::Failed(failure), Ending::Failed, "the execution took too long")
+            }
+            Err(failure) => (Outcome::Failed(failure), Ending::Failed, FAILED),
+        },
+    }
+}
+
+/// Why a visit is stopped when its run has failed.
+const FAILED: &str = "the execution has failed";
+
+/// Why a visit is stopped when a join runs at the first arrival.
+const LOST: &str = "another branch was first";
+
+/// The first entries.
+async fn begin(execution: &Execution, streaming: bool) -> Result<(), Failure> {
+    let mut events = vec![Event::status(&StatusUpdate::running())];
+    if streaming {
+        let data = json!({"workflow": execution.workflow});
+        events.push(Event::named(None, EventType::WORKFLOW_START, &data));
+    }
+    execution.writer.append(events).await.map(drop).map_err(|error| log_failure(&error))
+}
+
+fn complete<S: State>(state: &S) -> Outcome {
+    match serde_json::to_value(state) {
+        Ok(result) => Outcome::Completed(result),
+        Err(error) => Outcome::Failed(unserializable(&error)),
+    }
+}
+
+/// Adds which item speaks, if one does.
+fn say_item(output: &NodeOutput, data: &mut Value) {
+    if let (Value::Object(fields), Some(item)) = (data, output.item) {
+        fields.insert("item".into(), item.into());
+    }
 }
 
 fn failure(code: &str, message: String) -> Failure {

@@ -1,233 +1,148 @@
 //! The checked shape of a workflow: its nodes by number, and the edges between them.
 
-use std::collections::BTreeSet;
+mod check;
+mod json;
+mod mermaid;
+mod paths;
 
-use serde_json::{Value, json};
+use std::fmt;
+
 use streamnest_core::{NodeName, WorkflowName};
 
-use crate::{Error, NodeKind, Workflow, WorkflowBuilder, error::nearest, workflow::Target};
+pub(crate) use self::paths::Join;
+use crate::{Error, NodeKind, Workflow, WorkflowBuilder, workflow::Target};
 
 /// The number of a node in its graph.
 pub(crate) type NodeIndex = usize;
 
-/// Nodes and edges, checked.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Graph {
+/// The number of a join in its graph.
+pub(crate) type JoinIndex = usize;
+
+/// The nodes of a workflow and the edges between them, checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Graph {
+    pub(crate) workflow: WorkflowName,
     pub(crate) nodes: Vec<GraphNode>,
     pub(crate) start: NodeIndex,
+    /// The nodes that wait for several, in the order of the nodes.
+    pub(crate) joins: Vec<Join>,
     pub(crate) max_steps: u32,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct GraphNode {
+    /// The name within its workflow.
     pub(crate) name: NodeName,
     pub(crate) kind: NodeKind,
     pub(crate) next: Next,
-    description: Option<String>,
-    tags: Vec<String>,
-    streams: Vec<&'static str>,
+    pub(crate) runs: Runs,
+    pub(crate) description: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) streams: Vec<&'static str>,
+    /// How many items are worked on at once, if the node runs once for each item.
+    pub(crate) concurrency: Option<usize>,
+    /// The tries of a visit, if it is tried more than once.
+    pub(crate) attempts: Option<u32>,
+    /// The graph of the workflow that it runs.
+    pub(crate) subgraph: Option<Box<Graph>>,
 }
 
 /// Where a node leads.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Next {
-    /// To the end.
-    End,
-    /// To one node.
-    Node(NodeIndex),
+    /// To all of these, in the order in which they were added; to the end if there are none.
+    Nodes(Vec<NodeIndex>),
     /// Where its `Goto` says, among these.
     Routes { targets: Vec<NodeIndex>, may_end: bool },
 }
 
+/// What makes a node run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Runs {
+    /// Every arrival.
+    Each,
+    /// An arrival from every node that can still lead here.
+    All(JoinIndex),
+    /// The first arrival of a round; the number counts the joins of this kind.
+    Any(JoinIndex, usize),
+}
+
 impl Graph {
-    /// Checks the nodes and edges of `definition`.
-    pub(crate) fn new<W: Workflow>(definition: &WorkflowBuilder<W>) -> Result<Self, Error> {
+    /// Checks the nodes and edges of `definition`, whose subgraphs are checked already.
+    pub(crate) fn new<W: Workflow>(
+        definition: &WorkflowBuilder<W>,
+        subgraphs: Vec<Option<Graph>>,
+    ) -> Result<Self, Error> {
         let workflow = WorkflowName::new(&definition.name).map_err(Error::Name)?;
-        let names = node_names(definition)?;
-        let find = |by: &str, name: &str| {
-            let found = names.iter().position(|known| known.as_str() == name);
-            found.ok_or_else(|| Error::UnknownNode {
-                workflow: workflow.to_string(),
-                by: by.into(),
-                name: name.into(),
-                suggestion: nearest(name, names.iter().map(NodeName::as_str)),
-                known: join(&names),
-            })
-        };
-        let mut starts = definition.nodes.iter().filter(|node| node.start).map(|node| node.name.clone());
-        let start = starts.next().ok_or_else(|| Error::NoStart { workflow: definition.name.clone() })?;
-        if let Some(second) = starts.next() {
-            return Err(Error::TwoStarts { workflow: definition.name.clone(), first: start, second });
-        }
-        let mut next = vec![Next::End; names.len()];
-        for (node, slot) in definition.nodes.iter().zip(&mut next) {
-            if let Some(routes) = &node.routes {
-                if routes.targets.is_empty() && !routes.may_end {
-                    let (workflow, node) = (definition.name.clone(), node.name.clone());
-                    return Err(Error::NoRoutes { workflow, node });
+        let checked = check::edges(definition)?;
+        let mut joins = Vec::new();
+        let mut races = 0;
+        let nodes = definition.nodes.iter().zip(checked.names).zip(checked.next.iter()).zip(subgraphs);
+        let nodes = nodes.enumerate().map(|(index, (((node, name), next), subgraph))| {
+            let joins_any = node.after.as_ref().map(|after| after.any).filter(|_| node.is_join());
+            let runs = match joins_any {
+                None => Runs::Each,
+                Some(any) => {
+                    joins.push(Join::new(index, any, &checked.next));
+                    races += usize::from(any);
+                    if any { Runs::Any(joins.len() - 1, races - 1) } else { Runs::All(joins.len() - 1) }
                 }
-                let targets: Result<_, _> =
-                    routes.targets.iter().map(|target| find(&node.name, target)).collect();
-                *slot = Next::Routes { targets: targets?, may_end: routes.may_end };
-            }
-            if node.routes.is_some() != node.may_go_to && node.handler.is_some() {
-                let (workflow, node) = (definition.name.clone(), node.name.clone());
-                return Err(match slot {
-                    Next::Routes { .. } => Error::RoutesWithoutGoto { workflow, node },
-                    _ => Error::GotoWithoutRoutes { workflow, node },
-                });
-            }
-            if node.kind == NodeKind::Condition && !node.may_go_to {
-                let (workflow, node) = (definition.name.clone(), node.name.clone());
-                return Err(Error::ConditionWithoutGoto { workflow, node });
-            }
-        }
-        for (index, node) in definition.nodes.iter().enumerate() {
-            let Some(after) = &node.after else { continue };
-            let before = find(&node.name, after)?;
-            match next.get_mut(before) {
-                Some(slot @ Next::End) => *slot = Next::Node(index),
-                Some(Next::Node(other)) => {
-                    let first = names.get(*other).map(ToString::to_string).unwrap_or_default();
-                    return Err(Error::TwoAfter {
-                        workflow: definition.name.clone(),
-                        before: after.clone(),
-                        first,
-                        second: node.name.clone(),
-                    });
-                }
-                Some(Next::Routes { targets, .. }) if !targets.contains(&index) => {
-                    return Err(Error::AfterNotRouted {
-                        workflow: definition.name.clone(),
-                        node: node.name.clone(),
-                        before: after.clone(),
-                    });
-                }
-                _ => {}
-            }
-        }
-        let start = find("start", &start)?;
-        check_reachable(&definition.name, &names, &next, start)?;
-        check_endless(&definition.name, &names, &next)?;
-        let nodes = definition.nodes.iter().zip(names).zip(next);
-        let nodes = nodes
-            .map(|((node, name), next)| GraphNode {
+            };
+            GraphNode {
                 name,
                 kind: node.kind,
-                next,
+                next: next.clone(),
+                runs,
                 description: node.description.clone(),
                 tags: node.tags.clone(),
                 streams: streams(definition.streaming, node),
-            })
-            .collect();
-        Ok(Self { nodes, start, max_steps: definition.max_steps })
+                concurrency: node.is_each().then_some(node.concurrency),
+                attempts: node.retry.as_ref().map(|retry| retry.attempts),
+                subgraph: subgraph.map(Box::new),
+            }
+        });
+        let nodes = nodes.collect();
+        Ok(Self { workflow, nodes, start: checked.start, joins, max_steps: definition.max_steps })
     }
 
-    /// The node that a `Goto` of `from` names, if it is among its routes.
-    pub(crate) fn route(&self, from: NodeIndex, target: &Target) -> Option<Option<NodeIndex>> {
-        let Next::Routes { targets, may_end } = &self.nodes.get(from)?.next else { return None };
-        match target {
-            Target::End => may_end.then_some(None),
-            Target::Node(name) => {
-                let named = |index: &&NodeIndex| self.nodes.get(**index).is_some_and(|n| *n.name == **name);
-                targets.iter().find(named).map(|index| Some(*index))
+    /// The nodes that a `Goto` of `from` names, or the first name that is not among its routes. None of them is the end.
+    pub(crate) fn route<'t>(&self, from: NodeIndex, target: &'t Target) -> Result<Vec<NodeIndex>, &'t str> {
+        let (targets, may_end) = match self.nodes.get(from).map(|node| &node.next) {
+            Some(Next::Routes { targets, may_end }) => (targets.as_slice(), *may_end),
+            _ => (&[][..], false),
+        };
+        let Target::Nodes(names) = target else {
+            return if may_end { Ok(Vec::new()) } else { Err("end") };
+        };
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            let named = |index: &&NodeIndex| self.nodes.get(**index).is_some_and(|n| *n.name == **name);
+            let Some(index) = targets.iter().find(named) else { return Err(name) };
+            if !found.contains(index) {
+                found.push(*index);
             }
         }
+        Ok(found)
     }
 
-    /// The graph as JSON: `{start, nodes: [{name, kind, streams, …}], edges: [{from, to, conditional}]}`; an edge to
-    /// the end has no `to`.
-    pub(crate) fn to_json(&self) -> Value {
-        let name = |index: &NodeIndex| self.nodes.get(*index).map(|node| node.name.to_string());
-        let mut edges = Vec::new();
-        for node in &self.nodes {
-            let from = node.name.as_str();
-            match &node.next {
-                Next::End => edges.push(json!({"from": from, "conditional": false})),
-                Next::Node(to) => edges.push(json!({"from": from, "to": name(to), "conditional": false})),
-                Next::Routes { targets, may_end } => {
-                    edges.extend(
-                        targets.iter().map(|to| json!({"from": from, "to": name(to), "conditional": true})),
-                    );
-                    if *may_end {
-                        edges.push(json!({"from": from, "conditional": true}));
-                    }
-                }
-            }
-        }
-        let nodes: Vec<_> = self.nodes.iter().map(GraphNode::to_json).collect();
-        json!({"start": name(&self.start), "nodes": nodes, "edges": edges})
+    /// The names that `routes` of a node lists, for messages.
+    pub(crate) fn routes_of(&self, node: NodeIndex) -> String {
+        let Some(Next::Routes { targets, may_end }) = self.nodes.get(node).map(|node| &node.next) else {
+            return String::new();
+        };
+        let names = targets.iter().map(|target| self.name(*target).to_owned());
+        names.chain(may_end.then(|| "end".to_owned())).collect::<Vec<_>>().join(", ")
     }
-}
 
-impl GraphNode {
-    fn to_json(&self) -> Value {
-        let mut node = json!({"name": self.name, "kind": self.kind.as_str(), "streams": self.streams});
-        if let Value::Object(fields) = &mut node {
-            if let Some(description) = &self.description {
-                fields.insert("description".into(), description.as_str().into());
-            }
-            if !self.tags.is_empty() {
-                fields.insert("tags".into(), json!(self.tags));
-            }
-        }
-        node
+    /// The name of a node.
+    pub(crate) fn name(&self, node: NodeIndex) -> &str {
+        self.nodes.get(node).map_or("", |node| node.name.as_str())
     }
-}
 
-fn node_names<W: Workflow>(definition: &WorkflowBuilder<W>) -> Result<Vec<NodeName>, Error> {
-    let mut seen = BTreeSet::new();
-    let mut names = Vec::new();
-    for node in &definition.nodes {
-        let workflow = || definition.name.clone();
-        if !seen.insert(node.name.as_str()) {
-            return Err(Error::DuplicateNode { workflow: workflow(), node: node.name.clone() });
-        }
-        if node.handler.is_none() {
-            return Err(Error::NoBody { workflow: workflow(), node: node.name.clone() });
-        }
-        names.push(NodeName::new(&node.name).map_err(Error::Name)?);
+    /// How many joins run at the first arrival.
+    pub(crate) fn races(&self) -> usize {
+        self.joins.iter().filter(|join| join.any).count()
     }
-    Ok(names)
-}
-
-fn check_reachable(workflow: &str, names: &[NodeName], next: &[Next], start: NodeIndex) -> Result<(), Error> {
-    let mut reached = BTreeSet::new();
-    let mut open = vec![start];
-    while let Some(index) = open.pop() {
-        if !reached.insert(index) {
-            continue;
-        }
-        match next.get(index) {
-            Some(Next::Node(to)) => open.push(*to),
-            Some(Next::Routes { targets, .. }) => open.extend(targets),
-            _ => {}
-        }
-    }
-    match names.iter().enumerate().find(|(index, _)| !reached.contains(index)) {
-        Some((_, node)) => Err(Error::Unreachable { workflow: workflow.into(), node: node.to_string() }),
-        None => Ok(()),
-    }
-}
-
-/// Refuses a circle in which no node may choose to leave it.
-fn check_endless(workflow: &str, names: &[NodeName], next: &[Next]) -> Result<(), Error> {
-    for first in 0..names.len() {
-        let mut circle = vec![first];
-        while let Some(Next::Node(to)) = circle.last().and_then(|last| next.get(*last)) {
-            circle.push(*to);
-            if *to == first {
-                let names = circle.iter().filter_map(|index| names.get(*index)).map(NodeName::as_str);
-                let circle = names.collect::<Vec<_>>().join(" → ");
-                return Err(Error::Endless { workflow: workflow.into(), circle });
-            }
-            // A circle that does not lead through `first` is found from one of its own nodes.
-            if circle.len() > names.len() {
-                break;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn streams<W: Workflow>(streaming: bool, node: &crate::NodeBuilder<W>) -> Vec<&'static str> {
@@ -239,6 +154,8 @@ fn streams<W: Workflow>(streaming: bool, node: &crate::NodeBuilder<W>) -> Vec<&'
     all.into_iter().filter(|(_, on)| streaming && *on).map(|(name, _)| name).collect()
 }
 
-fn join(names: &[NodeName]) -> String {
-    names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Graph({})", self.to_json())
+    }
 }

@@ -1,7 +1,7 @@
 //! Runs workflows: the graph, its nodes, and what they stream into the log of their execution.
 //!
-//! A [`Workflow`] is a value whose methods are nodes. The [`Engine`] runs one node after the other along the graph's
-//! edges. What a node says through its [`NodeContext`], and what models say that are called inside it, becomes entries of
+//! A [`Workflow`] is a value whose methods are nodes. The [`Engine`] runs them along the graph's edges, branches at the same
+//! time. What a node says through its [`NodeContext`], and what models say that are called inside it, becomes entries of
 //! the execution's log while the node runs: tokens are filtered, processed and batched as [`TokenOptions`] tell, events
 //! chosen by [`EventOptions`], progress told by [`ProgressOptions`].
 //!
@@ -18,6 +18,7 @@ mod event_processing;
 mod execution;
 mod fingerprint;
 mod graph;
+mod history;
 mod observable;
 mod options;
 mod output;
@@ -38,6 +39,7 @@ pub use contribution::{FeatureOptions, WithWorkflows, WorkflowContribution};
 pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use error::{Error, NodeError, NodeResult};
 pub use event_processing::{EventCounts, EventStreamProcessorOptions, EventStreamProcessorService};
+pub use graph::Graph;
 pub use observable::{
     Batching, FilterCriteria, Group, Items, Missed, Observable, StreamUpdate, Subscriber, Subscription,
     ViewError,
@@ -47,6 +49,7 @@ pub use options::{
     TokenFormat, TokenMetadata, TokenOptions,
 };
 pub use question::Question;
+pub use reduce::Reducer;
 pub use run::{Events, EventsError, Run, RunError};
 pub use state::{InputError, InputReader, SchemaBuilder, State, StateUpdate};
 pub use stream_handler::{StreamHandler, TextMeter, TextStatistics};
@@ -55,5 +58,6 @@ pub use token_streaming::{
     TokenStreamingService,
 };
 pub use workflow::{
-    ConditionOutcome, Goto, NodeBuilder, NodeKind, NodeOutcome, Step, Workflow, WorkflowBuilder,
+    ConditionOutcome, Goto, NodeBuilder, NodeKind, NodeOutcome, RetryOn, RetryOptions, Step, Workflow,
+    WorkflowBuilder,
 };

@@ -22,7 +22,12 @@ use self::{
     progress_tracker::{Ending, ProgressTracker},
     token_buffer::TokenBuffer,
 };
-use crate::{NodeError, ProgressMetadata, execution::Execution, plan::NodePlan, stopwatch::Stopwatch};
+use crate::{
+    NodeError, ProgressMetadata,
+    execution::Execution,
+    plan::NodePlan,
+    stopwatch::{Hold, Stopwatch},
+};
 
 /// Everything that one visit of a node says: tokens, events and progress, in the order in which they were said.
 ///
@@ -37,11 +42,22 @@ pub(crate) struct NodeOutput {
     pub(crate) plan: Arc<NodePlan>,
     pub(crate) visit: u32,
     pub(crate) attempt: u32,
+    pub(crate) item: Option<u32>,
+    /// The visit within which it runs: that of its items, or that which runs a subgraph.
+    around: Option<Arc<Self>>,
     /// Stands while the visit waits for an answer.
     pub(crate) watch: Stopwatch,
     state: Mutex<State>,
     /// The visit's own task, which keeps the time for what waits.
     task: AtomicWaker,
+}
+
+/// Which attempt of a visit speaks, each counted from 1, and for which item, counted from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct At {
+    pub(crate) visit: u32,
+    pub(crate) attempt: u32,
+    pub(crate) item: Option<u32>,
 }
 
 #[derive(Default)]
@@ -81,18 +97,37 @@ enum Fault {
     Panicked(&'static str),
 }
 
+impl At {
+    /// The first attempt of a visit of a node without items.
+    pub(crate) const fn first(visit: u32) -> Self {
+        Self { visit, attempt: 1, item: None }
+    }
+}
+
 impl NodeOutput {
-    pub(crate) fn new(execution: Arc<Execution>, plan: Arc<NodePlan>, visit: u32) -> Arc<Self> {
+    /// What an attempt of a visit says, which may run within another visit.
+    pub(crate) fn new(
+        execution: Arc<Execution>,
+        plan: Arc<NodePlan>,
+        at: At,
+        around: Option<Arc<Self>>,
+    ) -> Arc<Self> {
+        let At { visit, attempt, item } = at;
         let state = Mutex::default();
         let watch = Stopwatch::default();
-        Arc::new(Self { execution, plan, visit, attempt: 1, watch, state, task: AtomicWaker::new() })
+        let task = AtomicWaker::new();
+        Arc::new(Self { execution, plan, visit, attempt, item, around, watch, state, task })
+    }
+
+    const fn at(&self) -> At {
+        At { visit: self.visit, attempt: self.attempt, item: self.item }
     }
 
     /// Begins to tell progress, if the node does.
     pub(crate) async fn begin_progress(&self) {
         if let Some(options) = &self.plan.progress {
             let mut told = Vec::new();
-            let at = (self.visit, self.attempt);
+            let at = self.at();
             let tracker = ProgressTracker::begin(options.clone(), at, Instant::now(), &mut told);
             {
                 let mut state = self.lock();
@@ -113,7 +148,7 @@ impl NodeOutput {
     fn open_in(&self, state: &mut State, role: Option<String>) -> MessageId {
         let message = self.execution.next_message();
         if let Some(plan) = self.plan.token.as_ref().filter(|_| !state.closed) {
-            let at = (self.visit, self.attempt);
+            let at = self.at();
             let buffer = TokenBuffer::new(plan.clone(), state.buffer_size, message, role, at);
             state.messages.push((message, buffer));
         }
@@ -331,6 +366,17 @@ impl NodeOutput {
                 NodeError::coded("node_panicked", message)
             }
         })
+    }
+
+    /// Stops the time of the run, of the visit and of those around it until what is returned is dropped.
+    pub(crate) fn hold_time(&self) -> Vec<Hold<'_>> {
+        let mut holds = vec![self.execution.watch.hold(), self.watch.hold()];
+        let mut around = &self.around;
+        while let Some(output) = around {
+            holds.push(output.watch.hold());
+            around = &output.around;
+        }
+        holds
     }
 
     /// Why the log takes nothing more of this, if so.

@@ -7,6 +7,7 @@ use streamnest_core::{Delivery, Event, EventType, NodeName};
 
 use crate::{
     Error, EventOptions, NodeBuilder, ProgressOptions, TokenOptions, Workflow,
+    definition::{Bounds, Subgraph},
     options::{RESERVED, names},
     output::token_buffer::TokenPlan,
 };
@@ -17,7 +18,10 @@ const MAX_PRECISION: usize = 17;
 /// What a node streams.
 #[derive(Debug)]
 pub(crate) struct NodePlan {
+    /// Its name in the log: within a subgraph `outer/inner`.
     pub(crate) name: NodeName,
+    /// The workflow that its body may run.
+    pub(crate) subgraph: Option<Subgraph>,
     pub(crate) token: Option<Arc<TokenPlan>>,
     pub(crate) progress: Option<Arc<ProgressOptions>>,
     pub(crate) event: Option<EventOptions>,
@@ -28,9 +32,7 @@ pub(crate) struct NodePlan {
 pub(crate) struct Defaults {
     pub(crate) streaming: bool,
     pub(crate) values: bool,
-    pub(crate) buffer_size: usize,
-    /// The largest event that the log takes, in bytes.
-    pub(crate) max_event_bytes: usize,
+    pub(crate) bounds: Bounds,
 }
 
 impl NodePlan {
@@ -38,6 +40,7 @@ impl NodePlan {
         workflow: &str,
         name: NodeName,
         node: &NodeBuilder<W>,
+        subgraph: Option<Subgraph>,
         defaults: Defaults,
     ) -> Result<Self, Error> {
         let place = Place { workflow, node: &node.name };
@@ -58,10 +61,10 @@ impl NodePlan {
             None => named(&EventType::PROGRESS).then(ProgressOptions::default),
         };
         if !defaults.streaming {
-            return Ok(Self { name, token: None, progress: None, event: None });
+            return Ok(Self { name, subgraph, token: None, progress: None, event: None });
         }
-        let token = token.map(|options| place.token(options, defaults)).transpose()?;
-        Ok(Self { name, token: token.map(Arc::new), progress: progress.map(Arc::new), event })
+        let token = token.map(|options| place.token(options, defaults.bounds)).transpose()?;
+        Ok(Self { name, subgraph, token: token.map(Arc::new), progress: progress.map(Arc::new), event })
     }
 
     /// What a node streams that only streams tokens.
@@ -69,12 +72,12 @@ impl NodePlan {
         workflow: &str,
         name: NodeName,
         options: TokenOptions,
-        defaults: Defaults,
+        bounds: Bounds,
     ) -> Result<Self, Error> {
         let place = Place { workflow, node: &name };
         place.check_token(&options)?;
-        let token = if options.enabled { Some(Arc::new(place.token(options, defaults)?)) } else { None };
-        Ok(Self { name, token, progress: None, event: None })
+        let token = if options.enabled { Some(Arc::new(place.token(options, bounds)?)) } else { None };
+        Ok(Self { name, subgraph: None, token, progress: None, event: None })
     }
 
     /// Whether this node emits `event`.
@@ -149,6 +152,22 @@ impl Place<'_> {
         if node.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(self.option("timeout", &"0s", "longer"));
         }
+        self.at_least_one("concurrency", node.concurrency)?;
+        if let Some(retry) = &node.retry {
+            if retry.attempts == 0 {
+                return Err(self.option("attempts", &0, "at least 1"));
+            }
+            if !(0.0..=1.0).contains(&retry.jitter) {
+                return Err(self.option("jitter", &retry.jitter, "from 0 to 1"));
+            }
+            if retry.max_backoff < retry.backoff {
+                return Err(self.option(
+                    "max_backoff",
+                    &format!("{:?}", retry.max_backoff),
+                    "at least `backoff`",
+                ));
+            }
+        }
         if let Some(progress) = &node.progress
             && progress.format.precision > MAX_PRECISION
         {
@@ -184,16 +203,16 @@ impl Place<'_> {
         Error::Option { workflow, node, option, value: value.to_string(), legal }
     }
 
-    fn token(&self, options: TokenOptions, defaults: Defaults) -> Result<TokenPlan, Error> {
+    fn token(&self, options: TokenOptions, bounds: Bounds) -> Result<TokenPlan, Error> {
         let pattern = options.filter.pattern.as_deref().map(Regex::new).transpose();
         let pattern = pattern.map_err(|error| Error::Pattern {
             workflow: self.workflow.into(),
             node: self.node.into(),
             reason: error.to_string(),
         })?;
-        let buffer_size = options.buffer_size.unwrap_or(defaults.buffer_size);
+        let buffer_size = options.buffer_size.unwrap_or(bounds.buffer_size);
         // JSON may escape each byte of a text into six; the rest of the payload is small.
-        let max_content_bytes = defaults.max_event_bytes / 8;
+        let max_content_bytes = bounds.max_event_bytes / 8;
         Ok(TokenPlan { options, buffer_size, pattern, max_content_bytes })
     }
 }

@@ -1,7 +1,6 @@
 //! How an update changes a field of the state.
 //!
-//! A reducer is a function `fn(&mut T, T)`. These are the three that most fields need; any function of that shape will
-//! do.
+//! A reducer is a function `fn(&mut T, T)`. These are those that most fields need; any function of that shape will do.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
@@ -9,6 +8,45 @@ use std::{
 };
 
 use serde_json::{Map, Value};
+
+/// What a field's reducer is, as far as branches that run at the same time must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Reducer {
+    /// [`replace`]: two branches cannot both change the field.
+    #[default]
+    Replace,
+    /// [`append`]: both may; what they append follows in the promised order of their changes.
+    Append,
+    /// [`merge`]: both may, as long as they set different keys.
+    Merge,
+    /// [`maximum`]: both may.
+    Maximum,
+    /// [`minimum`]: both may.
+    Minimum,
+    /// [`sum`]: both may.
+    Sum,
+    /// A function: two branches cannot both change the field.
+    Function,
+    /// A function that comes to the same in any order: both may.
+    Commuting,
+}
+
+impl Reducer {
+    /// The name in attributes and schemas.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Append => "append",
+            Self::Merge => "merge",
+            Self::Maximum => "maximum",
+            Self::Minimum => "minimum",
+            Self::Sum => "sum",
+            Self::Function => "function",
+            Self::Commuting => "commuting",
+        }
+    }
+}
 
 /// The new value takes the old one's place.
 pub fn replace<T>(current: &mut T, update: T) {
@@ -23,6 +61,81 @@ pub fn append<T: Append>(current: &mut T, update: T) {
 /// The new value's keys are put into the old one.
 pub fn merge<T: Merge>(current: &mut T, update: T) {
     current.merge_value(update);
+}
+
+/// The greater value stays; of two that cannot be compared the old one.
+pub fn maximum<T: PartialOrd>(current: &mut T, update: T) {
+    if update > *current {
+        *current = update;
+    }
+}
+
+/// The smaller value stays; of two that cannot be compared the old one.
+pub fn minimum<T: PartialOrd>(current: &mut T, update: T) {
+    if update < *current {
+        *current = update;
+    }
+}
+
+/// The new value is added to the old one. Whole numbers stop at their type's ends.
+pub fn sum<T: Sum>(current: &mut T, update: T) {
+    current.add_value(update);
+}
+
+/// A key that two merged values both set: of two objects, one of both; of two lists, which stand for sets, none; of
+/// anything else, all of it.
+pub(crate) fn common_key(first: &Value, second: &Value) -> Option<String> {
+    match (first, second) {
+        (Value::Object(first), Value::Object(second)) => {
+            first.keys().find(|key| second.contains_key(*key)).cloned()
+        }
+        (Value::Array(_), Value::Array(_)) => None,
+        _ => Some(String::new()),
+    }
+}
+
+/// What can be summed up: numbers, durations, and options of them, of which `None` is nothing.
+#[diagnostic::on_unimplemented(
+    message = "the reducer `sum` cannot be used on `{Self}`",
+    note = "it is for numbers, `Duration` and `Option`s of them; for other types name a function `fn(&mut T, T)`"
+)]
+pub trait Sum {
+    /// Adds `update` to what is there.
+    fn add_value(&mut self, update: Self);
+}
+
+macro_rules! sums {
+    ($($number:ty),*) => {
+        $(impl Sum for $number {
+            fn add_value(&mut self, update: Self) {
+                *self = self.saturating_add(update);
+            }
+        })*
+    };
+}
+
+sums!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, std::time::Duration);
+
+impl Sum for f32 {
+    fn add_value(&mut self, update: Self) {
+        *self += update;
+    }
+}
+
+impl Sum for f64 {
+    fn add_value(&mut self, update: Self) {
+        *self += update;
+    }
+}
+
+impl<T: Sum> Sum for Option<T> {
+    fn add_value(&mut self, update: Self) {
+        match (self, update) {
+            (Some(current), Some(update)) => current.add_value(update),
+            (_, None) => {}
+            (current, update) => *current = update,
+        }
+    }
 }
 
 /// What can be appended to: text and sequences.
@@ -126,6 +239,18 @@ mod tests {
         let mut object = json!({"a": {"x": 1}, "b": 2});
         merge(&mut object, json!({"a": {"y": 3}, "b": [4]}));
         assert_eq!(object, json!({"a": {"x": 1, "y": 3}, "b": [4]}));
+        let mut number = 3_u8;
+        maximum(&mut number, 2);
+        assert_eq!(number, 3);
+        minimum(&mut number, 2);
+        assert_eq!(number, 2);
+        sum(&mut number, 254);
+        assert_eq!(number, 255, "a sum stops at the end of its type");
+        let mut some = None;
+        sum(&mut some, Some(1.5));
+        sum(&mut some, Some(1.0));
+        sum(&mut some, None);
+        assert_eq!(some, Some(2.5));
         let mut map = BTreeMap::from([("a", 1), ("b", 2)]);
         merge(&mut map, BTreeMap::from([("b", 3)]));
         assert_eq!(map, BTreeMap::from([("a", 1), ("b", 3)]));

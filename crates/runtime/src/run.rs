@@ -73,6 +73,15 @@ impl Run {
         Events { cursor: self.log().cursor(from), batch: Vec::new().into_iter() }
     }
 
+    /// Its state now, as JSON: with the changes of all visits that have completed, and of no other. When it has ended, its
+    /// result; `None` if it has none.
+    ///
+    /// # Errors
+    /// If the state cannot be written as JSON.
+    pub fn snapshot(&self) -> Result<Option<Value>, serde_json::Error> {
+        self.0.snapshot()
+    }
+
     /// Waits for its end and returns the final state as JSON.
     ///
     /// # Errors

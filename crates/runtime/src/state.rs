@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use crate::reduce::Reducer;
+
 /// What the nodes of a workflow read and change.
 ///
 /// `#[derive(State)]` writes this; by hand it is as much as it looks.
@@ -23,14 +25,28 @@ pub trait State: Serialize + Clone + Send + Sync + 'static {
 
     /// The JSON Schema (2020-12) of the input.
     fn input_schema() -> Value;
+
+    /// The reducer of a field, by which branches that run at the same time may change it together. Default
+    /// [`Reducer::Replace`] for all: two branches that change one field are an error.
+    fn reducer(_field: &str) -> Reducer {
+        Reducer::Replace
+    }
+
+    /// The JSON Schema (2020-12) of the state as JSON, which a completed run has for its result. Default any object.
+    fn schema() -> Value {
+        serde_json::json!({"$schema": DIALECT, "type": "object"})
+    }
 }
+
+/// The version of JSON Schema that is written here.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// A change to a [`State`]. As JSON it holds the changed fields only.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no update of a workflow's state",
     note = "return the `…Update` that `#[derive(State)]` made, a `Goto` with one, or `()`"
 )]
-pub trait StateUpdate: Default + Serialize + Send + 'static {
+pub trait StateUpdate: Clone + Default + Serialize + Send + Sync + 'static {
     /// The state that it changes.
     type State: State<Update = Self>;
 }
@@ -122,7 +138,7 @@ impl InputReader {
     }
 }
 
-/// Writes the JSON Schema of an input field by field.
+/// Writes the JSON Schema of an input, or of a state, field by field.
 pub struct SchemaBuilder {
     generator: schemars::SchemaGenerator,
     title: &'static str,
@@ -131,10 +147,18 @@ pub struct SchemaBuilder {
 }
 
 impl SchemaBuilder {
-    /// Begins the schema of the state `title`.
+    /// Begins the schema of the input of the state `title`.
     pub fn new(title: &'static str) -> Self {
-        let generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
-        Self { generator, title, properties: Map::new(), required: Vec::new() }
+        Self::with(title, schemars::generate::SchemaSettings::draft2020_12())
+    }
+
+    /// Begins the schema of the state `title` as it is written.
+    pub fn of_state(title: &'static str) -> Self {
+        Self::with(title, schemars::generate::SchemaSettings::draft2020_12().for_serialize())
+    }
+
+    fn with(title: &'static str, settings: schemars::generate::SchemaSettings) -> Self {
+        Self { generator: settings.into_generator(), title, properties: Map::new(), required: Vec::new() }
     }
 
     /// Adds a field of the type `T`, with what its author says of it.
@@ -154,7 +178,7 @@ impl SchemaBuilder {
     /// The schema.
     pub fn finish(mut self) -> Value {
         let mut schema = serde_json::json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$schema": DIALECT,
             "title": self.title,
             "type": "object",
             "properties": self.properties,

@@ -25,9 +25,10 @@ pub use self::{
 };
 use crate::{
     Engine, FilterCriteria, Observable, StreamUpdate, TokenOptions, ViewError,
+    definition::Bounds,
     engine::standalone::Opened,
-    output::NodeOutput,
-    plan::{Defaults, NodePlan},
+    output::{At, NodeOutput},
+    plan::NodePlan,
 };
 
 /// Streams tokens into executions from anywhere in a program, and views them. A cheap handle.
@@ -174,20 +175,18 @@ impl TokenStreamingService {
         config: TokenOptions,
     ) -> Result<TokenStream, TokenStreamingError> {
         let name = NodeName::new(node)?;
-        let defaults = Defaults {
-            streaming: true,
-            values: false,
+        let bounds = Bounds {
             buffer_size: self.0.engine.options().default_buffer_size,
             max_event_bytes: self.logs().options().max_event_bytes,
         };
-        let plan = NodePlan::of_tokens(Self::WORKFLOW, name, config.clone(), defaults)
+        let plan = NodePlan::of_tokens(Self::WORKFLOW, name, config.clone(), bounds)
             .map_err(|error| TokenStreamingError::TokenOptions(Arc::new(error)))?;
         let plan = Arc::new(plan);
         let mut place = Some(self.0.place()?);
         loop {
             let host = self.open_host(execution).await?;
             let opened = host.open(&plan, self.0.options.max_nodes, |visit| {
-                let output = NodeOutput::new(host.execution().clone(), plan.clone(), visit);
+                let output = NodeOutput::new(host.execution().clone(), plan.clone(), At::first(visit), None);
                 TokenStream::new(output, config.clone(), self.logs().now())
             })?;
             // It was given up between the look and now: look again.

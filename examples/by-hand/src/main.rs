@@ -24,7 +24,7 @@ struct Countdown {
 }
 
 /// A change to a [`Countdown`].
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct CountdownUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
     said: Option<String>,

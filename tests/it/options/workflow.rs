@@ -33,7 +33,7 @@ struct Looping;
 
 #[workflow(state = Talk, max_steps = 3)]
 impl Looping {
-    #[node(start, routes("again"))]
+    #[node(start, routes("again", end))]
     async fn again(&self, _: &Talk) -> NodeResult<Goto<TalkUpdate>> {
         Ok(Goto::to("again"))
     }

@@ -94,7 +94,10 @@ impl ExecutionControl for Engine {
             name: WorkflowName::new(name).unwrap(),
             description: None,
             input_schema: json!({"type": "object"}),
+            state_schema: json!({"type": "object"}),
+            output_schema: json!({"type": "object"}),
             graph: json!({"nodes": [], "edges": []}),
+            mermaid: "flowchart TD\n".into(),
         })
     }
 

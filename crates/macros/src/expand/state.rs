@@ -89,13 +89,23 @@ fn traits(state: &StateStruct, update: &Ident, paths: &Paths) -> TokenStream {
         fields.iter().enumerate().map(|(index, _)| local(&format!("field_{index}"))).collect();
     let reads = fields.iter().map(|field| read(field, &input));
     let reductions = fields.iter().map(|field| reduce(field, &change, &value, paths));
-    let entries = fields.iter().map(|field| schema_entry(field, &schema_builder));
+    let entries = fields.iter().map(|field| schema_entry(field, field.default.is_none(), &schema_builder));
+    let state_entries = fields.iter().map(|field| schema_entry(field, true, &schema_builder));
+    let reducer_kind = paths.get("Reducer");
+    let kinds = fields.iter().map(|field| reducer_variant(&field.reducer));
     quote! {
         const _: () = {
             #[automatically_derived]
             impl ::core::default::Default for #update {
                 fn default() -> Self {
                     Self::new()
+                }
+            }
+
+            #[automatically_derived]
+            impl ::core::clone::Clone for #update {
+                fn clone(&self) -> Self {
+                    Self { #(#names: ::core::clone::Clone::clone(&self.#names),)* }
                 }
             }
 
@@ -146,6 +156,19 @@ fn traits(state: &StateStruct, update: &Ident, paths: &Paths) -> TokenStream {
                     #(let #schema_builder = #entries;)*
                     #schema_builder.finish()
                 }
+
+                fn reducer(#text: &str) -> #reducer_kind {
+                    match #text {
+                        #(#wires => #reducer_kind::#kinds,)*
+                        _ => #reducer_kind::Replace,
+                    }
+                }
+
+                fn schema() -> #json::Value {
+                    let #schema_builder = #schema::of_state(#title);
+                    #(let #schema_builder = #state_entries;)*
+                    #schema_builder.finish()
+                }
             }
         };
     }
@@ -193,9 +216,19 @@ fn reduce(field: &StateField, update: &Ident, value: &Ident, paths: &Paths) -> T
     }
 }
 
-fn schema_entry(field: &StateField, schema: &Ident) -> TokenStream {
-    let StateField { wire, ty, doc, default, .. } = field;
-    let required = default.is_none();
+/// The name of a reducer in the runtime's list of them.
+fn reducer_variant(reducer: &Reducer) -> Ident {
+    let name = match reducer {
+        Reducer::Replace => "Replace",
+        Reducer::Append(_) => "Append",
+        Reducer::Merge(_) => "Merge",
+        Reducer::Function(_) => "Function",
+    };
+    Ident::new(name, Span::mixed_site())
+}
+
+fn schema_entry(field: &StateField, required: bool, schema: &Ident) -> TokenStream {
+    let StateField { wire, ty, doc, .. } = field;
     let doc = match doc {
         Some(doc) => quote!(::core::option::Option::Some(#doc)),
         None => quote!(::core::option::Option::None),

@@ -93,6 +93,7 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
         metrics: json!({"words": 420}).as_object().cloned(),
         visit: 2,
         attempt: 1,
+        item: None,
     };
     let failed = Progress {
         progress: 42.0,

@@ -99,7 +99,7 @@ impl NodeContext {
             deadline: timeout.map(|timeout| after(now, timeout)),
             default,
         };
-        let _stand = (!on_the_clock).then(|| (execution.watch.hold(), self.output.watch.hold()));
+        let _stand = (!on_the_clock).then(|| self.output.hold_time());
         let asked = execution.asks.ask(execution, approval, form).await?;
         let deadline = async {
             match timeout {

@@ -9,6 +9,7 @@ use std::{
 use streamnest_core::payload;
 use tokio::time::Instant;
 
+use super::At;
 use crate::{Granularity, ProgressMetadata, ProgressOptions};
 
 /// How a visit of a node ended.
@@ -27,8 +28,7 @@ pub(crate) struct CalculatorPanicked;
 #[derive(Debug)]
 pub(crate) struct ProgressTracker {
     options: Arc<ProgressOptions>,
-    visit: u32,
-    attempt: u32,
+    at: At,
     began: Instant,
     /// Percent; never falls.
     percent: f64,
@@ -46,7 +46,7 @@ impl ProgressTracker {
     /// The visit begins: the first update says so.
     pub(crate) fn begin(
         options: Arc<ProgressOptions>,
-        (visit, attempt): (u32, u32),
+        at: At,
         now: Instant,
         out: &mut Vec<payload::Progress>,
     ) -> Self {
@@ -55,8 +55,7 @@ impl ProgressTracker {
         milestones.dedup();
         let mut tracker = Self {
             options,
-            visit,
-            attempt,
+            at,
             began: now,
             percent: 0.0,
             current: None,
@@ -192,8 +191,9 @@ impl ProgressTracker {
             display: self.display(rate),
             outcome: None,
             metrics: self.metrics.clone().filter(|_| options.include_metrics),
-            visit: self.visit,
-            attempt: self.attempt,
+            visit: self.at.visit,
+            attempt: self.at.attempt,
+            item: self.at.item,
         });
     }
 

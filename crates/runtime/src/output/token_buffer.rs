@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use streamnest_core::{MessageId, TokenDelta, payload};
 use tokio::time::Instant;
 
+use super::At;
 use super::json_text::JsonText;
 use crate::{TokenFormat, TokenMetadata, TokenOptions};
 
@@ -33,8 +34,7 @@ pub(crate) struct TokenBuffer {
     plan: Arc<TokenPlan>,
     buffer_size: usize,
     message: MessageId,
-    visit: u32,
-    attempt: u32,
+    at: At,
     role: Option<String>,
     next_index: u64,
     /// Dropped since the last token that was not.
@@ -71,15 +71,14 @@ impl TokenBuffer {
         buffer_size: Option<usize>,
         message: MessageId,
         role: Option<String>,
-        (visit, attempt): (u32, u32),
+        at: At,
     ) -> Self {
         Self {
             buffer_size: buffer_size.unwrap_or(plan.buffer_size),
             json: (plan.options.format == TokenFormat::Json).then(JsonText::default),
             plan,
             message,
-            visit,
-            attempt,
+            at,
             role,
             next_index: 0,
             filtered: 0,
@@ -198,8 +197,9 @@ impl TokenBuffer {
                 index: piece.index,
                 count: piece.count,
                 filtered: piece.filtered,
-                visit: self.visit,
-                attempt: self.attempt,
+                visit: self.at.visit,
+                attempt: self.at.attempt,
+                item: self.at.item,
                 message: Some(self.message),
                 value: None,
                 complete: None,
@@ -232,8 +232,9 @@ impl TokenBuffer {
         if out.len() == before && (self.filtered > 0 || (self.json.is_some() && self.next_index > 0)) {
             out.push(payload::Token {
                 index: self.next_index,
-                visit: self.visit,
-                attempt: self.attempt,
+                visit: self.at.visit,
+                attempt: self.at.attempt,
+                item: self.at.item,
                 message: Some(self.message),
                 ..payload::Token::default()
             });
@@ -262,7 +263,7 @@ impl TokenBuffer {
             let metadata = TokenMetadata {
                 index: piece.index,
                 message: self.message,
-                visit: self.visit,
+                visit: self.at.visit,
                 role: self.role.clone(),
                 kind: piece.kind.clone(),
                 logprob: piece.logprob,

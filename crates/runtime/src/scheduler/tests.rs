@@ -1,4 +1,6 @@
-use streamnest_core::NodeName;
+//! Tables: a graph, what happens in it, and what is done.
+
+use std::fmt::Write as _;
 
 use super::*;
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
 #[derive(Clone, serde::Serialize)]
 struct Empty {}
 
-#[derive(Default, serde::Serialize)]
+#[derive(Clone, Default, serde::Serialize)]
 struct Nothing {}
 
 impl State for Empty {
@@ -28,83 +30,343 @@ impl StateUpdate for Nothing {
     type State = Empty;
 }
 
-/// `draft → check → (draft | send | end)`, `send → end`, at most 5 steps.
-struct Letter;
+struct Any;
 
-impl Workflow for Letter {
+impl Workflow for Any {
     type State = Empty;
     fn definition() -> WorkflowBuilder<Self> {
-        async fn nothing(_: NodeContext) -> NodeResult<()> {
-            Ok(())
-        }
-        async fn choose(_: NodeContext) -> NodeResult<Goto<Nothing>> {
-            Ok(Goto::end())
-        }
-        let check = NodeBuilder::new("check").after("draft").routes(&["draft", "send"], true);
-        WorkflowBuilder::new("letter")
-            .max_steps(5)
-            .node(NodeBuilder::new("draft").start().run(|_, _, ctx| nothing(ctx)))
-            .node(check.run_condition(|_, _, ctx| choose(ctx)))
-            .node(NodeBuilder::new("send").run(|_, _, ctx| nothing(ctx)))
+        unreachable!("each test has a definition of its own")
     }
 }
 
-fn scheduler() -> Scheduler {
-    Scheduler::new(Arc::new(Graph::new(&Letter::definition()).unwrap()))
+/// A graph of `shape`: each line is `name`, `name < a b` (after all), `name | a b` (after the first), and, of a node that
+/// chooses, `> a b end` behind that. The first node is the start.
+fn graph(max_steps: u32, shape: &[&str]) -> Arc<Graph> {
+    async fn nothing(_: NodeContext) -> NodeResult<()> {
+        Ok(())
+    }
+    async fn choose(_: NodeContext) -> NodeResult<Goto<Nothing>> {
+        Ok(Goto::end())
+    }
+    let mut definition = WorkflowBuilder::<Any>::new("any").max_steps(max_steps);
+    for (index, line) in shape.iter().enumerate() {
+        let (line, routes) = match line.split_once(" > ") {
+            Some((line, routes)) => (line, Some(routes.split(' ').collect::<Vec<_>>())),
+            None => (*line, None),
+        };
+        let mut words = line.split(' ');
+        let mut node = NodeBuilder::new(words.next().unwrap());
+        let how = words.next();
+        let before: Vec<_> = words.collect();
+        node = match how {
+            Some("<") => node.after_all(&before),
+            Some("|") => node.after_any(&before),
+            _ => node,
+        };
+        if index == 0 {
+            node = node.start();
+        }
+        definition = definition.node(match routes {
+            None => node.run(|_, _, ctx| nothing(ctx)),
+            Some(routes) => {
+                let targets: Vec<_> = routes.iter().copied().filter(|route| *route != "end").collect();
+                node.routes(&targets, targets.len() < routes.len()).run_condition(|_, _, ctx| choose(ctx))
+            }
+        });
+    }
+    Arc::new(Graph::new(&definition, definition.nodes.iter().map(|_| None).collect()).unwrap())
 }
 
-const DRAFT: NodeIndex = 0;
-const CHECK: NodeIndex = 1;
-const SEND: NodeIndex = 2;
-
-fn run(node: NodeIndex, visit: u32) -> Command {
-    Command::Run { node, visit }
+/// Plays `happens` in a graph: each is `node` or `node → a b` or `node → end`, the oldest visit of the node under way then
+/// completes. Returns, for each and for the begin, what is done: `+a2(b,c)` visits `a` for the second time with what came
+/// from `b` and `c`, `-a` stops a visit, `.` ends a branch, `done`, or an error.
+fn play(graph: &Arc<Graph>, happens: &[&str]) -> Vec<String> {
+    let mut scheduler = Scheduler::new(graph.clone());
+    let mut under_way: Vec<(VisitId, String)> = Vec::new();
+    let mut told = Vec::new();
+    let mut commands = Vec::new();
+    scheduler.begin("start".to_owned(), &mut commands);
+    let mut happens = happens.iter();
+    loop {
+        let mut words = Vec::new();
+        for command in commands.drain(..) {
+            words.push(match command {
+                Command::Run { visit, node, number, tokens } => {
+                    let name = graph.name(node).to_owned();
+                    let mut word = format!("+{name}{number}");
+                    if tokens.len() > 1 {
+                        let _ = write!(word, "({})", tokens.join(","));
+                    }
+                    under_way.push((visit, name));
+                    word
+                }
+                Command::Stop { visit } => {
+                    let at = under_way.iter().position(|(id, _)| *id == visit).unwrap();
+                    format!("-{}", under_way.remove(at).1)
+                }
+                Command::End { .. } => ".".into(),
+                Command::Complete => "done".into(),
+                Command::Fail(error) => error.to_string(),
+            });
+        }
+        told.push(words.join(" "));
+        let Some(what) = happens.next() else { return told };
+        let (name, target) = match what.split_once(" → ") {
+            Some((name, "end")) => (name, Some(Target::End)),
+            Some((name, nodes)) => (name, Some(Target::Nodes(nodes.split(' ').map(str::to_owned).collect()))),
+            None => (*what, None),
+        };
+        let at = under_way.iter().position(|(_, other)| other == name);
+        let (visit, name) = under_way.remove(at.unwrap_or_else(|| panic!("`{name}` is not under way")));
+        scheduler.completed(visit, name, target.as_ref(), &mut commands);
+    }
 }
 
-fn to(name: &str) -> Option<Target> {
-    Some(Target::Node(name.into()))
-}
-
-fn not_routed(node: &str, target: &str, routes: &str) -> Command {
-    let (node, target, routes) = (node.into(), target.into(), routes.into());
-    Command::Fail(ScheduleError::NotRouted { node, target, routes })
+#[track_caller]
+fn check(shape: &[&str], steps: &[(&str, &str)]) {
+    let (happens, expected): (Vec<_>, Vec<_>) = steps.iter().copied().unzip();
+    assert_eq!(play(&graph(50, shape), &happens[1..]), expected, "{shape:?}");
 }
 
 #[test]
-fn each_completion_has_its_command() {
-    for (completed, target, command) in [
-        (DRAFT, None, run(CHECK, 1)),
-        (SEND, None, Command::Complete),
-        (CHECK, to("draft"), run(DRAFT, 2)),
-        (CHECK, to("send"), run(SEND, 1)),
-        (CHECK, Some(Target::End), Command::Complete),
-        (CHECK, None, Command::Fail(ScheduleError::NoTarget { node: "check".into() })),
-        (CHECK, to("check"), not_routed("check", "check", "draft, send, end")),
-        (CHECK, to("nowhere"), not_routed("check", "nowhere", "draft, send, end")),
-        (DRAFT, to("send"), not_routed("draft", "send", "")),
-        (SEND, Some(Target::End), not_routed("send", "end", "")),
+fn one_branch_goes_from_node_to_node() {
+    check(&["a", "b < a", "c < b"], &[("", "+a1"), ("a", "+b1"), ("b", "+c1"), ("c", ". done")]);
+}
+
+#[test]
+fn a_choice_leads_where_it_says_and_nowhere_else() {
+    const SHAPE: [&str; 3] = ["draft", "check < draft > draft send end", "send"];
+    for (choice, done) in [
+        ("check → draft", "+draft2"),
+        ("check → send", "+send1"),
+        ("check → end", ". done"),
+        ("check → send draft", "+send1 +draft2"),
+        ("check → send send", "+send1"),
+        ("check → check", "node `check` went to `check`, which is not among its routes: draft, send, end"),
+        (
+            "check → nowhere",
+            "node `check` went to `nowhere`, which is not among its routes: draft, send, end",
+        ),
+        ("check", "node `check` has routes but did not say where to go"),
     ] {
-        let mut scheduler = scheduler();
-        assert_eq!(scheduler.begin(), run(DRAFT, 1));
-        assert_eq!(scheduler.completed(completed, target.as_ref()), command, "{completed} → {target:?}");
+        check(&SHAPE, &[("", "+draft1"), ("draft", "+check1"), (choice, done)]);
     }
+    check(
+        &SHAPE,
+        &[("", "+draft1"), ("draft → end", "node `draft` went to `end`, which is not among its routes: ")],
+    );
 }
 
 #[test]
 fn a_loop_counts_its_visits_and_stops_at_the_limit() {
-    let mut scheduler = scheduler();
-    let mut commands = vec![scheduler.begin()];
-    while let Some(Command::Run { node, .. }) = commands.last() {
-        let target = (*node == CHECK).then(|| Target::Node("draft".into()));
-        commands.push(scheduler.completed(*node, target.as_ref()));
-    }
-    let limit = Command::Fail(ScheduleError::MaxSteps { limit: 5 });
-    assert_eq!(commands, [run(DRAFT, 1), run(CHECK, 1), run(DRAFT, 2), run(CHECK, 2), run(DRAFT, 3), limit]);
+    let graph = graph(5, &["draft", "check < draft > draft end"]);
+    let again = "check → draft";
+    let told = play(&graph, &["draft", again, "draft", again, "draft"]);
+    let limit = "more than 5 steps, the limit of `max_steps`; raise it if the loop is meant to run longer";
+    assert_eq!(told, ["+draft1", "+check1", "+draft2", "+check2", "+draft3", limit]);
 }
 
 #[test]
-fn the_nodes_have_the_numbers_in_which_they_were_added() {
-    let graph = Graph::new(&Letter::definition()).unwrap();
-    let names: Vec<&NodeName> = graph.nodes.iter().map(|node| &node.name).collect();
-    assert_eq!(names.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["draft", "check", "send"]);
+fn a_join_of_all_runs_once_when_the_last_has_come() {
+    const SHAPE: [&str; 4] = ["s", "a < s", "b < s", "j < b a"];
+    check(&SHAPE, &[("", "+s1"), ("s", "+a1 +b1"), ("b", ""), ("a", "+j1(a,b)"), ("j", ". done")]);
+    check(&SHAPE, &[("", "+s1"), ("s", "+a1 +b1"), ("a", ""), ("b", "+j1(a,b)"), ("j", ". done")]);
+}
+
+#[test]
+fn branches_without_a_join_end_each_for_itself() {
+    check(
+        &["s", "a < s", "b < s", "c < b"],
+        &[("", "+s1"), ("s", "+a1 +b1"), ("b", "+c1"), ("c", "."), ("a", ". done")],
+    );
+}
+
+#[test]
+fn a_join_does_not_wait_for_what_cannot_come() {
+    // `a` may go elsewhere.
+    const SHAPE: [&str; 5] = ["s", "a < s > j other", "b < s", "j < a b", "other"];
+    check(
+        &SHAPE,
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("b", ""),
+            ("a → other", "+other1 +j1"),
+            ("j", "."),
+            ("other", ". done"),
+        ],
+    );
+    check(
+        &SHAPE,
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("a → other", "+other1"),
+            ("b", "+j1"),
+            ("other", "."),
+            ("j", ". done"),
+        ],
+    );
+    // An exclusive choice is joined as it is.
+    const CHOICE: [&str; 4] = ["s > a b", "a", "b", "j < a b"];
+    check(&CHOICE, &[("", "+s1"), ("s → a", "+a1"), ("a", "+j1"), ("j", ". done")]);
+    check(&CHOICE, &[("", "+s1"), ("s → b a", "+b1 +a1"), ("a", ""), ("b", "+j1(a,b)"), ("j", ". done")]);
+}
+
+#[test]
+fn a_join_waits_for_a_loop_within_a_branch() {
+    check(
+        &["s", "a < s", "again < a > a j", "b < s", "j < again b"],
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("b", ""),
+            ("a", "+again1"),
+            ("again → a", "+a2"),
+            ("a", "+again2"),
+            ("again → j", "+j1(again,b)"),
+            ("j", ". done"),
+        ],
+    );
+}
+
+#[test]
+fn a_join_in_a_loop_runs_once_a_round() {
+    check(
+        &["s", "a < s", "b < s", "j < a b > s end"],
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("a", ""),
+            ("b", "+j1(a,b)"),
+            ("j → s", "+s2"),
+            ("s", "+a2 +b2"),
+            ("b", ""),
+            ("a", "+j2(a,b)"),
+            ("j → end", ". done"),
+        ],
+    );
+}
+
+#[test]
+fn a_route_into_a_join_is_one_of_its_inputs() {
+    // `again` leads back into the join, past the branches before it.
+    check(
+        &["s", "a < s", "b < s", "j < a b", "again < j > j end"],
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("a", ""),
+            ("b", "+j1(a,b)"),
+            ("j", "+again1"),
+            ("again → j", "+j2"),
+            ("j", "+again2"),
+            ("again → end", ". done"),
+        ],
+    );
+}
+
+#[test]
+fn a_start_that_joins_begins_at_once() {
+    check(
+        &["s < a b > a b end", "a", "b"],
+        &[("", "+s1"), ("s → a b", "+a1 +b1"), ("a", ""), ("b", "+s2(a,b)"), ("s → end", ". done")],
+    );
+}
+
+#[test]
+fn two_joins_that_wait_for_each_other_go_on_with_the_first() {
+    // `j` waits for `k2`, which only comes after `k`, and `k` waits for `j2`, which only comes after `j`.
+    check(
+        &["s", "a < s", "b < s", "j < a k2", "j2 < j > k end", "k < b j2", "k2 < k > j end"],
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("a", ""),
+            ("b", "+j1"),
+            ("j", "+j21"),
+            ("j2 → k", "+k1(b,j2)"),
+            ("k", "+k21"),
+            ("k2 → end", ". done"),
+        ],
+    );
+}
+
+#[test]
+fn a_join_of_the_first_runs_once_and_stops_the_others() {
+    const SHAPE: [&str; 5] = ["s", "a < s", "b < s", "b2 < b", "j | a b2"];
+    check(&SHAPE, &[("", "+s1"), ("s", "+a1 +b1"), ("a", "-b +j1"), ("j", ". done")]);
+    check(&SHAPE, &[("", "+s1"), ("s", "+a1 +b1"), ("b", "+b21"), ("b2", "-a +j1"), ("j", ". done")]);
+}
+
+#[test]
+fn a_join_of_the_first_runs_once_a_round_in_a_loop() {
+    check(
+        &["s", "a < s", "b < s", "j | a b > s end"],
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("b", "-a +j1"),
+            ("j → s", "+s2"),
+            ("s", "+a2 +b2"),
+            ("a", "-b +j2"),
+            ("j → end", ". done"),
+        ],
+    );
+}
+
+#[test]
+fn who_has_another_way_out_is_not_stopped_but_comes_too_late() {
+    // `b` may end elsewhere; if it comes to the join after all, nothing more happens.
+    const SHAPE: [&str; 5] = ["s", "a < s", "b < s > j last end", "j | a b", "last > j end"];
+    check(&SHAPE, &[("", "+s1"), ("s", "+a1 +b1"), ("a", "+j1"), ("b → j", ""), ("j", ". done")]);
+    check(
+        &SHAPE,
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("a", "+j1"),
+            ("j", "."),
+            ("b → last", "+last1"),
+            ("last → end", ". done"),
+        ],
+    );
+    check(
+        &SHAPE,
+        &[
+            ("", "+s1"),
+            ("s", "+a1 +b1"),
+            ("a", "+j1"),
+            ("j", "."),
+            ("b → last", "+last1"),
+            ("last → j", "done"),
+        ],
+    );
+}
+
+#[test]
+fn a_branch_that_leads_to_the_first_directly_leaves_the_others_unbegun() {
+    check(&["s", "j | s b", "b < s"], &[("", "+s1"), ("s", "+j1"), ("j", ". done")]);
+}
+
+#[test]
+fn what_waits_for_a_lost_race_is_dropped_with_it() {
+    // `k` joins two of three racers; one of them waits there when the third is first.
+    check(
+        &["s", "a < s", "b < s", "c < s", "k < a b", "j | k c"],
+        &[("", "+s1"), ("s", "+a1 +b1 +c1"), ("a", ""), ("c", "-b +j1"), ("j", ". done")],
+    );
+}
+
+#[test]
+fn of_a_visit_that_was_stopped_nothing_comes() {
+    let graph = graph(50, &["s", "a < s", "b < s", "j | a b"]);
+    let mut scheduler = Scheduler::new(graph);
+    let mut commands = Vec::new();
+    scheduler.begin((), &mut commands);
+    scheduler.completed(1, (), None, &mut commands);
+    scheduler.completed(2, (), None, &mut commands);
+    commands.clear();
+    scheduler.completed(3, (), None, &mut commands);
+    assert_eq!(commands, []);
 }

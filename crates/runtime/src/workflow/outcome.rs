@@ -12,17 +12,22 @@ pub struct Goto<U> {
 /// Where a [`Goto`] leads.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Target {
-    Node(String),
+    Nodes(Vec<String>),
     End,
 }
 
 impl<U> Goto<U> {
     /// On to `node`, which must be among the node's routes.
     pub fn to(node: impl Into<String>) -> Self {
-        Self { target: Target::Node(node.into()), update: None }
+        Self { target: Target::Nodes(vec![node.into()]), update: None }
     }
 
-    /// To the end, which must be among the node's routes.
+    /// On to all of `nodes`, which run at the same time and must be among the node's routes.
+    pub fn to_all<N: Into<String>>(nodes: impl IntoIterator<Item = N>) -> Self {
+        Self { target: Target::Nodes(nodes.into_iter().map(Into::into).collect()), update: None }
+    }
+
+    /// To the end of this branch, which must be among the node's routes. The execution ends when all its branches have.
     pub const fn end() -> Self {
         Self { target: Target::End, update: None }
     }

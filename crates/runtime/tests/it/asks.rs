@@ -423,7 +423,10 @@ async fn a_cancel_ends_a_run_that_waits_and_nothing_but_the_end_follows() {
     engine.cancel(run.execution_id(), Some("enough".into())).await.unwrap();
     let told = told(&run).await;
     assert_eq!(told.end(), StatusUpdate::cancelled(Some("enough".into())));
-    assert!(told.words().ends_with(&["approval".into(), "cancelled".into()]), "{told:?}");
+    assert!(
+        told.words().ends_with(&["approval".into(), "node_cancelled".into(), "cancelled".into()]),
+        "{told:?}"
+    );
     let summary = engine.execution(run.execution_id()).unwrap();
     assert_eq!((summary.status, summary.waiting), (Status::Cancelled, vec![]));
     let late = run.signal(answer(1, json!({"verdict": "publish"}))).await.unwrap_err();

@@ -140,7 +140,7 @@ async fn models_and_tools_have_events_around_their_body() {
     ] {
         let told = run(play(|node| node.kind(kind), |_| async { Ok(()) })).await;
         assert_eq!(told.said(), around, "{kind:?}");
-        assert_eq!(told.data("node_start"), [json!({"kind": kind.as_str(), "visit": 1})]);
+        assert_eq!(told.data("node_start"), [json!({"kind": kind.as_str(), "visit": 1, "attempt": 1})]);
     }
 }
 
@@ -171,7 +171,10 @@ async fn the_transformer_changes_what_an_event_says_and_not_what_it_is() {
     ))
     .await;
     assert_eq!(told.data("mine"), [json!({"n": 1, "signed": true})]);
-    assert_eq!(told.data("node_start"), [json!({"kind": "standard", "visit": 1, "signed": true})]);
+    assert_eq!(
+        told.data("node_start"),
+        [json!({"kind": "standard", "visit": 1, "attempt": 1, "signed": true})]
+    );
     assert_eq!((told.data("runaway"), told.data("forger")), (vec![json!({})], vec![json!({})]));
     let mine = told.events().filter(|event| event.node().is_some());
     assert!(mine.map(Event::delivery).all(|delivery| delivery == Delivery::AtMostOnce));

@@ -7,7 +7,7 @@ use streamnest_core::ExecutionControl as _;
 use streamnest_log::LogOptions;
 use streamnest_runtime::{
     Engine, EngineOptions, EventOptions, Goto, NodeBuilder, NodeKind, NodeResult, ProgressFormat,
-    ProgressOptions, TokenFilter, TokenOptions, WorkflowBuilder,
+    ProgressOptions, RetryOptions, TokenFilter, TokenOptions, WorkflowBuilder,
 };
 
 use crate::support::{
@@ -54,8 +54,8 @@ fn every_wrong_definition_has_its_message() {
             of(vec![NodeBuilder::new("a").start()]),
             "node `a` of workflow `play` has no body; give it one by `NodeBuilder::run`",
         ),
-        (of(vec![]), "workflow `play` has no start; mark the first node by `start`"),
-        (of(vec![node("a")]), "workflow `play` has no start; mark the first node by `start`"),
+        (of(vec![]), "workflow `play` has no start; mark the first node by `start`, nodes: "),
+        (of(vec![node("a")]), "workflow `play` has no start; mark the first node by `start`, nodes: a"),
         (
             of(vec![node("a").start(), node("b").start()]),
             "workflow `play` starts at `a` and at `b`; leave `start` on one of them",
@@ -69,9 +69,55 @@ fn every_wrong_definition_has_its_message() {
             "`draft` of workflow `play` names `publish`, which is no node; nodes: draft",
         ),
         (
-            of(vec![node("a").start(), node("b").after("a"), node("c").after("a")]),
-            "nodes `b` and `c` of workflow `play` both run after `a`; let one of them follow the other, or let `a` choose by \
-             `routes`",
+            of(vec![node("a").start(), node("b").after("a"), node("c").after("a"), node("d").after("b")])
+                .node(chooser("e", &["d"], true).after("c")),
+            "node `d` of workflow `play` is reached from `b` and from `c`, which run at once after `a`, and would run once for \
+             each; name the nodes before it together, so that it waits for all of them (`after(\"a\", \"b\")`) or runs with \
+             the first (`after(any(\"a\", \"b\"))`)",
+        ),
+        (
+            of(vec![node("a").start(), node("b").after_all(&["a", "a"])]),
+            "node `b` of workflow `play` runs after `a` twice; name it once",
+        ),
+        (
+            of(vec![chooser("a", &["b", "b"], true).start(), node("b")]),
+            "node `a` of workflow `play` has the route `b` twice; a `Goto` takes it once, keep one",
+        ),
+        (
+            of(vec![node("a").start(), node("b").after("a").kind(NodeKind::Aggregator)]),
+            "node `b` of workflow `play` is an aggregator but runs after fewer than two nodes; name those that it brings \
+             together, or give it another kind",
+        ),
+        (
+            of(vec![node("a/b").start()]),
+            "node `a/b` of workflow `play` has a `/` in its name; it stands between a node and the nodes of the workflow that \
+             it runs, write `-` or `_`",
+        ),
+        (
+            of(vec![node("a").start().kind(NodeKind::Subgraph)]),
+            "node `a` of workflow `play` is of kind `subgraph` and names none to run; a node of kind `subgraph` names the \
+             workflow that it runs, and no other does",
+        ),
+        (
+            of(vec![node("a").start().retry(RetryOptions::default().with_attempts(0))]),
+            "`attempts` of node `a` of workflow `play` is 0; it must be at least 1",
+        ),
+        (
+            of(vec![node("a").start().retry(RetryOptions::default().with_jitter(1.5))]),
+            "`jitter` of node `a` of workflow `play` is 1.5; it must be from 0 to 1",
+        ),
+        (
+            of(vec![node("a").start().retry(RetryOptions::default().with_max_backoff(Duration::ZERO))]),
+            "`max_backoff` of node `a` of workflow `play` is 0ns; it must be at least `backoff`",
+        ),
+        (
+            of(vec![node("a").start().concurrency(0)]),
+            "`concurrency` of node `a` of workflow `play` is 0; it must be at least 1",
+        ),
+        (
+            of(vec![chooser("a", &["b"], false).start(), chooser("b", &["a"], false)]),
+            "nodes of workflow `play` follow each other in a circle without a way out: a → b → a; let one of them choose by \
+             `routes` that also lead to the end or to a node outside",
         ),
         (
             of(vec![chooser("a", &["b"], true).start(), node("b"), node("c").after("a")]),
@@ -105,12 +151,12 @@ fn every_wrong_definition_has_its_message() {
         (
             of(vec![node("a").start().after("b"), node("b").after("a")]),
             "nodes of workflow `play` follow each other in a circle without a way out: a → b → a; let one of them choose by \
-             `routes`",
+             `routes` that also lead to the end or to a node outside",
         ),
         (
             of(vec![chooser("s", &["a"], true).start(), node("a").after("b"), node("b").after("a")]),
             "nodes of workflow `play` follow each other in a circle without a way out: a → b → a; let one of them choose by \
-             `routes`",
+             `routes` that also lead to the end or to a node outside",
         ),
         (
             token(option().with_filter(TokenFilter::default().with_pattern("("))),

@@ -4,20 +4,24 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
 mod asks;
+mod branches;
 mod cancel;
 mod engine;
 mod event_processing;
 mod events;
 mod graph;
+mod items;
 mod nodes;
 mod observables;
 mod operators;
 mod panics;
 mod progress;
 mod property;
+mod retry;
 mod scope;
 mod stores;
 mod stream_handler;
+mod subgraph;
 mod support;
 mod threads;
 mod token_streaming;

@@ -94,7 +94,7 @@ async fn a_visit_ends_when_its_tasks_have_also_those_that_tasks_spawn() {
     ))
     .await;
     assert_eq!(told.text(), "outer inner");
-    assert_eq!(told.data("node_complete"), [json!({"visit": 1, "durationMs": 2000})]);
+    assert_eq!(told.data("node_complete"), [json!({"visit": 1, "attempt": 1, "durationMs": 2000})]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +203,10 @@ async fn failures_say_what_a_client_may_know_and_the_handle_says_them() {
         assert_eq!(failure.node_id.as_deref(), Some("node"));
         let told = told(&run).await;
         assert_eq!(told.end().error, Some(failure));
-        assert_eq!(told.data("node_error"), [json!({"code": code, "message": message, "visit": 1})]);
+        assert_eq!(
+            told.data("node_error"),
+            [json!({"code": code, "message": message, "visit": 1, "attempt": 1})]
+        );
         assert_eq!(told.data("workflow_error")[0]["code"], code);
         assert_eq!(told.end().status, Status::Failed);
     }

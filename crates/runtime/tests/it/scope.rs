@@ -67,7 +67,7 @@ async fn a_model_that_tells_no_usage_has_none() {
         |_| async { Ok(model(&["x"]).generate("?").await.map(drop)?) },
     ))
     .await;
-    assert_eq!(told.data("llm_complete"), [serde_json::json!({"visit": 1})]);
+    assert_eq!(told.data("llm_complete"), [serde_json::json!({"visit": 1, "attempt": 1})]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,8 +11,8 @@ use streamnest_core::{
 };
 use streamnest_log::{EventLog, LogOptions, MemoryStore, Read, ReadLimit, Registry, Start};
 use streamnest_runtime::{
-    Engine, EngineOptions, InputError, InputReader, NodeBuilder, NodeContext, NodeOutcome, NodeResult, Run,
-    SchemaBuilder, State, StateUpdate, Workflow, WorkflowBuilder, reduce,
+    Engine, EngineOptions, InputError, InputReader, NodeBuilder, NodeContext, NodeOutcome, NodeResult,
+    Reducer, Run, SchemaBuilder, State, StateUpdate, Workflow, WorkflowBuilder, reduce,
 };
 
 /// The state of [`Play`].
@@ -66,6 +66,10 @@ impl State for Board {
 
     fn input_schema() -> Value {
         SchemaBuilder::new("Board").field::<Option<String>>("prompt", false, None).finish()
+    }
+
+    fn reducer(field: &str) -> Reducer {
+        if field == "text" { Reducer::Append } else { Reducer::Replace }
     }
 }
 
@@ -229,10 +233,41 @@ impl Told {
         for (entry, progress) in
             self.0.iter().filter_map(|entry| Some((entry, entry.event().as_progress().unwrap()?)))
         {
-            let key = (entry.event().node().cloned(), progress.visit);
+            let key = (entry.event().node().cloned(), progress.visit, progress.attempt, progress.item);
             let before = highest.insert(key, progress.progress).unwrap_or(0.0);
             assert!(progress.progress >= before, "progress fell from {before} to {}", progress.progress);
         }
+    }
+
+    /// Checks that each attempt that says it began also says, once, how it ended. Not for nodes that emit other events
+    /// only.
+    pub(crate) fn check_attempts(&self) {
+        let mut open = std::collections::HashSet::new();
+        let (mut begun, mut ended) = (0, 0);
+        for event in self.events().filter(|event| event.class() == Class::Event && event.node().is_some()) {
+            let data = event.as_data().unwrap().unwrap();
+            let key = || {
+                (
+                    event.node().unwrap().to_string(),
+                    data["visit"].to_string(),
+                    data["attempt"].to_string(),
+                    data["item"].to_string(),
+                )
+            };
+            match event.event_type().as_str() {
+                "node_start" | "item_start" if data["visit"].is_number() => {
+                    assert!(open.insert(key()), "{:?} begins twice in {self:?}", key());
+                    begun += 1;
+                }
+                "node_complete" | "node_error" | "node_retry" | "node_cancelled" | "item_complete"
+                    if data["visit"].is_number() =>
+                {
+                    ended += usize::from(open.remove(&key()));
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(begun, ended, "{open:?} began and did not end in {self:?}");
     }
 
     pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {

@@ -55,7 +55,7 @@ fn main() {
         "kind: Stream",
         "kind: Condition",
         "name: \"write-it\"",
-        "after: Some(\"write-it\")",
+        "after: Some(After { nodes: [\"write-it\"], any: false })",
         "Routes { targets: [\"write-it\"], may_end: true }",
     ] {
         assert!(definition.contains(part), "{part} in {definition}");

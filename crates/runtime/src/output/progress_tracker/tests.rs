@@ -4,7 +4,8 @@ use super::*;
 
 fn tracker(options: ProgressOptions, now: Instant) -> (ProgressTracker, Vec<payload::Progress>) {
     let mut out = Vec::new();
-    let tracker = ProgressTracker::begin(Arc::new(options), (2, 1), now, &mut out);
+    let tracker =
+        ProgressTracker::begin(Arc::new(options), At { visit: 2, attempt: 1, item: None }, now, &mut out);
     (tracker, out)
 }
 

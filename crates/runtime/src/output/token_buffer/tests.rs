@@ -25,8 +25,13 @@ struct Driven {
 impl Driven {
     fn new(options: TokenOptions, max_content_bytes: usize) -> Self {
         let flush_interval = options.flush_interval;
-        let buffer =
-            TokenBuffer::new(plan(options, max_content_bytes), None, MessageId::new(1), None, (1, 1));
+        let buffer = TokenBuffer::new(
+            plan(options, max_content_bytes),
+            None,
+            MessageId::new(1),
+            None,
+            At { visit: 1, attempt: 1, item: None },
+        );
         Self { buffer, now: Instant::now(), out: Vec::new(), flush_interval }
     }
 
