@@ -27,3 +27,10 @@ pub use streamnest_macros::{
 pub use streamnest_models as models;
 pub use streamnest_modules as modules;
 pub use streamnest_runtime as runtime;
+
+/// The guide's snippets, compiled and run with the documentation's examples.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/asking-people.md")]
+    struct AskingPeople;
+}

@@ -2,7 +2,9 @@
 
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
-pub use streamnest_core::{Delivery, Event, EventType, ExecutionId, Priority, ScopeExt, Status, TokenDelta};
+pub use streamnest_core::{
+    Delivery, Event, EventType, ExecutionId, Priority, ScopeExt, Signal, Status, TokenDelta,
+};
 pub use streamnest_gateway::{StreamingWebSocketGateway, WebSocketBridgeService, WebSocketError};
 pub use streamnest_macros::{
     State, injectable, module, node, stream_all, stream_event, stream_progress, stream_token, workflow,
