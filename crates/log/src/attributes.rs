@@ -101,6 +101,21 @@ impl AttributeBook {
         }
     }
 
+    /// How many attributes whose keys begin with `prefix` were accepted last.
+    pub(crate) fn count(&self, prefix: &str) -> usize {
+        let pending = self.pending.iter().flatten().filter(|change| change.key.starts_with(prefix));
+        let mut changed: Vec<_> = pending.map(|change| &change.key).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        let is_set = |key: &str| usize::from(self.newest(key).is_some());
+        let was_set = |key: &str| usize::from(self.durable.contains_key(key));
+        let from = self.durable.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let durable = from.take_while(|(key, _)| key.starts_with(prefix)).count();
+        let (gained, lost) =
+            changed.iter().fold((0, 0), |(gained, lost), key| (gained + is_set(key), lost + was_set(key)));
+        durable + gained - lost
+    }
+
     /// The durable attributes whose keys begin with `prefix`.
     pub(crate) fn with_prefix(&self, prefix: &str) -> Attributes {
         let from = self.durable.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));

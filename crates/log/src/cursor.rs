@@ -140,6 +140,13 @@ impl Cursor {
         self
     }
 
+    /// It reads every entry that is kept, however far it lags, also those that their producer sent at most once.
+    #[must_use]
+    pub const fn unabridged(mut self) -> Self {
+        self.place.lag = u64::MAX;
+        self
+    }
+
     /// The log that it reads.
     pub const fn log(&self) -> &Arc<EventLog> {
         &self.log

@@ -1,6 +1,6 @@
 //! What a log may refuse.
 
-use streamnest_core::{LogName, Seq, StoreError};
+use streamnest_core::{LogName, Position, Seq, StoreError};
 
 /// Why a log did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -56,6 +56,152 @@ pub enum Error {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// There is no stream of that name.
+    #[error("there is no stream `{name}`; make it first")]
+    UnknownStream {
+        /// The name of its log.
+        name: LogName,
+    },
+    /// The stream was deleted, and lives on unseen for those that were forked from it.
+    #[error("stream `{name}` was deleted; it is kept for its forks only")]
+    StreamDeleted {
+        /// The name of its log.
+        name: LogName,
+    },
+    /// An execution cannot be deleted while it runs.
+    #[error("`{name}` is an execution that still runs; close it first")]
+    StillRunning {
+        /// The name of its log.
+        name: LogName,
+    },
+    /// There is a stream of that name that is not the one to be made.
+    #[error(
+        "there is a stream `{name}` of another content type, lifetime, source or state already; choose another name, or delete it first"
+    )]
+    StreamExists {
+        /// The name of its log.
+        name: LogName,
+    },
+    /// As many streams are kept as may be.
+    #[error(
+        "{limit} streams are kept, the limit of `StreamOptions::max_streams`; delete some, or give them a lifetime"
+    )]
+    TooManyStreams {
+        /// The limit.
+        limit: usize,
+    },
+    /// A stream takes nothing more.
+    #[error("stream is closed and takes nothing more; append to another one")]
+    StreamClosed,
+    /// A writer's own sequence does not go on.
+    #[error(
+        "`Stream-Seq` is not greater than the last one, compared as bytes; this was appended before or out of order"
+    )]
+    SequenceRegression,
+    /// A producer was replaced by a newer session of itself.
+    #[error(
+        "producer is fenced off by its epoch {epoch}; stop it, or go on with a greater epoch from sequence 0"
+    )]
+    ProducerFenced {
+        /// The newest epoch.
+        epoch: u64,
+    },
+    /// A producer left requests out.
+    #[error("producer sent sequence {received} where {expected} was to come; send that first")]
+    ProducerGap {
+        /// The sequence that was to come.
+        expected: u64,
+        /// The sequence that came.
+        received: u64,
+    },
+    /// A producer's new session does not begin at its beginning.
+    #[error("producer's epoch {epoch} is new and has to begin with sequence 0")]
+    ProducerEpochStart {
+        /// The new epoch.
+        epoch: u64,
+    },
+    /// A stream remembers as many producers as it may.
+    #[error(
+        "stream has {limit} producers, the limit of `StreamOptions::max_producers`; go on with one of their ids"
+    )]
+    TooManyProducers {
+        /// The limit.
+        limit: usize,
+    },
+    /// One append is over the limit.
+    #[error(
+        "append has {size} bytes, over the limit of {limit}; send less at once, or raise `StreamOptions::max_append_bytes`"
+    )]
+    AppendTooLarge {
+        /// Its size, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A stream holds as much as it may.
+    #[error(
+        "stream may not hold more than {limit} bytes, the limit of `StreamOptions::max_stream_bytes`; begin another one"
+    )]
+    StreamFull {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// All streams together hold as much as they may.
+    #[error(
+        "streams may not hold more than {limit} bytes together, the limit of `StreamOptions::max_total_bytes` or of `LogOptions::max_total_bytes` in memory; delete some"
+    )]
+    StreamsFull {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// A position is of another incarnation of the log.
+    #[error("position {position} is of another incarnation of this stream; read from the start")]
+    StalePosition {
+        /// The position.
+        position: Position,
+    },
+    /// A position was never handed out.
+    #[error("position {position} is beyond the end, which is {tail}")]
+    BeyondEnd {
+        /// The position.
+        position: Position,
+        /// The end.
+        tail: Position,
+    },
+    /// The entries asked for are no longer kept.
+    #[error("what follows that position is no longer kept; read on after {first}")]
+    Trimmed {
+        /// Before the first entry that is kept.
+        first: Position,
+    },
+    /// The stream that is to be forked was deleted.
+    #[error("stream `{name}` was deleted, so it cannot be forked any more; fork one of its forks")]
+    ForkSourceDeleted {
+        /// The name of its log.
+        name: LogName,
+    },
+    /// A fork is to have another content type than its source.
+    #[error("stream's content type is `{kept}`; send that, or leave it out where it is inherited")]
+    ContentTypeMismatch {
+        /// The content type of the source.
+        kept: String,
+    },
+    /// A fork is to begin past the append in which it is to begin.
+    #[error(
+        "sub-offset {sub_offset} is past the end of the append that follows the offset; take the next offset"
+    )]
+    ForkSubOffset {
+        /// The sub-offset.
+        sub_offset: u64,
+    },
+    /// A fork of a fork of a fork, and so on.
+    #[error(
+        "stream is a fork of {limit} others, the limit of `StreamOptions::max_fork_depth`; fork one of those"
+    )]
+    ForkTooDeep {
+        /// The limit.
+        limit: usize,
+    },
     /// An acknowledgement is ahead of the log.
     #[error("sequence {seq} cannot be acknowledged, the log ends at {last}")]
     AcknowledgedAhead {
@@ -107,6 +253,26 @@ impl Error {
             Self::TooManyWaiters { .. } => "too_many_waiters",
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",
             Self::TooManyAttributes { .. } | Self::AttributesTooLarge { .. } => "too_many_attributes",
+            Self::UnknownStream { .. } => "unknown_stream",
+            Self::StreamDeleted { .. } | Self::ForkSourceDeleted { .. } => "stream_deleted",
+            Self::StillRunning { .. } => "still_running",
+            Self::StreamExists { .. } => "stream_exists",
+            Self::TooManyStreams { .. } => "too_many_streams",
+            Self::StreamClosed => "stream_closed",
+            Self::SequenceRegression => "sequence_regression",
+            Self::ProducerFenced { .. } => "producer_fenced",
+            Self::ProducerGap { .. } => "producer_gap",
+            Self::ProducerEpochStart { .. } => "producer_epoch_start",
+            Self::TooManyProducers { .. } => "too_many_producers",
+            Self::AppendTooLarge { .. } => "append_too_large",
+            Self::StreamFull { .. } => "stream_full",
+            Self::StreamsFull { .. } => "streams_full",
+            Self::StalePosition { .. } => "stale_position",
+            Self::BeyondEnd { .. } => "position_beyond_end",
+            Self::Trimmed { .. } => "trimmed",
+            Self::ContentTypeMismatch { .. } => "content_type_mismatch",
+            Self::ForkSubOffset { .. } => "fork_sub_offset",
+            Self::ForkTooDeep { .. } => "fork_too_deep",
             Self::AcknowledgedAhead { .. } => "acknowledged_ahead",
             Self::EventTooLarge { .. } => "event_too_large",
             Self::Sealed { .. } => "sealed",

@@ -39,6 +39,8 @@ pub struct EventLog {
     subscribers_changed: Notify,
     /// Told when entries became durable, for producers that wait for room.
     pub(crate) room: Notify,
+    /// Held by who has to look at the log before it appends.
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 /// What is guarded by one lock, held for copying only.
@@ -115,6 +117,7 @@ impl EventLog {
         shared: Arc<Shared>,
     ) -> Self {
         let opened = shared.clock.now();
+        let retains = identity.execution().is_some();
         let state = State {
             hot: VecDeque::new(),
             pending: VecDeque::new(),
@@ -128,7 +131,7 @@ impl EventLog {
             sealed: head.sealed,
             status: head.status,
             failed: None,
-            ledger: Ledger::opened(&head, opened),
+            ledger: Ledger::opened(&head, opened, retains),
             waiters: Waiters::default(),
             acknowledged: BTreeMap::new(),
             attributes: AttributeBook::opened(head.attributes),
@@ -146,6 +149,7 @@ impl EventLog {
             subscribed: AtomicU64::new(0),
             subscribers_changed: Notify::new(),
             room: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -346,11 +350,17 @@ impl EventLog {
                 state.status = Some(update.status);
             }
             state.hot.push_back(entry);
-            if state.hot.len() > options.hot_entries {
+            let is_warm = |state: &State| {
+                let weighs_too_much = !state.ledger.retains() && state.ledger.bytes() > options.hot_bytes;
+                state.hot.len() > options.hot_entries || (weighs_too_much && state.hot.len() > 1)
+            };
+            while is_warm(state) {
                 state.hot.pop_front();
+                state.ledger.cool();
             }
         }
-        self.shared.bytes.fetch_add(state.ledger.bytes() - bytes_before, Ordering::Relaxed);
+        // Modulo 2^64, for there may be less than before.
+        self.shared.bytes.fetch_add(state.ledger.bytes().wrapping_sub(bytes_before), Ordering::Relaxed);
         let seals = sealed && !state.sealed;
         state.sealed |= sealed;
         if added == 0 && !seals {

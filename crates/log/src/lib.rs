@@ -35,6 +35,7 @@ mod attributes;
 mod clock;
 pub mod conformance;
 mod cursor;
+pub mod durable;
 mod encode;
 mod error;
 mod event_log;

@@ -13,6 +13,9 @@ pub struct LogOptions {
     /// Entries that a log keeps at hand in front of its store; older ones are read back from it. Default 4,096: a
     /// minute of a fast model, so that a reader who reconnects is served from memory.
     pub hot_entries: usize,
+    /// Bytes of entries that a stream which is no execution keeps at hand in front of its store, and at least the newest
+    /// entry. Default 1 MiB.
+    pub hot_bytes: usize,
     /// Bytes of entries that may wait for the store to make them durable before a producer waits. Default 1 MiB.
     pub max_pending_bytes: usize,
     /// The largest payload of one event, in bytes. Default 256 KiB, the most that one read returns by default.
@@ -49,6 +52,7 @@ impl Default for LogOptions {
         Self {
             retention: Retention::default(),
             hot_entries: 4_096,
+            hot_bytes: 1 << 20,
             max_pending_bytes: 1 << 20,
             max_event_bytes: 256 << 10,
             max_logs: 16_384,
@@ -103,6 +107,7 @@ setters! {
     LogOptions {
         with_retention retention: Retention,
         with_hot_entries hot_entries: usize,
+        with_hot_bytes hot_bytes: usize,
         with_max_pending_bytes max_pending_bytes: usize,
         with_max_event_bytes max_event_bytes: usize,
         with_max_logs max_logs: usize,
@@ -137,6 +142,7 @@ impl LogOptions {
             ("retention.max_bytes", self.retention.max_bytes == 0),
             ("retention.max_age", self.retention.max_age.is_zero()),
             ("hot_entries", self.hot_entries == 0),
+            ("hot_bytes", self.hot_bytes == 0),
             ("max_pending_bytes", self.max_pending_bytes == 0),
             ("max_event_bytes", self.max_event_bytes == 0),
             ("max_logs", self.max_logs == 0),

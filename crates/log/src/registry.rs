@@ -72,12 +72,19 @@ pub(crate) struct Shared {
     pub(crate) relay: WakeRelay,
     /// Bytes that all kept entries take.
     pub(crate) bytes: AtomicUsize,
+    /// Whether what is let go from memory is kept by the store.
+    persistent: bool,
     /// Logs that have ended, oldest first.
     finished: Mutex<BTreeSet<(Timestamp, LogName)>>,
 }
 
 impl Shared {
+    /// Counts a log as one that may be let go. A stream of another kind is kept until it is deleted, so it may be let go
+    /// only where the store keeps it.
     pub(crate) fn finished(&self, name: &LogName, at: Timestamp) {
+        if !self.persistent && !name.starts_with(LogName::EXECUTIONS) {
+            return;
+        }
         self.ended().insert((at, name.clone()));
     }
 
@@ -94,6 +101,7 @@ impl Registry {
             clock,
             relay: WakeRelay::default(),
             bytes: AtomicUsize::new(0),
+            persistent: store.is_persistent(),
             finished: Mutex::default(),
         };
         Self(Arc::new(Inner {

@@ -17,6 +17,8 @@ pub(crate) struct Ledger {
     opened: Timestamp,
     bytes: usize,
     kept: VecDeque<Kept>,
+    /// Whether retention decides what is kept; if not, all is, and only what is at hand is counted.
+    retains: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +31,26 @@ struct Kept {
 
 impl Ledger {
     /// The books of a log that was opened as it stands in the store.
-    pub(crate) fn opened(head: &StoredHead, opened: Timestamp) -> Self {
+    ///
+    /// Retention is for executions. A stream keeps all until it is deleted: `retains` is false.
+    pub(crate) fn opened(head: &StoredHead, opened: Timestamp, retains: bool) -> Self {
         let earlier = head.last.distance_from(head.trimmed);
-        Self { trimmed: head.trimmed, earlier, opened, bytes: 0, kept: VecDeque::new() }
+        Self { trimmed: head.trimmed, earlier, opened, bytes: 0, kept: VecDeque::new(), retains }
+    }
+
+    /// Whether retention decides what is kept.
+    pub(crate) const fn retains(&self) -> bool {
+        self.retains
+    }
+
+    /// The oldest counted entry is no longer at hand: where all is kept, it counts no more.
+    pub(crate) fn cool(&mut self) {
+        if !self.retains
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.bytes -= oldest.bytes as usize;
+            self.earlier += 1;
+        }
     }
 
     /// The last entry that is no longer kept.
@@ -73,7 +92,7 @@ impl Ledger {
     /// The newest entry is always kept, so that a log never forgets how it stands.
     pub(crate) fn enforce(&mut self, retention: &Retention, now: Timestamp) -> Option<Seq> {
         let before = self.trimmed;
-        loop {
+        while self.retains {
             let count = self.earlier + self.kept.len() as u64;
             let too_old = || {
                 let oldest =

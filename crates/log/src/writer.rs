@@ -3,7 +3,9 @@
 use std::{fmt, mem, sync::Arc, task::Waker};
 
 use bytes::Bytes;
-use streamnest_core::{Appended, AttributeChange, Entry, Event, Seq, StoreError, payload::StatusUpdate};
+use streamnest_core::{
+    Appended, AttributeChange, Class, Entry, Event, Seq, StoreError, payload::StatusUpdate,
+};
 
 use crate::{
     Error,
@@ -68,17 +70,52 @@ impl Writer {
         events: impl IntoIterator<Item = Event>,
         changes: Vec<AttributeChange>,
     ) -> Result<Accepted, Error> {
-        let mut events: Vec<Event> = events.into_iter().collect();
+        self.append_or_close(events.into_iter().collect(), changes, false).await
+    }
+
+    /// As [`append_with`](Self::append_with), and nothing follows. Unlike [`finish_with`](Self::finish_with) this appends no
+    /// status: it is for logs that are no execution's.
+    ///
+    /// # Errors
+    /// As [`append_with`](Self::append_with).
+    ///
+    /// # Cancel safety
+    /// Safe: all happens or nothing.
+    pub async fn close_with(
+        &self,
+        events: impl IntoIterator<Item = Event>,
+        changes: Vec<AttributeChange>,
+    ) -> Result<Accepted, Error> {
+        self.append_or_close(events.into_iter().collect(), changes, true).await
+    }
+
+    async fn append_or_close(
+        &self,
+        mut events: Vec<Event>,
+        changes: Vec<AttributeChange>,
+        closed: bool,
+    ) -> Result<Accepted, Error> {
         let bytes = self.check(&events)? + changes.iter().map(weight).sum::<usize>();
         let appended = self.wait_until(|state| {
             let fits = self.fits(state, bytes);
             fits.then(|| {
-                let outcome = self.append_all(state, &mut events, &changes, false);
+                let outcome = self.append_all(state, &mut events, &changes, closed);
                 (outcome, state.attributes.accepted())
             })
         });
         let (outcome, accepted) = appended.await;
-        Ok(Accepted { last: self.tell(outcome)?, changes: accepted })
+        Ok(Accepted { last: self.tell(outcome)?, changes: accepted, closed })
+    }
+
+    /// All that was accepted so far.
+    pub fn so_far(&self) -> Accepted {
+        let state = self.log.lock();
+        Accepted { last: state.accepted, changes: state.attributes.accepted(), closed: state.sealing }
+    }
+
+    /// Keeps others who do this out until what it returns is dropped: for who has to look at the log before it appends.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.log.turn.lock().await
     }
 
     /// Waits until what was accepted is durable: the entries visible, the attributes to be read.
@@ -90,10 +127,16 @@ impl Writer {
     /// Safe.
     pub async fn settled(&self, accepted: Accepted) -> Result<(), Error> {
         self.wait_until(|state| {
-            let settled = state.last >= accepted.last && state.attributes.settled() >= accepted.changes;
+            let kept = state.last >= accepted.last && state.attributes.settled() >= accepted.changes;
+            let settled = kept && (state.sealed || !accepted.closed);
             if settled { Some(Ok(())) } else { lost(state) }
         })
         .await
+    }
+
+    /// How many attributes whose keys begin with `prefix` were accepted, durable or not.
+    pub(crate) fn count_attributes(&self, prefix: &str) -> usize {
+        self.log.lock().attributes.count(prefix)
     }
 
     /// An attribute as it was accepted last, durable or not; [`EventLog::attribute`] has what is durable.
@@ -194,8 +237,10 @@ impl Writer {
     fn check(&self, events: &[Event]) -> Result<usize, Error> {
         let limit = self.log.shared.options.max_event_bytes;
         let mut bytes = 0;
-        for size in events.iter().map(|event| event.payload().len()) {
-            if size > limit {
+        for event in events {
+            let size = event.payload().len();
+            // Who appends data has checked it against a bound of its own.
+            if size > limit && event.class() != Class::Data {
                 return Err(Error::EventTooLarge { size, limit });
             }
             bytes += size + size_of::<Entry>() + size_of::<Arc<Entry>>();
@@ -356,6 +401,7 @@ pub struct Accepted {
     /// The last entry of the log after it.
     pub last: Seq,
     changes: u64,
+    closed: bool,
 }
 
 /// Why an entry that is not visible will never be, if so. What was accepted before a failure may still become durable.

@@ -10,6 +10,7 @@
 //! | what a producer claims | [`producer`] |
 //! | what a live reader gets | [`sse`], [`collapse`] |
 //! | what a cache compares | [`etag`] |
+//! | what a producer adds to an execution | [`entry`] |
 //! | what is wrong with a request | [`Invalid`] |
 //!
 //! "§" in this module is a section of the protocol's `PROTOCOL.md`, version 1.0.
@@ -17,6 +18,7 @@
 mod base64;
 pub mod collapse;
 mod content_type;
+pub mod entry;
 mod error;
 pub mod etag;
 pub mod header;

@@ -35,6 +35,24 @@ pub enum Invalid {
     /// The body has nothing to append.
     #[error("body is empty, so there is nothing to append; to close a stream, send `Stream-Closed: true`")]
     Empty,
+    /// An entry for an execution is none.
+    #[error("entry {index} cannot be taken: {reason}; nothing was appended")]
+    Entry {
+        /// Its index in the body, from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An entry says how an execution stands, which is the server's to say.
+    #[error(
+        "entry {index} is a `{what}`, which only the server writes; close the stream to end the execution; nothing was appended"
+    )]
+    Lifecycle {
+        /// Its index in the body, from 0.
+        index: usize,
+        /// Its type.
+        what: String,
+    },
     /// The path is none that a stream can have.
     #[error("path names no stream: {reason}")]
     Path {
@@ -61,6 +79,8 @@ impl Invalid {
             Self::Header { .. } | Self::Headers { .. } => "invalid_header",
             Self::Json { .. } => "invalid_json",
             Self::Empty => "empty_body",
+            Self::Entry { .. } => "invalid_entry",
+            Self::Lifecycle { .. } => "lifecycle_entry",
             Self::Path { .. } => "invalid_stream_path",
             Self::Reserved => "not_supported",
         }

@@ -41,6 +41,12 @@ pub fn messages(body: &[u8]) -> Result<Messages, Invalid> {
     Ok(Messages { bytes, count: messages.len() as u64 })
 }
 
+/// Whether a body holds no message: it is empty, or an empty array.
+pub fn is_nothing(body: &[u8]) -> bool {
+    let rest = body.trim_ascii();
+    rest.is_empty() || rest.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii_start() == b"]")
+}
+
 /// The length in bytes of the first `count` messages of a stored batch; `None` if it has fewer.
 pub fn prefix(batch: &[u8], count: u64) -> Option<usize> {
     if count == 0 {
@@ -123,6 +129,16 @@ mod tests {
         assert_eq!(part(4), Some(std::str::from_utf8(batch).unwrap()));
         assert_eq!(part(5), None);
         assert_eq!(prefix(b"", 1), None);
+    }
+
+    #[test]
+    fn nothing_is_an_empty_body_or_array() {
+        for body in [&b""[..], b" ", b"[]", b" [ \n] "] {
+            assert!(is_nothing(body), "{body:?}");
+        }
+        for body in [&b"[[]]"[..], b"null", b"[", b"]", b"{}"] {
+            assert!(!is_nothing(body), "{body:?}");
+        }
     }
 
     #[test]

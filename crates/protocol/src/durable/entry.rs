@@ -1,0 +1,150 @@
+//! What a producer outside the server adds to an execution: the entries of the native protocol, less what only the server
+//! may say.
+//!
+//! ```json
+//! [{"type": "token", "nodeId": "write", "payload": {"content": "Hello"}},
+//!  {"type": "progress", "nodeId": "write", "payload": {"progress": 40}},
+//!  {"type": "event", "payload": {"type": "chapter_done", "data": {"chapter": 1}}}]
+//! ```
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use streamnest_core::{Event, EventType, NodeName, payload};
+
+use super::Invalid;
+
+/// What only the server says: how an execution and its nodes stand.
+const LIFECYCLE: [EventType; 9] = [
+    EventType::STATUS,
+    EventType::TOKEN,
+    EventType::PROGRESS,
+    EventType::WORKFLOW_START,
+    EventType::WORKFLOW_END,
+    EventType::WORKFLOW_ERROR,
+    EventType::NODE_START,
+    EventType::NODE_COMPLETE,
+    EventType::NODE_ERROR,
+];
+
+/// One entry as a producer sends it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sent {
+    #[serde(rename = "type")]
+    class: String,
+    node_id: Option<NodeName>,
+    payload: Map<String, Value>,
+}
+
+/// Takes the entries of a body: one object, or an array of them.
+///
+/// Of a token or a progress update `visit` and `attempt` are 1 if they are left out, of a token also `count`, and `index`
+/// is 0.
+///
+/// # Errors
+/// [`Invalid::Json`], [`Invalid::Empty`], [`Invalid::Entry`] for the first that is none, [`Invalid::Lifecycle`] for the
+/// first that only the server may write. Then none is to be taken.
+pub fn events(body: &[u8]) -> Result<Vec<Event>, Invalid> {
+    let invalid = |error: serde_json::Error| Invalid::Json { reason: error.to_string() };
+    let entries = match serde_json::from_slice(body).map_err(invalid)? {
+        Value::Array(entries) => entries,
+        entry => vec![entry],
+    };
+    if entries.is_empty() {
+        return Err(Invalid::Empty);
+    }
+    entries.into_iter().enumerate().map(|(index, entry)| event(index, entry)).collect()
+}
+
+fn event(index: usize, entry: Value) -> Result<Event, Invalid> {
+    let invalid = |reason: String| Invalid::Entry { index, reason };
+    let refused = |error: serde_json::Error| invalid(error.to_string());
+    let Sent { class, node_id, mut payload } = serde_json::from_value(entry).map_err(refused)?;
+    let mut default = |name: &str, value: u32| {
+        payload.entry(name).or_insert_with(|| json!(value));
+    };
+    match class.as_str() {
+        "token" => {
+            let node = node_id.ok_or_else(|| invalid("a token needs `nodeId`".into()))?;
+            for (name, value) in [("index", 0), ("count", 1), ("visit", 1), ("attempt", 1)] {
+                default(name, value);
+            }
+            let token: payload::Token = serde_json::from_value(payload.into()).map_err(refused)?;
+            Ok(Event::token(node, &token))
+        }
+        "progress" => {
+            let node = node_id.ok_or_else(|| invalid("a progress update needs `nodeId`".into()))?;
+            for (name, value) in [("visit", 1), ("attempt", 1)] {
+                default(name, value);
+            }
+            let progress: payload::Progress = serde_json::from_value(payload.into()).map_err(refused)?;
+            if !(0.0..=100.0).contains(&progress.progress) {
+                return Err(invalid(format!("`progress` is {}, outside 0 to 100", progress.progress)));
+            }
+            Ok(Event::progress(node, &progress))
+        }
+        "event" => {
+            let event: payload::EventData = serde_json::from_value(payload.into()).map_err(refused)?;
+            if LIFECYCLE.contains(&event.event_type) {
+                return Err(Invalid::Lifecycle { index, what: event.event_type.to_string() });
+            }
+            Ok(Event::named(node_id, event.event_type, &event.data))
+        }
+        "status" => Err(Invalid::Lifecycle { index, what: class }),
+        other => Err(invalid(format!("there is no type {other:?}; types: token, progress, event"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streamnest_core::Class;
+
+    use super::*;
+
+    #[test]
+    fn tokens_progress_and_events_are_taken_in_order() {
+        let body = br#"[{"type":"token","nodeId":"write","payload":{"content":"Hello"}},
+            {"type":"progress","nodeId":"write","payload":{"progress":40}},
+            {"type":"event","payload":{"type":"chapter_done","data":{"chapter":1}}}]"#;
+        let taken = events(body).unwrap();
+        assert_eq!(
+            taken.iter().map(Event::class).collect::<Vec<_>>(),
+            [Class::Token, Class::Progress, Class::Event]
+        );
+        let token = taken[0].as_token().unwrap().unwrap();
+        assert_eq!((token.content.as_str(), token.count, token.visit, token.attempt), ("Hello", 1, 1, 1));
+        assert_eq!(taken[2].event_type().as_str(), "chapter_done");
+        assert_eq!(events(br#"{"type":"event","payload":{"type":"a","data":null}}"#).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn how_an_execution_stands_is_for_the_server_to_say() {
+        for body in [
+            r#"{"type":"status","payload":{"status":"completed"}}"#,
+            r#"{"type":"event","payload":{"type":"workflow_end","data":{}}}"#,
+            r#"{"type":"event","payload":{"type":"node:start","data":{}}}"#,
+        ] {
+            assert!(matches!(events(body.as_bytes()), Err(Invalid::Lifecycle { index: 0, .. })), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_none_is_named_by_its_place() {
+        let good = r#"{"type":"event","payload":{"type":"a","data":1}}"#;
+        for bad in [
+            "1",
+            r#"{"type":"token","payload":{"content":"x"}}"#,
+            r#"{"type":"token","nodeId":"a b","payload":{"content":"x"}}"#,
+            r#"{"type":"token","nodeId":"a","payload":{}}"#,
+            r#"{"type":"progress","nodeId":"a","payload":{"progress":101}}"#,
+            r#"{"type":"event","payload":{"type":"a"}}"#,
+            r#"{"type":"tokens","payload":{}}"#,
+            r#"{"type":"event","sequence":1,"payload":{"type":"a","data":1}}"#,
+        ] {
+            let body = format!("[{good},{bad}]");
+            assert!(matches!(events(body.as_bytes()), Err(Invalid::Entry { index: 1, .. })), "{bad}");
+        }
+        assert_eq!(events(b"[]"), Err(Invalid::Empty));
+        assert!(matches!(events(b"["), Err(Invalid::Json { .. })));
+    }
+}
