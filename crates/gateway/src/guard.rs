@@ -19,11 +19,15 @@ use http::{
     uri::{Authority, Scheme},
 };
 
+use streamnest_protocol::durable;
+
 use crate::{GatewayOptions, http::Refusal, shared::Shared, upgrade};
 
 /// What a page of an allowed origin may send.
-const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
-const CORS_HEADERS: HeaderValue = HeaderValue::from_static("content-type, idempotency-key, last-event-id");
+const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
+const CORS_HEADERS: [&str; 4] = ["content-type", "idempotency-key", "if-none-match", "last-event-id"];
+/// What it may read of an answer besides what every page may.
+const CORS_EXPOSED: [&str; 2] = ["etag", "location"];
 /// How long a browser remembers that, in seconds.
 const CORS_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
@@ -109,7 +113,7 @@ pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, CORS_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, list(&CORS_HEADERS, durable::header::SENT));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE);
         return finish(response, asker);
     }
@@ -145,7 +149,9 @@ fn check(access: &Access, request: &Request) -> Result<Option<HeaderValue>, Refu
         return Err(Refusal::embedded());
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes && !is_json(headers) {
+    // A stream takes any content. What a page may do to it depends on its origin alone, which a browser sends along with
+    // every request that changes something.
+    if changes && !request.uri().path().starts_with(durable::ROOT) && !is_json(headers) {
         return Err(Refusal::content_type());
     }
     Ok(asker)
@@ -191,10 +197,17 @@ fn is_preflight(request: &Request) -> bool {
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// A list of names, of ours and of the protocol of streams.
+fn list(ours: &[&str], streams: &[&str]) -> HeaderValue {
+    let names = [ours, streams].concat().join(", ");
+    HeaderValue::from_str(&names).expect("names of headers are legal in a header")
+}
+
 fn finish(mut response: Response, asker: Option<HeaderValue>) -> Response {
     let headers = response.headers_mut();
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     if let Some(origin) = asker {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, list(&CORS_EXPOSED, durable::header::READ));
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }

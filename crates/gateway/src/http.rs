@@ -15,17 +15,18 @@ use axum::{
     extract::State,
     middleware,
     response::Response,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use http::{Method, StatusCode, Uri};
 use serde::Serialize;
 
+pub(crate) use body::{header, read as read_body};
 pub(crate) use executions::id_of as executions_id;
 pub(crate) use idempotency::Idempotency;
 pub(crate) use query::Query;
-pub(crate) use reply::{Refusal, json};
+pub(crate) use reply::{Refusal, json, quote};
 
-use crate::{console, guard, shared::Shared, sse, upgrade};
+use crate::{console, durable, guard, shared::Shared, sse, upgrade};
 
 /// Every route of the gateway.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -39,6 +40,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/executions/{id}/events", get(sse::events))
         .route("/executions/{id}/cancel", post(executions::cancel))
         .route("/executions/{id}/signals", post(signals::signal))
+        .route(durable::ROUTE, any(durable::serve))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(console::router())

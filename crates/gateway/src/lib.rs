@@ -28,6 +28,7 @@
 mod connection;
 mod console;
 mod directory;
+mod durable;
 mod error;
 mod gateway;
 mod guard;

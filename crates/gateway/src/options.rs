@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::uri::Authority;
+use streamnest_log::durable::StreamOptions;
 use streamnest_protocol::native::MAX_FLUSH_WINDOW;
 
 use crate::{Error, guard::split_origin};
@@ -78,6 +79,18 @@ pub struct GatewayOptions {
     pub max_idempotency_keys: usize,
     /// How long an `Idempotency-Key` is remembered. Default 1 h.
     pub idempotency_ttl: Duration,
+    /// The bounds of the streams at `/v1/stream`: how many, how large, how many producers.
+    pub streams: StreamOptions,
+    /// Bytes that one read of a stream returns; at least one message is. Default 1 MiB.
+    pub max_stream_read_bytes: usize,
+    /// Readers that may wait at once for more of a stream, by long-poll or as an event stream; one more is refused with 429.
+    /// Default 16,384.
+    pub max_stream_readers: usize,
+    /// How long a long-poll waits for more of a stream. Default 20 s, below what proxies take for idle.
+    pub long_poll_timeout: Duration,
+    /// How long an event stream of `/v1/stream` goes on before its reader has to come again. Default 60 s, as the protocol
+    /// recommends (Durable Streams 1.0, §10.2).
+    pub stream_sse_lifetime: Duration,
     /// Names under which the server may be asked besides `localhost`, `127.0.0.1`, `[::1]` and the address of the
     /// connection: `example.org` for any port, `example.org:8443` for one. Default none: a name that an attacker
     /// points at this machine is refused.
@@ -114,6 +127,11 @@ impl Default for GatewayOptions {
             max_page_executions: 100,
             max_idempotency_keys: 4_096,
             idempotency_ttl: Duration::from_secs(3600),
+            streams: StreamOptions::default(),
+            max_stream_read_bytes: 1 << 20,
+            max_stream_readers: 16_384,
+            long_poll_timeout: Duration::from_secs(20),
+            stream_sse_lifetime: Duration::from_secs(60),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
         }
@@ -160,6 +178,11 @@ setters! {
     with_max_page_executions max_page_executions: usize,
     with_max_idempotency_keys max_idempotency_keys: usize,
     with_idempotency_ttl idempotency_ttl: Duration,
+    with_streams streams: StreamOptions,
+    with_max_stream_read_bytes max_stream_read_bytes: usize,
+    with_max_stream_readers max_stream_readers: usize,
+    with_long_poll_timeout long_poll_timeout: Duration,
+    with_stream_sse_lifetime stream_sse_lifetime: Duration,
     with_allowed_hosts allowed_hosts: Vec<String>,
     with_allowed_origins allowed_origins: Vec<String>,
 }
@@ -185,6 +208,8 @@ impl GatewayOptions {
             ("max_body_bytes", self.max_body_bytes),
             ("max_page_executions", self.max_page_executions),
             ("max_idempotency_keys", self.max_idempotency_keys),
+            ("max_stream_read_bytes", self.max_stream_read_bytes),
+            ("max_stream_readers", self.max_stream_readers),
         ];
         let times = [
             ("wait_timeout", self.wait_timeout),
@@ -195,6 +220,8 @@ impl GatewayOptions {
             ("close_timeout", self.close_timeout),
             ("sse_retry", self.sse_retry),
             ("idempotency_ttl", self.idempotency_ttl),
+            ("long_poll_timeout", self.long_poll_timeout),
+            ("stream_sse_lifetime", self.stream_sse_lifetime),
             ("drain_grace", self.drain_grace),
             ("drain_jitter", self.drain_jitter),
         ];
@@ -211,6 +238,9 @@ impl GatewayOptions {
         if self.flush_window > MAX_FLUSH_WINDOW {
             let reason = format!("is {:?}, over the limit of {MAX_FLUSH_WINDOW:?}", self.flush_window);
             return invalid("flush_window", reason);
+        }
+        if let Err(streamnest_log::Error::InvalidOption { option }) = self.streams.validate() {
+            return invalid(option, "is zero, which leaves no room; leave it out for its default".into());
         }
         for host in &self.allowed_hosts {
             if host.parse::<Authority>().is_err() || host.contains('@') {

@@ -37,12 +37,14 @@ pub(crate) async fn serve(
         shutdown.await;
         shared.drain().await;
     };
-    tokio::pin!(drained);
+    let maintained = shared.streams.maintain();
+    tokio::pin!(drained, maintained);
     loop {
         let (stream, place) = tokio::select! {
             biased;
             () = &mut drained => break,
             accepted = accept(&listener, &places) => accepted?,
+            () = &mut maintained => continue,
         };
         let (shared, router) = (shared.clone(), router.clone());
         let span = tracing::debug_span!("http", peer = stream.peer_addr().ok().map(tracing::field::display));

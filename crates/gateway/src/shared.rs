@@ -9,7 +9,7 @@ use std::{
 };
 
 use streamnest_core::ExecutionControl;
-use streamnest_log::Registry;
+use streamnest_log::{Registry, durable::Streams};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -28,6 +28,7 @@ const LOOK_AT: usize = 256;
 pub(crate) struct Shared {
     pub(crate) control: Arc<dyn ExecutionControl>,
     pub(crate) logs: Registry,
+    pub(crate) streams: Streams,
     pub(crate) options: GatewayOptions,
     pub(crate) access: Access,
     pub(crate) directory: Arc<Directory>,
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) abort: CancellationToken,
     seats: Arc<AtomicUsize>,
     event_views: Arc<AtomicUsize>,
+    stream_readers: Arc<AtomicUsize>,
 }
 
 /// WebSockets over the limit that may be open at once, each for long enough to be told so.
@@ -70,6 +72,7 @@ impl Shared {
     pub(crate) fn new(control: Arc<dyn ExecutionControl>, logs: Registry, options: GatewayOptions) -> Self {
         Self {
             control,
+            streams: Streams::new(logs.clone(), options.streams.clone()),
             logs,
             access: Access::new(&options),
             directory: Arc::default(),
@@ -80,6 +83,7 @@ impl Shared {
             abort: CancellationToken::new(),
             seats: Arc::default(),
             event_views: Arc::default(),
+            stream_readers: Arc::default(),
             options,
         }
     }
@@ -97,6 +101,13 @@ impl Shared {
         let before = self.event_views.fetch_add(1, Ordering::AcqRel);
         let seat = Seat { taken: self.event_views.clone(), over: false };
         (before < self.options.max_event_subscriptions).then_some(seat)
+    }
+
+    /// Takes a place for a reader that waits for more of a stream; `None` if all are taken.
+    pub(crate) fn stream_reader(&self) -> Option<Seat> {
+        let before = self.stream_readers.fetch_add(1, Ordering::AcqRel);
+        let seat = Seat { taken: self.stream_readers.clone(), over: false };
+        (before < self.options.max_stream_readers).then_some(seat)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

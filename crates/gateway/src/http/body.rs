@@ -1,5 +1,7 @@
 //! What stands in a request.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -8,15 +10,24 @@ use serde::de::DeserializeOwned;
 use super::Refusal;
 use crate::GatewayOptions;
 
-/// Reads a body within the bounds of size and time.
-pub(super) async fn read(body: Body, options: &GatewayOptions) -> Result<Bytes, Refusal> {
-    let limit = options.max_body_bytes;
+/// Reads the body of a request for an execution or a workflow.
+pub(super) async fn take(body: Body, options: &GatewayOptions) -> Result<Bytes, Refusal> {
+    read(body, options.max_body_bytes, "GatewayOptions::max_body_bytes", options.request_timeout).await
+}
+
+/// Reads a body within the bounds of size, which `option` sets, and time.
+pub(crate) async fn read(
+    body: Body,
+    limit: usize,
+    option: &'static str,
+    patience: Duration,
+) -> Result<Bytes, Refusal> {
     let collected = Limited::new(body, limit).collect();
-    match tokio::time::timeout(options.request_timeout, collected).await {
+    match tokio::time::timeout(patience, collected).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             let message =
-                format!("body is over the limit of {limit} bytes; raise `GatewayOptions::max_body_bytes`");
+                format!("body is over the limit of {limit} bytes; send less at once, or raise `{option}`");
             Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message))
         }
         Ok(Err(error)) => {
@@ -24,10 +35,8 @@ pub(super) async fn read(body: Body, options: &GatewayOptions) -> Result<Bytes, 
             Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", "body broke off; send it again"))
         }
         Err(_) => {
-            let message = format!(
-                "body took longer than {:?}, the limit of `GatewayOptions::request_timeout`",
-                options.request_timeout
-            );
+            let message =
+                format!("body took longer than {patience:?}, the limit of `GatewayOptions::request_timeout`");
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message))
         }
     }
@@ -43,7 +52,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 }
 
 /// The one value of a header, if it is there.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Query, Refusal,
-    body::{header, parse, read},
+    body::{header, parse, take},
     idempotency::Claim,
     json,
 };
@@ -95,7 +95,7 @@ pub(super) async fn start(
     let Path(workflow) = workflow.map_err(|_| Refusal::not_found(uri.path()))?;
     let (parts, body) = request.into_parts();
     let key = header(&parts.headers, "idempotency-key")?.map(String::from);
-    let body: StartBody = parse(&read(body, &shared.options).await?)?;
+    let body: StartBody = parse(&take(body, &shared.options).await?)?;
     if shared.is_draining() {
         return Err(Refusal::draining());
     }
@@ -163,7 +163,7 @@ pub(super) async fn cancel(
     request: Request,
 ) -> Result<Response, Refusal> {
     let execution_id = id_of(&uri, id)?;
-    let body: CancelBody = parse(&read(request.into_body(), &shared.options).await?)?;
+    let body: CancelBody = parse(&take(request.into_body(), &shared.options).await?)?;
     if body.reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
         let message = format!("field `reason` is over the limit of {MAX_REASON} characters");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", message));

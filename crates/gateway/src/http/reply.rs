@@ -36,7 +36,7 @@ fn with_json(status: StatusCode, bytes: Vec<u8>) -> Response {
 pub(crate) struct Refusal {
     status: StatusCode,
     body: ErrorBody,
-    header: Option<Box<(HeaderName, HeaderValue)>>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -45,12 +45,17 @@ impl Refusal {
             status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
         );
-        Self { status, body: ErrorBody::new(code, message, retryable), header: None }
+        Self { status, body: ErrorBody::new(code, message, retryable), headers: Vec::new() }
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some(Box::new((name, value)));
+        self.put(name, value);
         self
+    }
+
+    /// Sends a header along.
+    pub(crate) fn put(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.push((name, value));
     }
 
     /// Its stable identifier.
@@ -124,6 +129,14 @@ impl Refusal {
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    pub(crate) fn too_many_readers(limit: usize) -> Self {
+        let message = format!(
+            "{limit} readers wait for more of a stream, the limit of `GatewayOptions::max_stream_readers`; try again later"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_readers", message)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     /// It takes a WebSocket handshake of version 13 to get here.
     pub(crate) fn upgrade_required() -> Self {
         let message = "this address speaks WebSocket, version 13; ask for an upgrade to it";
@@ -155,7 +168,7 @@ impl From<&ControlError> for Refusal {
             ControlError::Draining | ControlError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self { status, body: error.into(), header: None }
+        Self { status, body: error.into(), headers: Vec::new() }
     }
 }
 
@@ -185,9 +198,7 @@ impl From<streamnest_log::Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = with_json(self.status, self.body.to_json().into_bytes());
-        if let Some((name, value)) = self.header.map(|header| *header) {
-            response.headers_mut().insert(name, value);
-        }
+        response.headers_mut().extend(self.headers);
         response
     }
 }

@@ -13,7 +13,7 @@ use streamnest_core::{AskId, ExecutionId, Signal};
 
 use super::{
     Refusal,
-    body::{parse, read},
+    body::{parse, take},
     executions::id_of,
     json,
 };
@@ -43,7 +43,7 @@ pub(super) async fn signal(
     request: Request,
 ) -> Result<Response, Refusal> {
     let execution_id = id_of(&uri, id)?;
-    let SignalBody { ask, answer, by } = parse(&read(request.into_body(), &shared.options).await?)?;
+    let SignalBody { ask, answer, by } = parse(&take(request.into_body(), &shared.options).await?)?;
     let signalled = shared.control.signal(&execution_id, Signal { ask, answer, by }).await?;
     tracing::debug!(execution = %execution_id, %ask, repeated = signalled.repeated, "question answered over HTTP");
     Ok(json(StatusCode::OK, &SignalledBody { execution_id, ask, repeated: signalled.repeated }))

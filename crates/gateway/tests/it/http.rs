@@ -157,10 +157,13 @@ async fn an_idempotency_key_starts_once() {
 #[tokio::test]
 async fn what_is_not_there_is_said_in_json() {
     let server = Server::start().await;
-    for path in ["/nothing", "/executions/a/nothing", "/v1/stream/x", "/metrics", "/executions/a/cost"] {
+    for path in ["/nothing", "/executions/a/nothing", "/v1/stream/", "/metrics", "/executions/a/cost"] {
         server.get(path).await.error(404, "not_found");
     }
     server.get("/executions/none").await.error(404, "unknown_execution");
+    server.get("/v1/stream/x").await.error(404, "unknown_stream");
+    server.get("/v1/stream/executions/none").await.error(404, "unknown_execution");
+    server.get("/v1/stream/__ds/subscriptions/a").await.error(501, "not_supported");
     server.get("/executions/a%20b").await.error(400, "invalid_execution_id");
     server.get("/executions/%FF").await.error(404, "not_found");
     let answer = server.ask("PUT", "/executions", &[JSON], "").await;

@@ -49,12 +49,8 @@ impl Streams {
     /// What the names of streams' logs begin with.
     pub const PREFIX: &'static str = "streams/";
 
-    /// The streams whose logs `logs` holds.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOption`].
-    pub fn new(logs: Registry, options: StreamOptions) -> Result<Self, Error> {
-        options.validate()?;
+    /// The streams whose logs `logs` holds. The bounds are [valid](StreamOptions::validate).
+    pub fn new(logs: Registry, options: StreamOptions) -> Self {
         let inner = Arc::new(Inner {
             logs,
             options,
@@ -72,7 +68,7 @@ impl Streams {
                 inner.forget(name);
             }
         });
-        Ok(Self(inner))
+        Self(inner)
     }
 
     /// The name of the stream at `path`.

@@ -1,0 +1,118 @@
+//! The Durable Streams protocol, version 1.0, at `/v1/stream/{path}`.
+//!
+//! Which bytes mean what is the business of `streamnest_protocol::durable`, what becomes of them that of
+//! `streamnest_log::durable`; here they meet HTTP. "§" is a section of the protocol's `PROTOCOL.md`.
+
+mod append;
+mod create;
+mod execution;
+mod headers;
+mod live;
+mod query;
+mod read;
+mod refusal;
+mod subject;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{OriginalUri, Request, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use streamnest_protocol::durable::{ROOT, Target};
+
+use self::headers::Headers;
+use crate::{http::Refusal, shared::Shared};
+
+/// The route of every stream.
+pub(crate) const ROUTE: &str = "/v1/stream/{*path}";
+
+/// What may be asked of a stream.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, PUT, POST, DELETE, OPTIONS");
+
+/// A request for a stream, its body apart.
+struct Asked {
+    target: Target,
+    headers: HeaderMap,
+    parts: Parts,
+    /// The URL's path, as the client wrote it.
+    path: String,
+}
+
+impl Asked {
+    fn headers(&self) -> Headers<'_> {
+        Headers::new(&self.headers)
+    }
+
+    /// The stream's URL, as the client sees it.
+    fn url(&self) -> String {
+        let host = self.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host =
+            self.parts.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or("localhost");
+        // Where a proxy ends the encryption, it says so.
+        let proto = self.parts.headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
+        let scheme = if proto == Some(b"https") { "https" } else { "http" };
+        format!("{scheme}://{host}{}", self.path)
+    }
+}
+
+/// Any request for a stream.
+pub(crate) async fn serve(
+    State(shared): State<Arc<Shared>>,
+    OriginalUri(original): OriginalUri,
+    request: Request,
+) -> Response {
+    let answered = answer(&shared, original.path().to_owned(), request).await;
+    let mut response = answered.unwrap_or_else(|refusal| refusal.into_response());
+    guard(response.headers_mut());
+    response
+}
+
+async fn answer(shared: &Arc<Shared>, path: String, request: Request) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let target = Target::new(parts.uri.path().strip_prefix(ROOT).unwrap_or_default())?;
+    let asked = Asked { target, headers: parts.headers.clone(), parts, path };
+    match asked.parts.method {
+        Method::GET => read::get(shared, &asked).await,
+        Method::HEAD => read::head(shared, &asked).await,
+        Method::PUT => create::create(shared, &asked, body).await,
+        Method::POST => append::append(shared, &asked, body).await,
+        Method::DELETE => create::delete(shared, &asked).await,
+        Method::OPTIONS => Ok((StatusCode::NO_CONTENT, [(header::ALLOW, METHODS)]).into_response()),
+        ref method => {
+            let mut response = Refusal::method(method).into_response();
+            response.headers_mut().insert(header::ALLOW, METHODS);
+            Ok(response)
+        }
+    }
+}
+
+/// What keeps a browser from running what a stranger has stored (§12.7): a page of it would be in a sandbox of its own,
+/// and no other page embeds it.
+fn guard(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    let bytes = HeaderValue::from_static("application/octet-stream");
+    if headers.get(header::CONTENT_TYPE) == Some(&bytes) {
+        headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    }
+}
+
+/// An answer without a body.
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Puts a header whose value is ours.
+fn put(response: &mut Response, name: &'static str, value: impl ToString) {
+    if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}

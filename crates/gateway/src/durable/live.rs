@@ -1,0 +1,132 @@
+//! Reading what comes as it comes: Server-Sent Events (§5.8).
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{StatusCode, header};
+use streamnest_log::{
+    Cursor,
+    durable::{Chunk, Reader},
+};
+use streamnest_protocol::durable::{collapse, header as names, sse};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::{
+    empty, put,
+    query::ReadQuery,
+    subject::{Subject, messages},
+};
+use crate::{
+    http::Refusal,
+    shared::{Seat, Shared},
+};
+
+/// A number that nobody foresees.
+pub(super) fn random() -> u64 {
+    Uuid::now_v7().as_u64_pair().1
+}
+
+/// A place among those who wait for more.
+pub(super) fn place(shared: &Shared) -> Result<Seat, Refusal> {
+    shared.stream_reader().ok_or_else(|| Refusal::too_many_readers(shared.options.max_stream_readers))
+}
+
+/// A response that goes on.
+struct Live {
+    shared: Arc<Shared>,
+    subject: Subject,
+    reader: Reader,
+    echoed: Option<String>,
+    /// When the connection ends, so that readers come together again at caches (§10.2).
+    until: Instant,
+    /// Whether the reader was told where it stands.
+    told: bool,
+    _place: Seat,
+    _subscribed: Option<Cursor>,
+}
+
+/// Begins it.
+pub(super) async fn open(
+    shared: &Arc<Shared>,
+    query: ReadQuery,
+    subject: Subject,
+    reader: Reader,
+) -> Result<Response, Refusal> {
+    let place = place(shared)?;
+    let mut response = empty(StatusCode::OK);
+    put(&mut response, header::CONTENT_TYPE.as_str(), sse::CONTENT_TYPE);
+    put(&mut response, header::CACHE_CONTROL.as_str(), "no-cache, no-transform");
+    put(&mut response, "x-accel-buffering", "no");
+    if !subject.content_type.is_text() {
+        put(&mut response, names::SSE_DATA_ENCODING, sse::BASE64);
+    }
+    let live = Live {
+        until: Instant::now() + shared.options.stream_sse_lifetime,
+        shared: shared.clone(),
+        echoed: query.cursor,
+        told: false,
+        _subscribed: subject.subscribe(),
+        _place: place,
+        subject,
+        reader,
+    };
+    *response.body_mut() = Body::from_stream(stream::unfold(Some(live), |live| async {
+        let (bytes, live) = live?.next().await?;
+        Some((Ok::<_, Infallible>(bytes), live))
+    }));
+    Ok(response)
+}
+
+impl Live {
+    /// The next events, and whether more follow; `None` when it is over.
+    async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
+        loop {
+            let chunk = match self.reader.read(self.shared.options.max_write_bytes).await {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    // The reader comes back and is told over HTTP.
+                    tracing::debug!(%error, "live read ended");
+                    return None;
+                }
+            };
+            if !chunk.is_empty() || chunk.closed || !self.told {
+                self.told = true;
+                let events = self.events(&chunk);
+                return Some((events, (!chunk.closed).then_some(self)));
+            }
+            tokio::select! {
+                waited = self.reader.wait() => {
+                    if let Err(error) = waited {
+                        tracing::debug!(%error, "live read ended");
+                        return None;
+                    }
+                }
+                () = sleep_until(self.until) => return None,
+                () = self.shared.ending.cancelled() => return None,
+            }
+        }
+    }
+
+    fn events(&mut self, chunk: &Chunk) -> Bytes {
+        let mut out = Vec::new();
+        let messages = messages(chunk);
+        if !messages.is_empty() {
+            let content_type = &self.subject.content_type;
+            if content_type.is_json() {
+                sse::json(messages.iter().map(|message| &message[..]), &mut out);
+            } else if content_type.is_text() {
+                sse::text(&String::from_utf8_lossy(&messages.concat()), &mut out);
+            } else {
+                sse::bytes(&messages.concat(), &mut out);
+            }
+        }
+        let cursor = collapse::cursor(self.shared.logs.now(), self.echoed.as_deref(), random());
+        self.echoed = Some(cursor.to_string()).filter(|_| self.echoed.is_some());
+        let (next, up_to_date, closed) = (chunk.next, chunk.up_to_date, chunk.closed);
+        sse::control(&sse::Control { next, cursor, up_to_date, closed }, &mut out);
+        out.into()
+    }
+}

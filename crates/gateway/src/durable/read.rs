@@ -1,0 +1,176 @@
+//! Reading what there is, or waiting for what comes next (§5.5 to §5.7).
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{StatusCode, header};
+use streamnest_core::Lifetime;
+use streamnest_log::durable::{Chunk, Reader};
+use streamnest_protocol::durable::{Offset, collapse, etag, header as names, json};
+
+use super::{
+    Asked, empty, live, put,
+    query::{Live, ReadQuery},
+    refusal::refuse,
+    subject::{Subject, messages},
+};
+use crate::{http::Refusal, shared::Shared};
+
+/// How long a cache may keep what was read, in seconds (§10.1).
+const MAX_AGE: u64 = 60;
+/// How long it may show that while it asks anew, in seconds.
+const STALE: u64 = 300;
+
+/// `HEAD`: what is known of a stream. Does not count as reading it.
+pub(super) async fn head(shared: &Shared, asked: &Asked) -> Result<Response, Refusal> {
+    let subject = Subject::find(shared, &asked.target).await?;
+    let stand = subject.stand(shared).await?;
+    let mut response = empty(StatusCode::OK);
+    put(&mut response, "content-type", subject.content_type.as_str());
+    put(&mut response, "cache-control", "no-store");
+    put(&mut response, names::NEXT_OFFSET, stand.tail);
+    match subject.lifetime {
+        Some(Lifetime::Sliding(time)) => put(&mut response, names::TTL, time.as_secs()),
+        Some(Lifetime::Until(time)) => put(&mut response, names::EXPIRES_AT, time),
+        None => {}
+    }
+    if stand.closed {
+        put(&mut response, names::CLOSED, true);
+    }
+    Ok(response)
+}
+
+/// `GET`.
+pub(super) async fn get(shared: &Arc<Shared>, asked: &Asked) -> Result<Response, Refusal> {
+    let query = ReadQuery::of(&asked.parts.uri)?;
+    let subject = Subject::find(shared, &asked.target).await?;
+    let mut reader = subject.reader(shared).await?;
+    match query.offset {
+        None | Some(Offset::Beginning) => {}
+        Some(Offset::Now) => reader.go_to_end(),
+        Some(Offset::After(position)) => reader.go_after(position).map_err(refuse)?,
+    }
+    match query.live {
+        Live::No => catch_up(shared, asked, &query, &subject, reader).await,
+        Live::LongPoll => long_poll(shared, asked, &query, &subject, reader).await,
+        Live::Sse => live::open(shared, query, subject, reader).await,
+    }
+}
+
+async fn catch_up(
+    shared: &Shared,
+    asked: &Asked,
+    query: &ReadQuery,
+    subject: &Subject,
+    mut reader: Reader,
+) -> Result<Response, Refusal> {
+    let from_now = query.offset == Some(Offset::Now);
+    let chunk = reader.read(shared.options.max_stream_read_bytes).await.map_err(refuse)?;
+    let mut response = respond(shared, asked, subject, &chunk, from_now)?;
+    if from_now {
+        put(&mut response, "cache-control", "no-store");
+    }
+    Ok(response)
+}
+
+async fn long_poll(
+    shared: &Shared,
+    asked: &Asked,
+    query: &ReadQuery,
+    subject: &Subject,
+    mut reader: Reader,
+) -> Result<Response, Refusal> {
+    let bytes = shared.options.max_stream_read_bytes;
+    let mut chunk = reader.read(bytes).await.map_err(refuse)?;
+    if chunk.is_empty() && !chunk.closed {
+        let _subscribed = subject.subscribe();
+        let _place = live::place(shared)?;
+        tokio::select! {
+            waited = reader.wait() => waited.map_err(refuse)?,
+            () = tokio::time::sleep(shared.options.long_poll_timeout) => {}
+            () = shared.ending.cancelled() => {}
+        }
+        chunk = reader.read(bytes).await.map_err(refuse)?;
+    }
+    let mut response = if chunk.is_empty() {
+        let mut response = empty(StatusCode::NO_CONTENT);
+        stand(&mut response, &chunk);
+        put(&mut response, "cache-control", "no-store");
+        response
+    } else {
+        respond(shared, asked, subject, &chunk, false)?
+    };
+    if !chunk.closed {
+        let cursor = collapse::cursor(shared.logs.now(), query.cursor.as_deref(), live::random());
+        put(&mut response, names::CURSOR, cursor);
+    }
+    Ok(response)
+}
+
+/// A chunk as a response, or 304 if the client has it.
+fn respond(
+    shared: &Shared,
+    asked: &Asked,
+    subject: &Subject,
+    chunk: &Chunk,
+    from_now: bool,
+) -> Result<Response, Refusal> {
+    let tag = etag::etag(subject.id, chunk.from, chunk.next, chunk.closed);
+    let known = asked.headers().text(header::IF_NONE_MATCH.as_str())?;
+    let is_known = !from_now && known.is_some_and(|known| etag::is_match(known, &tag));
+    let mut response = if is_known {
+        empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let body = body(subject, chunk);
+        let length = body.len();
+        let mut response = Response::new(Body::from(body));
+        put(&mut response, "content-type", subject.content_type.as_str());
+        put(&mut response, "content-length", length);
+        response
+    };
+    stand(&mut response, chunk);
+    if !from_now {
+        put(&mut response, "etag", tag);
+    }
+    put(&mut response, "cache-control", caching(shared, subject, chunk));
+    Ok(response)
+}
+
+/// What a cache may do. Who may read a stream is not known to it, so only the reader's own may keep anything. Where
+/// nothing follows yet, something may a moment later.
+fn caching(shared: &Shared, subject: &Subject, chunk: &Chunk) -> String {
+    if chunk.is_empty() {
+        return "private, no-cache".into();
+    }
+    let left = subject.expires().map_or(u64::MAX, |end| end.since(shared.logs.now()).as_secs());
+    let (max_age, stale) = (MAX_AGE.min(left), STALE.min(left.saturating_sub(MAX_AGE)));
+    format!("private, max-age={max_age}, stale-while-revalidate={stale}")
+}
+
+fn stand(response: &mut Response, chunk: &Chunk) {
+    put(response, names::NEXT_OFFSET, chunk.next);
+    if chunk.up_to_date {
+        put(response, names::UP_TO_DATE, true);
+    }
+    if chunk.closed {
+        put(response, names::CLOSED, true);
+    }
+}
+
+fn body(subject: &Subject, chunk: &Chunk) -> Bytes {
+    let mut messages = messages(chunk);
+    if subject.content_type.is_json() {
+        let mut out = Vec::with_capacity(messages.iter().map(|message| message.len() + 1).sum::<usize>() + 2);
+        json::array(messages.iter().map(|message| &message[..]), &mut out);
+        return out.into();
+    }
+    match (messages.pop(), messages.is_empty()) {
+        (None, _) => Bytes::new(),
+        (Some(only), true) => only,
+        (Some(last), false) => {
+            messages.push(last);
+            messages.concat().into()
+        }
+    }
+}
