@@ -64,6 +64,9 @@ pub struct Approval {
     pub visit: u32,
     /// Which try of that pass, from 1.
     pub attempt: u32,
+    /// Which item, from 0, if the node runs once for each of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u32>,
     /// The question, for people.
     pub question: String,
     /// What it is about, of any shape: for example the draft that is to be judged.

@@ -49,7 +49,7 @@ use crate::{
 /// | `description = "…"` | what it does, for whoever lists workflows | none |
 /// | `streaming = false` | its nodes stream nothing, whatever they carry | `true` |
 /// | `max_steps = 100` | a run that takes more steps fails | 100 |
-/// | `timeout = "5min"` | the longest a run may take | none |
+/// | `timeout = "5min"` | the longest a run may take, less what it waits for an answer | none |
 /// | `on_disconnect = "cancel"` | what happens when the last subscriber is gone: `continue` or `cancel` | `continue` |
 /// | `values` | also emit the whole state after each step | off |
 /// | `crate = path` | where the facade is, if the dependency was renamed | `::streamnest` |
@@ -77,7 +77,7 @@ pub fn workflow_configured(arguments: TokenStream, item: TokenStream) -> TokenSt
 /// | `start` | the workflow starts here | off |
 /// | `after = "node"` | runs when that node is complete | none |
 /// | `routes("a", "b", end)` | where the `Goto` that it returns may lead | none |
-/// | `timeout = "30s"` | the longest a visit may take | none |
+/// | `timeout = "30s"` | the longest a visit may take, less what it waits for an answer | none |
 /// | `gather = "field"` | the field of the state that takes the whole text of a returned `Stream` | none |
 /// | `name = "…"` | 1 to 64 characters of `a-z A-Z 0-9 - _` | the method's name |
 /// | `description = "…"`, `tags("…")` | for whoever looks at the graph | none |

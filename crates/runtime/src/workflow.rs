@@ -157,7 +157,7 @@ impl<W: Workflow> WorkflowBuilder<W> {
         self
     }
 
-    /// The longest an execution runs. Default forever.
+    /// The longest an execution runs, not counting the time in which it waits for an answer. Default forever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -41,6 +41,7 @@ pub(crate) fn approval() -> Approval {
         node_id: node(),
         visit: 1,
         attempt: 1,
+        item: Some(0),
         question: "May this be published?".into(),
         about: Some(json!("Rivers are …")),
         schema: json!({"type": "object", "properties": {"publish": {"type": "boolean"}}, "required": ["publish"]}),

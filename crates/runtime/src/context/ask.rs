@@ -92,6 +92,7 @@ impl NodeContext {
             node_id: self.node_id().clone(),
             visit: self.visit(),
             attempt: self.attempt(),
+            item: self.output.item,
             question: text,
             about,
             schema,

@@ -186,7 +186,8 @@ impl<W: Workflow> NodeBuilder<W> {
         self
     }
 
-    /// The longest one attempt of a visit, or of an item, runs. Default forever.
+    /// The longest one attempt of a visit, or of an item, runs, not counting the time in which it waits for an answer.
+    /// Default forever.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -1,5 +1,6 @@
 //! A node asks, somebody answers, or nobody does.
 
+mod branches;
 mod property;
 mod stores;
 
