@@ -13,6 +13,7 @@ mod endings;
 mod flags;
 mod options;
 mod origins;
+mod services;
 mod shutdown;
 mod stalled;
 mod storm;

@@ -14,13 +14,13 @@ pub use self::streaming::StreamingError;
 pub enum Error {
     /// A workflow is wrong.
     #[error("application cannot be built: {0}")]
-    Runtime(#[from] streamnest_runtime::Error),
+    Runtime(#[source] Box<streamnest_runtime::Error>),
     /// A bound of the logs is wrong.
     #[error("application cannot be built: {0}")]
     Log(#[from] streamnest_log::Error),
     /// A bound of the token streams is wrong.
     #[error("application cannot be built: {0}")]
-    TokenStreaming(#[from] streamnest_runtime::TokenStreamingError),
+    TokenStreaming(#[source] Box<streamnest_runtime::TokenStreamingError>),
     /// The gateway cannot be made, or stopped.
     #[error(transparent)]
     Gateway(#[from] streamnest_gateway::Error),
@@ -42,6 +42,22 @@ pub enum Error {
         /// The address.
         address: SocketAddr,
     },
+}
+
+/// Errors that name much are boxed: this one is returned from `main`.
+macro_rules! boxed {
+    ($($variant:ident($error:ty),)*) => {
+        $(impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        })*
+    };
+}
+
+boxed! {
+    Runtime(streamnest_runtime::Error),
+    TokenStreaming(streamnest_runtime::TokenStreamingError),
 }
 
 impl Error {

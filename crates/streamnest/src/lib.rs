@@ -33,4 +33,6 @@ pub use streamnest_runtime as runtime;
 mod guide {
     #[doc = include_str!("../../../docs/guide/asking-people.md")]
     struct AskingPeople;
+    #[doc = include_str!("../../../docs/guide/services.md")]
+    struct Services;
 }

@@ -53,11 +53,12 @@ impl<S: Send + 'static> Scheduler<Task<S>> for Later {
 }
 
 impl Later {
-    /// Does what was put off while a subject spoke on this thread.
-    pub(super) fn run() {
-        for task in LATER.take() {
-            task();
-        }
+    /// Does what was put off while a subject spoke on this thread; whether there was anything.
+    pub(super) fn run() -> bool {
+        let later = LATER.take();
+        let any = !later.is_empty();
+        later.into_iter().for_each(|task| task());
+        any
     }
 }
 
@@ -137,9 +138,8 @@ impl<T: Clone + Send + 'static> Inlet for SubjectInlet<T> {
         let Some(item) = self.waiting.pop_front() else { return false };
         if let Some(subject) = &mut self.subject {
             subject.next(item);
-            Later::run();
-            if subject.is_empty() {
-                // Nobody in the chain takes anything more of this one.
+            // Whoever leaves a subject while it speaks is let go later. If nobody is left, nobody takes anything more.
+            if Later::run() && subject.is_empty() {
                 self.complete();
             }
         }

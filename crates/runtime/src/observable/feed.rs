@@ -50,7 +50,7 @@ impl Feed<StreamUpdate> for LogFeed {
             match ready!(self.cursor.poll_next_batch(cx, LIMIT)) {
                 Ok(Some(Read::Batch(batch))) => {
                     let updates =
-                        batch.into_iter().filter_map(|entry| StreamUpdate::new(self.identity.clone(), entry));
+                        batch.into_iter().filter_map(|entry| StreamUpdate::new(&self.identity, entry));
                     out.extend(updates.filter(|update| self.criteria.matches(update)));
                     if !out.is_empty() {
                         return Poll::Ready(Fed::Items);
@@ -81,9 +81,8 @@ impl Feed<StreamUpdate> for FanInFeed {
         for _ in 0..FRUITLESS_READS {
             match ready!(self.cursor.poll_next(cx, LIMIT)) {
                 Ok(FanIn::Entries { log, entries }) => {
-                    let updates = entries
-                        .into_iter()
-                        .filter_map(|entry| StreamUpdate::new(log.identity().clone(), entry));
+                    let updates =
+                        entries.into_iter().filter_map(|entry| StreamUpdate::new(log.identity(), entry));
                     out.extend(updates.filter(|update| self.criteria.matches(update)));
                     if !out.is_empty() {
                         return Poll::Ready(Fed::Items);

@@ -4,27 +4,27 @@ use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 use streamnest_core::{
-    Class, Entry, Event, EventType, ExecutionId, LogIdentity, NodeName, Position, Seq, Timestamp,
+    Class, Entry, Epoch, Event, EventType, ExecutionId, LogIdentity, NodeName, Position, Seq, Timestamp,
     payload::{Progress, StatusUpdate, Token},
 };
 
 /// An entry of a log, and the execution that said it. Cheap to clone, and it keeps nothing alive but the entry.
 #[derive(Clone)]
 pub struct StreamUpdate {
-    log: LogIdentity,
+    execution: ExecutionId,
+    epoch: Epoch,
     entry: Arc<Entry>,
 }
 
 impl StreamUpdate {
     /// `entry` of the log that `log` names; `None` if that is no execution's.
-    pub fn new(log: LogIdentity, entry: Arc<Entry>) -> Option<Self> {
-        log.execution()?;
-        Some(Self { log, entry })
+    pub fn new(log: &LogIdentity, entry: Arc<Entry>) -> Option<Self> {
+        Some(Self { execution: log.execution()?.clone(), epoch: log.epoch(), entry })
     }
 
     /// The execution that said it.
-    pub fn execution_id(&self) -> &ExecutionId {
-        self.log.execution().expect("`new` takes an execution's log only")
+    pub const fn execution_id(&self) -> &ExecutionId {
+        &self.execution
     }
 
     /// The entry.
@@ -59,7 +59,7 @@ impl StreamUpdate {
 
     /// After it: a view that begins here goes on with the next entry.
     pub fn position(&self) -> Position {
-        self.log.position(self.entry.seq())
+        Position::new(self.epoch, self.entry.seq())
     }
 
     /// When the log took it.
@@ -94,7 +94,7 @@ impl StreamUpdate {
 /// Two are the same if they stand at the same place of the same log.
 impl PartialEq for StreamUpdate {
     fn eq(&self, other: &Self) -> bool {
-        self.log == other.log && self.entry.seq() == other.entry.seq()
+        (&self.execution, self.epoch, self.entry.seq()) == (&other.execution, other.epoch, other.entry.seq())
     }
 }
 

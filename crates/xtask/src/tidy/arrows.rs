@@ -112,6 +112,7 @@ const ROWS: &[Row] = &[
         krate: "streamnest-tests",
         may: &[
             "content-generation",
+            "services",
             "streamnest",
             "streamnest-client",
             "streamnest-core",
@@ -130,6 +131,7 @@ const ROWS: &[Row] = &[
     Row { krate: "approval", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "by-hand", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "content-generation", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
+    Row { krate: "services", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "token-fountain", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row {
         krate: "streamnest-bench",
