@@ -83,7 +83,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Output, String> {
 }
 
 /// Refuses a Node that is missing or too old, which no Debian package would be sure to cure.
-fn check_node(workspace: &Workspace) -> Result<(), String> {
+pub(super) fn check_node(workspace: &Workspace) -> Result<(), String> {
     let found = Run::new(workspace, "node").args(["--version"]).silent().run().map(|output| output.stdout);
     let version = found.as_deref().unwrap_or("none").trim();
     if is_recent(version) {
