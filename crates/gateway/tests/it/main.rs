@@ -11,6 +11,7 @@
 mod close;
 mod commands;
 mod drain;
+mod durable;
 mod engine;
 mod http;
 mod limits;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use streamnest_core::{Position, Seq};
+use streamnest_core::{Epoch, Position, Seq};
 
 use crate::{Error, EventLog};
 
@@ -43,8 +43,17 @@ impl Chain {
     pub(super) fn position(&self, seq: Seq) -> Position {
         match seq {
             Seq::BEFORE_FIRST => Position::BEFORE_FIRST,
-            seq => Position::new(self.of(seq).log.identity().epoch(), seq),
+            seq => Position::new(self.epoch(seq), seq),
         }
+    }
+
+    /// The epoch of positions after the entry `seq`: that of the log that holds it. Where a crash has given an elder log a
+    /// later epoch, that one goes on, so that positions sort as their entries do.
+    fn epoch(&self, seq: Seq) -> Epoch {
+        let own = self.of(seq);
+        let elder = self.0.iter().take_while(|segment| segment.before < own.before);
+        let epochs = elder.chain([own]).map(|segment| segment.log.identity().epoch());
+        epochs.max().unwrap_or(own.log.identity().epoch())
     }
 
     /// The last entry there is, and whether nothing follows.
@@ -58,9 +67,8 @@ impl Chain {
     pub(super) fn find(&self, position: Position) -> Result<Seq, Error> {
         let Some(epoch) = position.epoch() else { return Ok(Seq::BEFORE_FIRST) };
         let seq = position.seq();
-        let segment = self.of(seq);
         // A stream that has nothing yet hands out zeros only, a log does also its epoch with a zero.
-        if segment.log.identity().epoch() != epoch && seq != Seq::BEFORE_FIRST {
+        if self.epoch(seq) != epoch && seq != Seq::BEFORE_FIRST {
             return Err(Error::StalePosition { position });
         }
         let (tail, _) = self.tail();

@@ -8,6 +8,7 @@ mod attributes;
 mod cancelling;
 mod conformance;
 mod durability;
+mod durable;
 mod encoding;
 mod fan_in;
 mod gaps;
