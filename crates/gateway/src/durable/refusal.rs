@@ -24,6 +24,7 @@ pub(super) fn refuse(error: Error) -> Refusal {
         Error::StreamDeleted { .. } | Error::StalePosition { .. } | Error::Trimmed { .. } => StatusCode::GONE,
         Error::StreamExists { .. }
         | Error::AlreadyExists { .. }
+        | Error::StillRunning { .. }
         | Error::StreamClosed
         | Error::Sealed { .. }
         | Error::SequenceRegression

@@ -100,12 +100,9 @@ async fn how_an_execution_stands_is_not_for_its_producer_to_say() {
         json!({"type": "event", "payload": {"type": "workflow_end", "data": {}}}),
         json!({"type": "event", "nodeId": "a", "payload": {"type": "node_start", "data": {}}}),
     ] {
-        let message = server.append(
-            RUN,
-            &[JSON],
-            &json!([json!({"type": "event", "payload": {"type": "a", "data": 1}}), entry]).to_string(),
-        );
-        assert!(message.await.error(400, "lifecycle_entry").contains("entry 1"));
+        let good = json!({"type": "event", "payload": {"type": "a", "data": 1}});
+        let refused = server.append(RUN, &[JSON], &json!([good, entry]).to_string()).await;
+        assert!(refused.error(400, "lifecycle_entry").contains("entry 1"));
     }
     server.append(RUN, &[JSON], r#"{"type":"token"}"#).await.error(400, "invalid_entry");
     server.append(RUN, &[TEXT], "x").await.error(409, "content_type_mismatch");
