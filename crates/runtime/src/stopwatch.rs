@@ -8,6 +8,7 @@ use std::{
 
 use tokio::{
     sync::Notify,
+    task::unconstrained,
     time::{Instant, sleep_until},
 };
 
@@ -67,12 +68,13 @@ impl Stopwatch {
                 Held { holds: 0, before, .. } => began.checked_add(limit.saturating_add(*before - stood)),
                 _ => None,
             };
-            let over = async {
+            // Not of the task's budget: work that uses it up each time would never run out of time.
+            let over = unconstrained(async {
                 match due {
                     Some(due) => sleep_until(due).await,
                     None => std::future::pending().await,
                 }
-            };
+            });
             tokio::select! {
                 biased;
                 done = &mut work => return Some(done),
@@ -150,6 +152,17 @@ mod tests {
             () = holding => unreachable!("it never ends"),
         }
         assert_eq!(began.elapsed(), 65 * SECOND);
+    }
+
+    #[tokio::test]
+    async fn work_that_never_pauses_by_itself_runs_out_of_time_too() {
+        let busy = async {
+            loop {
+                tokio::task::consume_budget().await;
+            }
+        };
+        let over = Stopwatch::default().within(Duration::from_millis(20), busy).await;
+        assert_eq!(over, None::<()>);
     }
 
     #[tokio::test(start_paused = true)]
