@@ -48,8 +48,8 @@ pub struct EngineOptions {
     pub max_open_asks: usize,
     /// The largest answer to a question, in bytes of JSON. Default 64 KiB, what one message over a WebSocket holds.
     pub max_answer_bytes: usize,
-    /// Ends of questions that one execution remembers, so that the same answer again is known for the same; a few bytes
-    /// each. An answer to one that came to its end before is refused as late. Default 1,024.
+    /// Ends of questions that one execution remembers, so that the same answer again is known for the same; some forty
+    /// bytes each. An answer to one that came to its end before is refused as late. Default 1,024.
     pub max_answers_kept: usize,
 }
 

@@ -53,6 +53,7 @@ struct Links {
     itself: String,
     events: String,
     cancel: String,
+    signals: String,
 }
 
 #[derive(Serialize)]
@@ -64,7 +65,12 @@ struct Accepted {
 impl StartedBody {
     pub(super) fn new(prefix: &str, execution_id: ExecutionId, position: Position, attached: bool) -> Self {
         let itself = format!("{prefix}/executions/{execution_id}");
-        let links = Links { events: format!("{itself}/events"), cancel: format!("{itself}/cancel"), itself };
+        let links = Links {
+            events: format!("{itself}/events"),
+            cancel: format!("{itself}/cancel"),
+            signals: format!("{itself}/signals"),
+            itself,
+        };
         Self { execution_id, position, attached, links }
     }
 

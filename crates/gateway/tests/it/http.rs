@@ -37,6 +37,7 @@ async fn an_execution_is_started_shown_cancelled_and_deleted() {
     let started = started.json();
     assert_eq!((&started["executionId"], &started["attached"]), (&json!("t:1"), &json!(false)));
     assert_eq!(started["links"]["events"], "/executions/t:1/events");
+    assert_eq!(started["links"]["signals"], "/executions/t:1/signals");
     assert_eq!(server.post("/workflows/held/executions", body).await.json()["attached"], true);
     server
         .post("/workflows/echo/executions", r#"{"input":{},"executionId":"t:1"}"#)
