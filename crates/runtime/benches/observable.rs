@@ -73,7 +73,9 @@ async fn subscriber<T: Send + 'static>(
 ) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
-    let subscription = view.subscribe(move |item| drop(counted.fetch_add(weigh(&item), Ordering::Relaxed)));
+    let subscription = view.subscribe(move |item| {
+        counted.fetch_add(weigh(&item), Ordering::Relaxed);
+    });
     subscription.ended().await.expect("nothing breaks");
     count.load(Ordering::Relaxed)
 }

@@ -2,6 +2,7 @@
 
 mod chain;
 mod criteria;
+mod delivery;
 mod error;
 mod feed;
 mod group;
@@ -16,11 +17,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
-use streamnest_log::{EventLog, FanInScope, Filter, Registry, Start};
+use streamnest_core::ExecutionId;
+use streamnest_log::{FanInScope, Filter, Registry, Start};
 
 use self::{
     chain::{Assembly, Rx},
-    feed::{FanInFeed, ListFeed, LogFeed, StreamFeed},
+    feed::{FanInFeed, ListFeed, LogFeed, Opening, StoredFeed, StreamFeed},
 };
 pub use self::{
     criteria::FilterCriteria,
@@ -118,23 +120,30 @@ impl Observable<StreamUpdate> {
     /// by it.
     ///
     /// # Errors
-    /// [`ViewError::UnknownExecution`] names the log that `logs` has not got.
+    /// [`ViewError::UnknownExecution`]. If the logs outlive this process, only the store may know, and then the view ends with
+    /// that error.
     pub fn of_execution(
         logs: &Registry,
-        execution: &streamnest_core::ExecutionId,
+        execution: &ExecutionId,
         start: Start,
         criteria: FilterCriteria,
     ) -> Result<Self, ViewError> {
-        let unknown = || ViewError::UnknownExecution { id: execution.clone() };
-        let writer = logs.writer(execution).ok_or_else(unknown)?;
+        let id = execution.clone();
+        if let Some(writer) = logs.writer(execution) {
+            return Ok(Self::new(move |assembly| {
+                assembly.writers.push(writer.clone());
+                assembly.inlet(LogFeed::new(writer.log(), start, &criteria))
+            }));
+        }
+        if !logs.is_persistent() {
+            return Err(ViewError::UnknownExecution { id });
+        }
+        let logs = logs.clone();
         Ok(Self::new(move |assembly| {
-            let log: &Arc<EventLog> = writer.log();
-            assembly.writers.push(writer.clone());
-            assembly.inlet(LogFeed {
-                cursor: log.observer(start),
-                identity: log.identity().clone(),
-                criteria: criteria.clone(),
-            })
+            let (logs, wanted) = (logs.clone(), id.clone());
+            let opening = Opening::Under(Box::pin(async move { logs.open(&wanted).await }));
+            let (id, criteria) = (id.clone(), criteria.clone());
+            assembly.inlet(StoredFeed { id, start, criteria, log: opening })
         }))
     }
 

@@ -295,14 +295,15 @@ impl TokenStreamingService {
     /// nothing if that has happened already.
     ///
     /// # Errors
-    /// [`TokenStreamingError::Execution`] if there is no execution of that id.
+    /// [`TokenStreamingError::Execution`] if there is no execution of that id; [`TokenStreamingError::Log`] if the store cannot
+    /// tell.
     pub async fn close_execution_token_streams(
         &self,
         execution: &ExecutionId,
     ) -> Result<(), TokenStreamingError> {
         match self.0.host(execution) {
             Some(host) => host.finish().await,
-            None if self.logs().get(execution).is_some() => {}
+            None if self.logs().open(execution).await?.is_some() => {}
             None => {
                 let id = execution.clone();
                 return Err(streamnest_core::ControlError::UnknownExecution { id }.into());

@@ -13,6 +13,7 @@ pub(crate) use self::{
     each::{Each, Items},
     node::{Body, Handler},
     outcome::Target,
+    retry::random,
 };
 pub use self::{
     node::{NodeBuilder, NodeKind},

@@ -1,7 +1,6 @@
 //! One visit of a node, attempt by attempt.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -24,7 +23,7 @@ use crate::{
     history::{Update, Version, clash_of},
     output::{At, NodeOutput, progress_tracker::Ending},
     scheduler::VisitId,
-    workflow::{Body, Handler, Step, Target},
+    workflow::{Body, Handler, Step, Target, random},
 };
 
 /// Where a visit stands in its run.
@@ -278,13 +277,6 @@ fn place(output: &NodeOutput) -> Value {
     let mut data = json!({"visit": output.visit, "attempt": output.attempt});
     say_item(output, &mut data);
     data
-}
-
-/// From 0 to 1.
-fn random() -> f64 {
-    let number = RandomState::new().hash_one(0_u8) >> 11;
-    // 53 bits, as many as a fraction holds.
-    number as f64 / (1_u64 << 53) as f64
 }
 
 /// The events around a body of this kind.

@@ -9,8 +9,8 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::stream::Fuse;
-use streamnest_core::LogIdentity;
-use streamnest_log::{Cursor, FanIn, FanInCursor, Read, ReadLimit};
+use streamnest_core::{BoxFuture, ExecutionId, LogIdentity};
+use streamnest_log::{Cursor, EventLog, FanIn, FanInCursor, Read, ReadLimit, Start, Writer};
 
 use super::{FilterCriteria, Missed, StreamUpdate, ViewError};
 
@@ -39,9 +39,16 @@ const LIMIT: ReadLimit = ReadLimit { entries: BATCH, bytes: 256 << 10 };
 
 /// The entries of one log.
 pub(super) struct LogFeed {
-    pub(super) cursor: Cursor,
-    pub(super) identity: LogIdentity,
-    pub(super) criteria: FilterCriteria,
+    cursor: Cursor,
+    identity: LogIdentity,
+    criteria: FilterCriteria,
+}
+
+impl LogFeed {
+    pub(super) fn new(log: &Arc<EventLog>, start: Start, criteria: &FilterCriteria) -> Self {
+        let (cursor, identity) = (log.observer(start), log.identity().clone());
+        Self { cursor, identity, criteria: criteria.clone() }
+    }
 }
 
 impl Feed<StreamUpdate> for LogFeed {
@@ -67,6 +74,40 @@ impl Feed<StreamUpdate> for LogFeed {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// The entries of a log that only the store has.
+pub(super) struct StoredFeed {
+    pub(super) id: ExecutionId,
+    pub(super) start: Start,
+    pub(super) criteria: FilterCriteria,
+    pub(super) log: Opening,
+}
+
+/// A log on its way out of the store.
+pub(super) enum Opening {
+    Under(BoxFuture<'static, Result<Option<Writer>, streamnest_log::Error>>),
+    Done(LogFeed),
+}
+
+impl Feed<StreamUpdate> for StoredFeed {
+    fn poll_items(&mut self, cx: &mut Context<'_>, out: &mut VecDeque<StreamUpdate>) -> Poll<Fed> {
+        loop {
+            match &mut self.log {
+                Opening::Done(log) => return log.poll_items(cx, out),
+                Opening::Under(opening) => match ready!(opening.as_mut().poll(cx)) {
+                    Ok(Some(writer)) => {
+                        self.log = Opening::Done(LogFeed::new(writer.log(), self.start, &self.criteria));
+                    }
+                    Ok(None) => {
+                        let unknown = ViewError::UnknownExecution { id: self.id.clone() };
+                        return Poll::Ready(Fed::Ended(Err(unknown)));
+                    }
+                    Err(error) => return Poll::Ready(Fed::Ended(Err(error.into()))),
+                },
+            }
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! How often and when a visit that failed is tried again.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
 
 use crate::{NodeError, options::setters};
 
@@ -77,6 +80,13 @@ impl RetryOptions {
             RetryOn::Retryable => error.is_retryable(),
         })
     }
+}
+
+/// From 0 to 1, for the share that jitter takes.
+pub(crate) fn random() -> f64 {
+    let number = RandomState::new().hash_one(0_u8) >> 11;
+    // 53 bits, as many as a fraction holds.
+    number as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

@@ -11,13 +11,16 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use streamnest_core::{
-    Class, Event, EventType, ExecutionId, NodeName,
+    AttributeChange, BoxFuture, Class, DurabilityWatch, Event, EventType, ExecutionId, Listed, LogName,
+    LogStore, NodeName, StoreError, StoredLog,
     payload::{StatusUpdate, Token},
 };
 use streamnest_log::{LogOptions, Registry, Retention, Start, Writer};
-use streamnest_runtime::{FilterCriteria, Missed, Observable, StreamUpdate, Subscriber, ViewError};
+use streamnest_runtime::{
+    FilterCriteria, Missed, NodeError, Observable, RetryOptions, StreamUpdate, Subscriber, ViewError,
+};
 
-use crate::support::{memory, registry};
+use crate::support::{Random, cases, chaos, memory, registry};
 
 fn id(text: &str) -> ExecutionId {
     ExecutionId::new(text).unwrap()
@@ -334,4 +337,137 @@ async fn a_view_of_an_execution_that_is_not_there_is_refused_by_its_id() {
     let error = refused.unwrap_err();
     assert_eq!(error.code(), "unknown_execution");
     assert!(error.to_string().contains("`nobody`"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_is_tried_again_with_growing_waits_and_no_item_is_skipped() {
+    let retry =
+        RetryOptions::default().with_attempts(4).with_backoff(Duration::from_millis(100)).with_jitter(0.0);
+    let (tries, began) = (Mutex::new(Vec::new()), tokio::time::Instant::now());
+    let items = Observable::from_items(0..4_u32);
+    let flaky = |item: u32| {
+        let mut tries = tries.lock().unwrap();
+        tries.push((item, began.elapsed().as_millis()));
+        let of_item = tries.iter().filter(|(tried, _)| *tried == item).count();
+        // The second item fails three times.
+        let fails = item == 1 && of_item <= 3;
+        async move { if fails { Err(NodeError::public("not now")) } else { Ok(()) } }
+    };
+    items.deliver(retry.clone(), flaky).await.unwrap();
+    let expected = [(0, 0), (1, 0), (1, 100), (1, 300), (1, 700), (2, 700), (3, 700)];
+    assert_eq!(*tries.lock().unwrap(), expected);
+    let mut handled = 0;
+    let gave_up = items.deliver(retry, |item| {
+        handled += u32::from(item < 2);
+        async move { if item < 2 { Ok(()) } else { Err(NodeError::public("never")) } }
+    });
+    let error = gave_up.await.unwrap_err();
+    assert!(
+        matches!(&error, ViewError::HandlerGaveUp { attempts: 4, reason } if reason == "never"),
+        "{error}"
+    );
+    assert!(error.is_retryable());
+    assert_eq!(handled, 2);
+}
+
+/// A store in memory that says that it outlives the process, so that logs are let go from memory and found again.
+struct Lasting(Arc<dyn LogStore>);
+
+impl LogStore for Lasting {
+    fn create<'a>(
+        &'a self,
+        name: &'a LogName,
+        attributes: &'a [AttributeChange],
+        watch: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        self.0.create(name, attributes, watch)
+    }
+
+    fn open<'a>(
+        &'a self,
+        name: &'a LogName,
+        watch: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        self.0.open(name, watch)
+    }
+
+    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.delete(name)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a LogName>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        self.0.list(prefix, after, limit)
+    }
+
+    fn is_persistent(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn an_execution_that_only_the_store_has_is_viewed_all_the_same() {
+    let logs = registry(Arc::new(Lasting(memory())), LogOptions::default().with_max_logs(1));
+    for execution in ["old", "new"] {
+        let writer = logs.create(&id(execution)).await.unwrap();
+        append(&writer, 0..3).await;
+        writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    }
+    assert!(logs.get(&id("old")).is_none(), "the newer log took its place in memory");
+    let old: Vec<u32> = view(&logs, "old").items().map(|update| number(&update.unwrap())).collect().await;
+    assert_eq!(old, [0, 1, 2]);
+    let unknown = view(&logs, "nobody").items().next().await.unwrap().unwrap_err();
+    assert_eq!(unknown.code(), "unknown_execution");
+    assert_eq!(
+        view(&logs, "nobody").subscribe(|_| {}).ended().await.unwrap_err().code(),
+        "unknown_execution"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_subscribes_when_and_however_hears_every_item_once_in_order() {
+    cases(if chaos() { 300 } else { 10 }, |seed| async move {
+        let mut random = Random::from_seed(seed);
+        let logs = logs();
+        let writer = logs.create(&id("run")).await.unwrap();
+        let total = 500 + random.below(2_000) as u32;
+        let (mut written, mut subscribers) = (0, Vec::new());
+        while written < total {
+            for _ in 0..random.below(4) {
+                let heard = Arc::new(Mutex::new(Vec::new()));
+                let into = heard.clone();
+                let (view, size) = (view(&logs, "run"), 1 + random.below(64) as usize);
+                let subscription = match random.below(3) {
+                    0 => view.subscribe(move |update| into.lock().unwrap().push(number(&update))),
+                    1 => {
+                        let batches =
+                            view.batches(streamnest_runtime::Batching::default().with_max_items(size));
+                        batches.subscribe(move |batch| into.lock().unwrap().extend(batch.iter().map(number)))
+                    }
+                    _ => {
+                        let apart = Subscriber::new(move |number| into.lock().unwrap().push(number));
+                        view.map(|update| number(&update)).subscribe_with(apart.slow_after(Duration::ZERO))
+                    }
+                };
+                subscribers.push((subscription, heard));
+            }
+            let upto = (written + 1 + random.below(400) as u32).min(total);
+            append(&writer, written..upto).await;
+            written = upto;
+            // Some leave, at whatever moment.
+            while subscribers.len() > 8 {
+                let _leaves = subscribers.swap_remove(random.below(subscribers.len() as u64) as usize);
+            }
+        }
+        writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+        for (subscription, heard) in subscribers {
+            subscription.ended().await.unwrap();
+            assert_eq!(*heard.lock().unwrap(), (0..total).collect::<Vec<_>>());
+        }
+    })
+    .await;
 }
