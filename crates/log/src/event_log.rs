@@ -69,8 +69,6 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     acknowledged: BTreeMap<String, Seq>,
     pub(crate) attributes: AttributeBook,
-    /// What an append writes its entries to before the store takes them; empty between appends.
-    pub(crate) scratch: Vec<Arc<Entry>>,
 }
 
 impl State {
@@ -135,7 +133,6 @@ impl EventLog {
             waiters: Waiters::default(),
             acknowledged: BTreeMap::new(),
             attributes: AttributeBook::opened(head.attributes),
-            scratch: Vec::new(),
         };
         Self {
             identity,
@@ -335,35 +332,56 @@ impl EventLog {
         if matches!(state.failed, Some(Error::Removed)) {
             return Vec::new();
         }
-        let options = &self.shared.options;
-        let mut added = 0;
-        let bytes_before = state.ledger.bytes();
+        let before = state.ledger.bytes();
+        let mut added = false;
         while state.pending.front().is_some_and(|entry| entry.seq() <= up_to) {
             let Some(entry) = state.pending.pop_front() else { break };
             state.pending_bytes -= entry.weight();
-            state.ledger.push(&entry);
-            state.last = entry.seq();
-            added += 1;
-            if entry.event().class() == Class::Status
-                && let Ok(Some(update)) = entry.event().as_status()
-            {
-                state.status = Some(update.status);
-            }
-            state.hot.push_back(entry);
-            let is_warm = |state: &State| {
-                let weighs_too_much = !state.ledger.retains() && state.ledger.bytes() > options.hot_bytes;
-                state.hot.len() > options.hot_entries || (weighs_too_much && state.hot.len() > 1)
-            };
-            while is_warm(state) {
-                state.hot.pop_front();
-                state.ledger.cool();
-            }
+            self.show(state, entry);
+            added = true;
         }
+        self.shown(state, before, added, sealed)
+    }
+
+    /// Makes entries visible that were durable when they were accepted, while none before them waits.
+    pub(crate) fn publish_at_once(
+        &self,
+        state: &mut State,
+        entries: &mut Vec<Arc<Entry>>,
+    ) -> Vec<Option<Waker>> {
+        let before = state.ledger.bytes();
+        let added = !entries.is_empty();
+        entries.drain(..).for_each(|entry| self.show(state, entry));
+        self.shown(state, before, added, false)
+    }
+
+    fn show(&self, state: &mut State, entry: Arc<Entry>) {
+        let options = &self.shared.options;
+        state.ledger.push(&entry);
+        state.last = entry.seq();
+        if entry.event().class() == Class::Status
+            && let Ok(Some(update)) = entry.event().as_status()
+        {
+            state.status = Some(update.status);
+        }
+        state.hot.push_back(entry);
+        let is_warm = |state: &State| {
+            let weighs_too_much = !state.ledger.retains() && state.ledger.bytes() > options.hot_bytes;
+            state.hot.len() > options.hot_entries || (weighs_too_much && state.hot.len() > 1)
+        };
+        while is_warm(state) {
+            state.hot.pop_front();
+            state.ledger.cool();
+        }
+    }
+
+    /// Keeps the books after entries were shown, or the log was sealed. Returns who waits.
+    fn shown(&self, state: &mut State, bytes_before: usize, added: bool, sealed: bool) -> Vec<Option<Waker>> {
         // Modulo 2^64, for there may be less than before.
         self.shared.bytes.fetch_add(state.ledger.bytes().wrapping_sub(bytes_before), Ordering::Relaxed);
         let seals = sealed && !state.sealed;
         state.sealed |= sealed;
-        if added == 0 && !seals {
+        if !added && !seals {
             return Vec::new();
         }
         if let Err(error) = self.enforce_retention(state, state.accepted_time) {

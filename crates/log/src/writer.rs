@@ -1,6 +1,6 @@
 //! The one place where entries get their numbers.
 
-use std::{fmt, mem, sync::Arc, task::Waker};
+use std::{cell::Cell, fmt, sync::Arc, task::Waker};
 
 use bytes::Bytes;
 use streamnest_core::{
@@ -15,6 +15,12 @@ use crate::{
 
 /// How many entries an append may hold for its memory to be kept for the next one.
 const SCRATCH_ENTRIES: usize = 256;
+
+thread_local! {
+    /// What an append writes its entries to before the store takes them; empty between appends. The thread's, for a log's own
+    /// would have left the processor's cache each time where many logs take turns.
+    static SCRATCH: Cell<Vec<Arc<Entry>>> = const { Cell::new(Vec::new()) };
+}
 
 /// The one writer of a log: it gives each event its [`Seq`] and its time.
 ///
@@ -299,7 +305,7 @@ impl Writer {
         let time = self.log.shared.clock.now().max(state.accepted_time);
         let mut seq = state.accepted;
         let mut bytes = 0;
-        let mut entries = mem::take(&mut state.scratch);
+        let mut entries = SCRATCH.try_with(Cell::take).unwrap_or_default();
         entries.extend(events.drain(..).map(|event| {
             seq = seq.next();
             let entry = Arc::new(Entry::new(seq, time, event));
@@ -327,11 +333,14 @@ impl Writer {
                 state.settle_changes(count);
             }
         }
+        if appended == Appended::Durable && state.pending.is_empty() && !seal {
+            let wakers = self.log.publish_at_once(state, &mut entries);
+            keep(entries);
+            return Outcome { result: Ok(state.accepted), wakers };
+        }
         state.pending_bytes += bytes;
         state.pending.extend(entries.drain(..));
-        if entries.capacity() <= SCRATCH_ENTRIES {
-            state.scratch = entries;
-        }
+        keep(entries);
         if seal {
             return self.seal_now(state, appended);
         }
@@ -402,6 +411,14 @@ pub struct Accepted {
     pub last: Seq,
     changes: u64,
     closed: bool,
+}
+
+/// Keeps the memory of an append for this thread's next one.
+fn keep(scratch: Vec<Arc<Entry>>) {
+    if scratch.capacity() <= SCRATCH_ENTRIES {
+        // A thread that ends has no use for it.
+        let _ = SCRATCH.try_with(|kept| kept.set(scratch));
+    }
 }
 
 /// Why an entry that is not visible will never be, if so. What was accepted before a failure may still become durable.

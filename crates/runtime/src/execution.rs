@@ -4,6 +4,7 @@ mod attempt;
 mod items;
 pub(crate) mod live;
 mod steps;
+mod stopping;
 pub(crate) mod subgraph;
 pub(crate) mod visit;
 
@@ -13,7 +14,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +29,7 @@ use streamnest_log::{Error as LogError, Writer};
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::steps::Steps;
+use self::{steps::Steps, stopping::UntilStopping};
 use crate::{
     EngineOptions, NodeError, NodeResult, State, Workflow,
     asks::Asks,
@@ -56,6 +57,8 @@ pub(crate) struct Execution {
     pub(crate) options: Arc<EngineOptions>,
     /// The largest event that the log takes, in bytes.
     pub(crate) max_event_bytes: usize,
+    /// Set before `cancel` is.
+    stopping: AtomicBool,
     cancel: CancellationToken,
     reason: Mutex<Option<String>>,
     ended: OnceLock<StatusUpdate>,
@@ -112,6 +115,7 @@ impl Execution {
             started_at,
             writer,
             options,
+            stopping: AtomicBool::new(false),
             cancel: CancellationToken::new(),
             reason: Mutex::default(),
             ended: OnceLock::new(),
@@ -140,12 +144,14 @@ impl Execution {
         if !self.cancel.is_cancelled() {
             *slot = reason.map(|reason| self.cut(reason));
             self.asks.stop();
+            self.stopping.store(true, Ordering::Release);
             self.cancel.cancel();
         }
     }
 
+    /// Waits until it is asked to stop.
     pub(crate) async fn cancelled(&self) {
-        self.cancel.cancelled().await;
+        UntilStopping::new(&self.stopping, &self.cancel).await;
     }
 
     /// Why it was cancelled, in the words of who did it.

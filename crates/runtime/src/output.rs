@@ -5,6 +5,7 @@ mod events;
 mod json_text;
 pub(crate) mod port;
 pub(crate) mod progress_tracker;
+mod scratch;
 pub(crate) mod token_buffer;
 
 use std::{
@@ -71,9 +72,6 @@ struct State {
     progress: Option<ProgressTracker>,
     /// What found no room in the log, in order; each is one append. Who adds to it waits until it is empty.
     ready: VecDeque<Vec<Event>>,
-    /// Memory for the next append and the frames that go into it; empty between calls.
-    batch: Vec<Event>,
-    frames: Vec<payload::Token>,
     /// The last entry that was appended.
     appended: Seq,
     /// Whether the visit's task is looking at this output, and will see a new due time by itself.
@@ -176,9 +174,10 @@ impl NodeOutput {
         let mut state = self.lock();
         let Some(index) = state.messages.iter().position(|(id, _)| *id == message) else { return };
         let (_, mut buffer) = state.messages.remove(index);
-        buffer.finish(&Instant::now, &mut state.frames);
+        let mut frames = scratch::frames();
+        buffer.finish(&Instant::now, &mut frames);
         self.took(&mut state, buffer.processor_panicked());
-        self.ready_tokens(&mut state);
+        self.ready_tokens(&mut state, &mut frames);
     }
 
     async fn with_buffer(
@@ -221,13 +220,14 @@ impl NodeOutput {
         let found = state.messages.iter_mut().find(|(id, _)| *id == message);
         let Some((_, buffer)) = found else { return true };
         let waited = buffer.due().is_some();
-        act(buffer, &mut state.frames);
+        let mut frames = scratch::frames();
+        act(buffer, &mut frames);
         let (waits, panicked) = (buffer.due().is_some(), buffer.processor_panicked());
         if waits && !waited && !state.polling {
             self.task.wake();
         }
         self.took(state, panicked);
-        self.ready_tokens(state);
+        self.ready_tokens(state, &mut frames);
         state.ready.is_empty()
     }
 
@@ -325,11 +325,12 @@ impl NodeOutput {
         {
             let mut state = self.lock();
             state.closed = true;
+            let mut frames = scratch::frames();
             for (_, mut buffer) in mem::take(&mut state.messages) {
-                buffer.finish(&Instant::now, &mut state.frames);
+                buffer.finish(&Instant::now, &mut frames);
                 self.took(&mut state, buffer.processor_panicked());
             }
-            self.ready_tokens(&mut state);
+            self.ready_tokens(&mut state, &mut frames);
             self.ready_events(&mut state);
         }
         self.settle().await;

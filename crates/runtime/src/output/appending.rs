@@ -5,34 +5,35 @@ use std::mem;
 use streamnest_core::{Event, payload};
 use tokio::time::Instant;
 
-use super::{Fault, NodeOutput, State, token_buffer::TokenBuffer};
+use super::{Fault, NodeOutput, State, scratch, token_buffer::TokenBuffer};
 
 impl NodeOutput {
     pub(super) fn flush_messages(&self, state: &mut State, which: impl Fn(&TokenBuffer) -> bool) {
+        let mut frames = scratch::frames();
         for (_, buffer) in state.messages.iter_mut().filter(|(_, buffer)| which(buffer)) {
-            buffer.flush(&Instant::now, &mut state.frames);
+            buffer.flush(&Instant::now, &mut frames);
         }
-        self.ready_tokens(state);
+        self.ready_tokens(state, &mut frames);
     }
 
     /// Appends the frames.
-    pub(super) fn ready_tokens(&self, state: &mut State) {
-        if state.frames.is_empty() {
+    pub(super) fn ready_tokens(&self, state: &mut State, frames: &mut [payload::Token]) {
+        if frames.is_empty() {
             return;
         }
         self.ready_events(state);
         let limit = self.execution.max_event_bytes;
-        for token in &mut state.frames {
+        let mut batch = scratch::events();
+        for token in frames {
             let mut event = Event::token(self.plan.name.clone(), token);
             if event.payload().len() > limit {
                 // The text fits by its own bound; what is derived from it or came along may not.
                 (token.value, token.metadata, token.kind, token.role) = (None, None, None, None);
                 event = Event::token(self.plan.name.clone(), token);
             }
-            state.batch.push(event);
+            batch.push(event);
         }
-        state.frames.clear();
-        self.append(state);
+        self.append(state, &mut batch);
     }
 
     /// Appends the updates.
@@ -43,7 +44,8 @@ impl NodeOutput {
         self.ready_events(state);
         let limit = self.execution.max_event_bytes;
         self.execution.note_progress(&self.plan.name, &told);
-        state.batch.extend(told.into_iter().map(|mut progress| {
+        let mut batch = scratch::events();
+        batch.extend(told.into_iter().map(|mut progress| {
             let event = Event::progress(self.plan.name.clone(), &progress);
             if event.payload().len() <= limit {
                 return event;
@@ -51,33 +53,40 @@ impl NodeOutput {
             progress.metrics = None;
             Event::progress(self.plan.name.clone(), &progress)
         }));
-        self.append(state);
+        self.append(state, &mut batch);
     }
 
     /// Appends the events that wait.
     pub(super) fn ready_events(&self, state: &mut State) {
+        if state.events.is_empty() {
+            return;
+        }
         let limit = self.plan.event.as_ref().map_or(1, |options| options.batch_size);
         let mut events = mem::take(&mut state.events);
+        let mut batch = scratch::events();
         while !events.is_empty() {
-            state.batch.extend(events.drain(..limit.min(events.len())));
-            self.append(state);
+            batch.extend(events.drain(..limit.min(events.len())));
+            self.append(state, &mut batch);
         }
         state.events = events;
     }
 
-    /// Appends the batch, after what found no room before it.
-    fn append(&self, state: &mut State) {
+    /// Appends `batch`, after what found no room before it, and empties it.
+    fn append(&self, state: &mut State, batch: &mut Vec<Event>) {
         if self.ship(state) {
-            match self.execution.writer().try_append(&mut state.batch) {
+            match self.execution.writer().try_append(batch) {
                 Ok(Some(last)) => {
                     state.appended = last;
                     return;
                 }
                 Ok(None) => {}
-                Err(error) => return self.refused(state, error),
+                Err(error) => {
+                    batch.clear();
+                    return self.refused(state, error);
+                }
             }
         }
-        state.ready.push_back(mem::take(&mut state.batch));
+        state.ready.push_back(mem::take(batch));
     }
 
     /// Appends what found no room before; whether all of it found room now.
@@ -99,7 +108,6 @@ impl NodeOutput {
     fn refused(&self, state: &mut State, error: streamnest_log::Error) {
         tracing::error!(execution = %self.execution.id(), node = %self.plan.name, %error, "log refused entries");
         state.ready.clear();
-        state.batch.clear();
         (state.closed, state.sealed) = (true, true);
         self.fail(state, Fault::Log(error));
     }
