@@ -11,6 +11,7 @@ mod asks;
 mod delivery;
 mod endings;
 mod flags;
+mod modules;
 mod options;
 mod origins;
 mod services;

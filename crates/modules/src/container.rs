@@ -51,11 +51,19 @@ impl ContainerOptions {
 #[must_use]
 pub struct ContainerBuilder {
     root: crate::Import,
+    also: Vec<crate::Import>,
     overrides: Overrides,
     options: ContainerOptions,
 }
 
 impl ContainerBuilder {
+    /// Takes a module that nobody needs to import, most often a global one. One without options is that which a module
+    /// of the program imports with options, if there is such.
+    pub fn also<Kind>(mut self, module: impl IntoModule<Kind>) -> Self {
+        self.also.push(module.into_import());
+        self
+    }
+
     /// Lets providers stand in for others.
     pub fn overrides(mut self, overrides: Overrides) -> Self {
         self.overrides = overrides;
@@ -90,7 +98,7 @@ impl ContainerBuilder {
     /// Everything that is wrong with the modules, together; else the first value that cannot be made.
     pub async fn make(self) -> Result<Container, Error> {
         let began = Instant::now();
-        let graph = Graph::new(self.root, self.overrides)?;
+        let graph = Graph::new(self.root, self.also, self.overrides)?;
         let (modules, providers) = (graph.modules.len(), graph.order.len());
         let slots = graph.providers.iter().map(|_| OnceLock::new()).collect();
         let begun = graph.providers.iter().map(|_| AtomicBool::new(false)).collect();
@@ -119,6 +127,7 @@ impl Container {
     pub fn builder<Kind>(root: impl IntoModule<Kind>) -> ContainerBuilder {
         ContainerBuilder {
             root: root.into_import(),
+            also: Vec::new(),
             overrides: Overrides::new(),
             options: ContainerOptions::default(),
         }

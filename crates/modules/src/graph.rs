@@ -63,9 +63,9 @@ impl Graph {
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub(crate) fn new(root: Import, overrides: Overrides) -> Result<Self, Error> {
+    pub(crate) fn new(root: Import, also: Vec<Import>, overrides: Overrides) -> Result<Self, Error> {
         let mut errors = Vec::new();
-        let (modules, mut providers) = load::load(root, &mut errors);
+        let (modules, mut providers) = load::load(root, also, &mut errors);
         // What follows walks along the imports.
         Error::gather(std::mem::take(&mut errors))?;
         let replacements = load::overrides(overrides, &modules, &mut providers, &mut errors);

@@ -207,6 +207,17 @@ pub(crate) enum Define {
     Later(Box<dyn FnOnce() -> Module + Send>),
 }
 
+impl Import {
+    /// The module of type `T`.
+    pub fn of<T: ModuleDefinition>() -> Self {
+        Self {
+            id: ModuleId::Type(TypeId::of::<T>()),
+            name: short(type_name::<T>()),
+            define: Define::Later(Box::new(T::module)),
+        }
+    }
+}
+
 impl fmt::Debug for Import {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Import").field(&self.name).finish()
@@ -224,7 +235,7 @@ pub trait IntoModule<Kind> {
     fn into_import(self) -> Import;
 }
 
-/// Tells the three kinds of modules apart.
+/// Tells the kinds of modules apart.
 #[derive(Debug)]
 #[doc(hidden)]
 pub enum Value {}
@@ -234,6 +245,15 @@ pub enum Type {}
 #[derive(Debug)]
 #[doc(hidden)]
 pub enum Function {}
+#[derive(Debug)]
+#[doc(hidden)]
+pub enum Prepared {}
+
+impl IntoModule<Prepared> for Import {
+    fn into_import(self) -> Import {
+        self
+    }
+}
 
 impl IntoModule<Value> for Module {
     fn into_import(self) -> Import {
@@ -243,11 +263,7 @@ impl IntoModule<Value> for Module {
 
 impl<T: ModuleDefinition> IntoModule<Type> for T {
     fn into_import(self) -> Import {
-        Import {
-            id: ModuleId::Type(TypeId::of::<T>()),
-            name: short(type_name::<T>()),
-            define: Define::Later(Box::new(T::module)),
-        }
+        Import::of::<T>()
     }
 }
 

@@ -34,6 +34,11 @@ impl WorkflowContribution {
         Self(Box::new(move |engine| engine.scoped_workflow(workflow.clone(), options.clone())))
     }
 
+    /// A workflow that serves all its executions.
+    pub fn shared<W: Workflow>(workflow: Arc<W>) -> Self {
+        Self(Box::new(move |engine| engine.shared_workflow(workflow.clone())))
+    }
+
     /// Adds the workflow to an engine.
     pub fn add_to(&self, engine: EngineBuilder) -> EngineBuilder {
         self.0(engine)

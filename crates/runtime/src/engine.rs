@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::{
-    Error, FeatureOptions, State, Workflow,
+    Error, FeatureOptions, State, Workflow, WorkflowContribution,
     definition::{Bounds, Definition, Place},
     execution::{self, Execution},
     fingerprint::{Fingerprint, Fingerprints},
@@ -135,7 +135,19 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// The first thing that is wrong with one of them.
-    pub fn build(self) -> Result<Engine, Error> {
+    pub fn build(mut self) -> Result<Engine, Error> {
+        let workflows = std::mem::take(&mut self.workflows);
+        let engine = self.open()?;
+        engine.take(workflows)?;
+        Ok(engine)
+    }
+
+    /// An engine that gets its workflows later, by [`Engine::adopt`]: what they are made of may then need the engine.
+    /// Those that were added here are dropped.
+    ///
+    /// # Errors
+    /// [`Error::TooSmall`].
+    pub fn open(self) -> Result<Engine, Error> {
         let at_least = |option, value, least| {
             if value < least { Err(Error::TooSmall { option, value, least }) } else { Ok(()) }
         };
@@ -144,18 +156,10 @@ impl EngineBuilder {
         at_least("EngineOptions::max_answer_bytes", self.options.max_answer_bytes, 1)?;
         at_least("EngineOptions::max_answers_kept", self.options.max_answers_kept, 1)?;
         at_least("LogOptions::max_event_bytes", self.logs.options().max_event_bytes, MIN_EVENT_BYTES)?;
-        let mut workflows = BTreeMap::new();
-        for make in self.workflows {
-            let workflow = make(&self.logs, &self.options)?;
-            let name = workflow.name().to_string();
-            if workflows.insert(name.clone(), workflow).is_some() {
-                return Err(Error::DuplicateWorkflow { workflow: name });
-            }
-        }
         let engine = Engine(Arc::new(Inner {
             logs: self.logs,
             options: Arc::new(self.options),
-            workflows,
+            workflows: OnceLock::new(),
             executions: Mutex::default(),
             inputs: Fingerprints::new(),
             started: Notify::new(),
@@ -253,7 +257,8 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     logs: Registry,
     options: Arc<EngineOptions>,
-    workflows: BTreeMap<String, Arc<dyn Runnable>>,
+    /// Set once, when they are known.
+    workflows: OnceLock<BTreeMap<String, Arc<dyn Runnable>>>,
     executions: Mutex<Executions>,
     inputs: Fingerprints,
     /// Told when a start is no longer under way.
@@ -311,6 +316,36 @@ impl Engine {
         self.find_workflow(workflow).map(|workflow| workflow.graph())
     }
 
+    /// Takes the workflows of an engine that was made by [`EngineBuilder::open`].
+    ///
+    /// # Errors
+    /// The first thing that is wrong with one of them; [`Error::HasWorkflows`] if it has its workflows already.
+    pub fn adopt<'a>(
+        &self,
+        workflows: impl IntoIterator<Item = &'a WorkflowContribution>,
+    ) -> Result<(), Error> {
+        let builder = Self::builder(self.logs().clone());
+        let builder = workflows.into_iter().fold(builder, |builder, workflow| workflow.add_to(builder));
+        self.take(builder.workflows)
+    }
+
+    fn take(&self, all: Vec<MakeWorkflow>) -> Result<(), Error> {
+        let mut workflows = BTreeMap::new();
+        for make in all {
+            let workflow = make(self.logs(), &self.0.options)?;
+            let name = workflow.name().to_string();
+            if workflows.insert(name.clone(), workflow).is_some() {
+                return Err(Error::DuplicateWorkflow { workflow: name });
+            }
+        }
+        self.0.workflows.set(workflows).map_err(|_| Error::HasWorkflows)
+    }
+
+    /// The workflows by name; none before they are taken.
+    fn workflows(&self) -> impl Iterator<Item = (&String, &Arc<dyn Runnable>)> {
+        self.0.workflows.get().into_iter().flatten()
+    }
+
     /// Starts an execution, or attaches to it, and returns a handle of it.
     ///
     /// # Errors
@@ -338,9 +373,11 @@ impl Engine {
     }
 
     fn find_workflow(&self, name: &str) -> Result<&Arc<dyn Runnable>, ControlError> {
-        self.0.workflows.get(name).ok_or_else(|| ControlError::UnknownWorkflow {
-            name: name.chars().take(64).collect(),
-            known: self.0.workflows.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        self.0.workflows.get().and_then(|workflows| workflows.get(name)).ok_or_else(|| {
+            ControlError::UnknownWorkflow {
+                name: name.chars().take(64).collect(),
+                known: self.workflows().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+            }
         })
     }
 
@@ -477,6 +514,8 @@ async fn cancel_when_left(execution: Arc<Execution>, grace: Duration) {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("workflows", &self.0.workflows.keys()).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("workflows", &self.workflows().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }

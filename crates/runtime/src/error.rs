@@ -280,6 +280,9 @@ pub enum Error {
         /// The least it may be.
         least: usize,
     },
+    /// An engine has its workflows already.
+    #[error("engine has its workflows already; give it all of them at once")]
+    HasWorkflows,
     /// The bounds of the logs leave no room to work.
     #[error("{0}")]
     Log(#[from] streamnest_log::Error),
@@ -292,6 +295,7 @@ impl Error {
             Self::Name(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::TooSmall { .. } => "invalid_option",
+            Self::HasWorkflows => "has_workflows",
             _ => "invalid_workflow",
         }
     }

@@ -1,133 +1,37 @@
-//! The composition root: where log, runtime and gateway meet.
+//! The application: where log, runtime and gateway meet.
 
-use std::{fmt, sync::Arc};
+mod builder;
+
+use std::sync::Arc;
 
 use serde_json::Value;
-use streamnest_core::{Clock, ControlError, LogStore, StartExecution};
-use streamnest_gateway::{Gateway, GatewayOptions, StreamingWebSocketGateway, WebSocketBridgeService};
-use streamnest_log::{LogOptions, MemoryStore, Registry, SystemClock};
-use streamnest_runtime::{
-    Engine, EngineOptions, EventStreamProcessorOptions, EventStreamProcessorService, Run,
-    TokenStreamingOptions, TokenStreamingService, Workflow,
-};
+use streamnest_core::{ControlError, StartExecution};
+use streamnest_gateway::{Gateway, StreamingWebSocketGateway, WebSocketBridgeService};
+use streamnest_log::Registry;
+use streamnest_modules::Container;
+use streamnest_runtime::{Engine, EventStreamProcessorService, Run, TokenStreamingService};
 use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
 
+pub use self::builder::{AppBuilder, Streamnest};
 use crate::{Error, ServerFlags};
 
-/// Where an application begins.
-#[derive(Clone, Copy, Debug)]
-pub struct Streamnest;
-
-impl Streamnest {
-    /// Begins an application.
-    pub fn builder() -> AppBuilder {
-        AppBuilder::default()
-    }
-}
-
-/// Collects what an application is made of.
-#[derive(Default)]
-#[must_use]
-pub struct AppBuilder {
-    workflows:
-        Vec<Box<dyn FnOnce(streamnest_runtime::EngineBuilder) -> streamnest_runtime::EngineBuilder + Send>>,
-    engine: EngineOptions,
-    logs: LogOptions,
-    gateway: GatewayOptions,
-    tokens: TokenStreamingOptions,
-    events: EventStreamProcessorOptions,
-    store: Option<Arc<dyn LogStore>>,
-    clock: Option<Arc<dyn Clock>>,
-}
-
-impl AppBuilder {
-    /// Adds a workflow. One value serves all its executions.
-    pub fn workflow<W: Workflow>(mut self, workflow: W) -> Self {
-        self.workflows.push(Box::new(|engine| engine.workflow(workflow)));
-        self
-    }
-
-    /// Takes other bounds for running workflows.
-    pub fn engine_options(mut self, options: EngineOptions) -> Self {
-        self.engine = options;
-        self
-    }
-
-    /// Takes other bounds for the logs.
-    pub fn log_options(mut self, options: LogOptions) -> Self {
-        self.logs = options;
-        self
-    }
-
-    /// Takes other bounds for connections.
-    pub fn gateway_options(mut self, options: GatewayOptions) -> Self {
-        self.gateway = options;
-        self
-    }
-
-    /// Takes other bounds for token streams that are no workflow's.
-    pub fn token_streaming_options(mut self, options: TokenStreamingOptions) -> Self {
-        self.tokens = options;
-        self
-    }
-
-    /// Takes other bounds for the processing of events.
-    pub fn event_processing_options(mut self, options: EventStreamProcessorOptions) -> Self {
-        self.events = options;
-        self
-    }
-
-    /// Keeps the logs in `store`. Default a [`MemoryStore`].
-    pub fn store(mut self, store: Arc<dyn LogStore>) -> Self {
-        self.store = Some(store);
-        self
-    }
-
-    /// Takes the time from `clock`. Default the [`SystemClock`].
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
-    }
-
-    /// Checks everything and puts it together. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with a workflow or an option.
-    pub async fn build(self) -> Result<App, Error> {
-        self.logs.validate()?;
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
-        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(clock.clone())));
-        let logs = Registry::new(store, clock, self.logs);
-        let mut engine = Engine::builder(logs.clone()).options(self.engine);
-        for add in self.workflows {
-            engine = add(engine);
-        }
-        let engine = engine.build()?;
-        let tokens = TokenStreamingService::new(engine.clone(), self.tokens)?;
-        let events = EventStreamProcessorService::new(logs.clone(), self.events);
-        let gateway = Gateway::new(Arc::new(engine.clone()), logs.clone(), self.gateway)?;
-        let maintenance = tokio::spawn(async move { logs.maintain().await }).abort_handle();
-        Ok(App { engine, tokens, events, gateway, maintenance: Arc::new(Maintenance(maintenance)) })
-    }
-}
-
-impl fmt::Debug for AppBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppBuilder")
-            .field("engine", &self.engine)
-            .field("logs", &self.logs)
-            .field("gateway", &self.gateway)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The task that looks after the logs; it ends with the application.
+/// What lives as long as the application: what its modules made, and the task that looks after the logs.
 #[derive(Debug)]
-struct Maintenance(AbortHandle);
+struct Living {
+    container: Container,
+    maintenance: AbortHandle,
+}
 
-impl Drop for Maintenance {
+impl Living {
+    fn new(container: Container, logs: Registry) -> Self {
+        let maintenance = tokio::spawn(async move { logs.maintain().await }).abort_handle();
+        Self { container, maintenance }
+    }
+}
+
+impl Drop for Living {
     fn drop(&mut self) {
-        self.0.abort();
+        self.maintenance.abort();
     }
 }
 
@@ -138,7 +42,9 @@ pub struct App {
     tokens: TokenStreamingService,
     events: EventStreamProcessorService,
     gateway: Gateway,
-    maintenance: Arc<Maintenance>,
+    /// The port to listen on where no flag says otherwise.
+    port: u16,
+    living: Arc<Living>,
 }
 
 impl App {
@@ -199,14 +105,29 @@ impl App {
         self.gateway.sockets()
     }
 
-    /// Its routes, to be mounted into an axum program. The application lives as long as they do.
+    /// What the modules provide: what the root module sees, or else what any of them has.
+    ///
+    /// # Errors
+    /// [`NotProvided`](streamnest_modules::Error::NotProvided) and
+    /// [`PerExecution`](streamnest_modules::Error::PerExecution), in [`Error::Modules`].
+    pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Result<Arc<T>, Error> {
+        Ok(self.container().get()?)
+    }
+
+    /// What the modules made.
+    pub fn container(&self) -> &Container {
+        &self.living.container
+    }
+
+    /// Its routes, to be mounted into an axum program. The application lives as long as they do; when that program ends,
+    /// [`shut_down`](Self::shut_down) a clone that was made before.
     pub fn into_router(self) -> axum::Router {
-        self.gateway.router().layer(axum::Extension(self.maintenance))
+        self.gateway.router().layer(axum::Extension(self.living))
     }
 
     /// Serves connections of `listener` until `shutdown` completes, then drains: nothing new is started, executions get
-    /// [`GatewayOptions::drain_grace`] to come to their end and are cancelled then, and only after that their clients
-    /// are told to leave, so that each of them reads how its execution ended.
+    /// [`drain_grace`](streamnest_gateway::GatewayOptions::drain_grace) to come to their end and are cancelled then, and only after that their clients
+    /// are told to leave, so that each of them reads how its execution ended. At last the shutdown hooks of providers run.
     ///
     /// # Errors
     /// [`Error::Gateway`] if the listener breaks.
@@ -226,10 +147,25 @@ impl App {
             drop(stop);
         };
         tokio::pin!(served, drained);
-        tokio::select! {
-            result = &mut served => Ok(result?),
-            () = &mut drained => Ok(served.await?),
-        }
+        let result = tokio::select! {
+            result = &mut served => result,
+            () = &mut drained => served.await,
+        };
+        self.container().shutdown().await;
+        Ok(result?)
+    }
+
+    /// Ends as [`serve`](Self::serve) does, for a program that serves the [routes](Self::into_router) itself, or none:
+    /// executions come to their end, then connections do, then the shutdown hooks of providers run.
+    pub async fn shut_down(&self) {
+        self.drain().await;
+        self.gateway.shut_down().await;
+        self.container().shutdown().await;
+    }
+
+    /// The port to listen on where no flag says otherwise.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// Takes nothing new, and brings every execution to its end. Connections stay.

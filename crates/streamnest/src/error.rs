@@ -4,6 +4,8 @@ mod streaming;
 
 use std::{error::Error as StdError, fmt, io, net::SocketAddr};
 
+use streamnest_modules::BoxError;
+
 pub use self::streaming::StreamingError;
 
 /// Why an application cannot be built or does not listen.
@@ -21,6 +23,17 @@ pub enum Error {
     /// A bound of the token streams is wrong.
     #[error("application cannot be built: {0}")]
     TokenStreaming(#[source] Box<streamnest_runtime::TokenStreamingError>),
+    /// The modules are wrong, or one of their providers cannot be made or does not begin.
+    #[error("application cannot be built: {0}")]
+    Modules(#[source] Box<streamnest_modules::Error>),
+    /// An option is given in two places.
+    #[error("option `{option}` is given, and so is `{beneath}`, which is the same; give one of them")]
+    OptionTwice {
+        /// The option, by its name in [`StreamingOptions`](crate::StreamingOptions).
+        option: &'static str,
+        /// The option of the part beneath.
+        beneath: &'static str,
+    },
     /// The gateway cannot be made, or stopped.
     #[error(transparent)]
     Gateway(#[from] streamnest_gateway::Error),
@@ -68,10 +81,36 @@ impl Error {
             Self::Log(error) => error.code(),
             Self::TokenStreaming(error) => error.code(),
             Self::Gateway(error) => error.code(),
+            Self::Modules(error) => error.code(),
+            Self::OptionTwice { .. } => "option_twice",
             Self::Listen { .. } => "listen",
             Self::NotLoopback { .. } => "not_loopback",
         }
     }
+}
+
+impl From<streamnest_modules::Error> for Error {
+    /// What a part of Streamnest itself refuses is told as that part tells it.
+    fn from(error: streamnest_modules::Error) -> Self {
+        let streamnest_modules::Error::ProviderFailed { provider, module, source } = error else {
+            return Self::Modules(Box::new(error));
+        };
+        own(source).unwrap_or_else(|source| {
+            Self::Modules(Box::new(streamnest_modules::Error::ProviderFailed { provider, module, source }))
+        })
+    }
+}
+
+/// The error of a part of Streamnest, or what it is instead.
+fn own(source: BoxError) -> Result<Error, BoxError> {
+    fn is<E: StdError + Into<Error> + 'static>(source: BoxError) -> Result<Error, BoxError> {
+        source.downcast::<E>().map(|error| (*error).into())
+    }
+    is::<Error>(source)
+        .or_else(is::<streamnest_log::Error>)
+        .or_else(is::<streamnest_runtime::Error>)
+        .or_else(is::<streamnest_runtime::TokenStreamingError>)
+        .or_else(is::<streamnest_gateway::Error>)
 }
 
 impl fmt::Debug for Error {

@@ -11,6 +11,7 @@ pub mod prelude;
 #[doc(hidden)]
 pub mod private;
 mod server;
+mod streaming;
 
 #[doc(hidden)]
 pub use private as __private;
@@ -18,6 +19,7 @@ pub use private as __private;
 pub use app::{App, AppBuilder, Streamnest};
 pub use error::{Error, StreamingError};
 pub use server::{LogFormat, ServerFlags};
+pub use streaming::{CorsOptions, HeartbeatOptions, StreamingModule, StreamingOptions, WebSocketOptions};
 pub use streamnest_core as core;
 pub use streamnest_gateway as gateway;
 pub use streamnest_log as log;
@@ -27,6 +29,7 @@ pub use streamnest_macros::{
 pub use streamnest_models as models;
 pub use streamnest_modules as modules;
 pub use streamnest_runtime as runtime;
+pub use streamnest_runtime::FeatureOptions;
 
 /// The guide's snippets, compiled and run with the documentation's examples.
 #[cfg(doctest)]

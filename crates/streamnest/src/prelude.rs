@@ -1,5 +1,7 @@
 //! What a program with workflows needs: `use streamnest::prelude::*;`.
 
+pub use std::sync::Arc;
+
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
 pub use streamnest_core::{
@@ -17,6 +19,7 @@ pub use streamnest_runtime::{
     Batching, Emit, EventStreamProcessorService, FilterCriteria, Goto, NodeContext, NodeError, NodeResult,
     Observable, ProgressMetadata, Question, Run, StreamHandler, StreamUpdate, Subscriber, Subscription,
     TextMeter, TokenMetadata, TokenOptions, TokenStreamingError, TokenStreamingService, ViewError,
+    WithWorkflows,
 };
 
-pub use crate::{App, StreamingError, Streamnest};
+pub use crate::{App, StreamingError, StreamingModule, StreamingOptions, Streamnest};

@@ -21,9 +21,9 @@ use crate::{App, Error};
 #[command(version = concat!("(streamnest ", env!("CARGO_PKG_VERSION"), ")"), about = "Serves workflows over WebSocket, SSE and HTTP")]
 #[non_exhaustive]
 pub struct ServerFlags {
-    /// Where to listen; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", env = "STREAMNEST_LISTEN")]
-    pub listen: SocketAddr,
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1 at the port of the program's options, 8080].
+    #[arg(long, value_name = "ADDRESS:PORT", env = "STREAMNEST_LISTEN")]
+    pub listen: Option<SocketAddr>,
     /// Listen where other machines can reach it, though nothing asks who they are.
     #[arg(long)]
     pub insecure_no_auth: bool,
@@ -71,7 +71,7 @@ impl ServerFlags {
     /// [`Error::Listen`], [`Error::NotLoopback`], [`Error::Gateway`].
     pub async fn serve(self, app: &App) -> Result<(), Error> {
         self.start_log();
-        let address = self.listen;
+        let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, app.port()).into());
         if !address.ip().is_loopback() && !self.insecure_no_auth {
             return Err(Error::NotLoopback { address });
         }

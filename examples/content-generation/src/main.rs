@@ -8,7 +8,7 @@
 
 mod readability;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use streamnest::prelude::*;
 
@@ -43,6 +43,7 @@ struct Writing {
 }
 
 /// Writes, looks at the words, and judges.
+#[injectable]
 struct ContentWriter {
     model: Arc<dyn ChatModel>,
 }
@@ -126,13 +127,22 @@ fn enrich(event: Event) -> Event {
     event.with_priority(Priority::High)
 }
 
+/// All of it. Another model takes the place of the offline one here.
+#[module(
+    providers(
+        ContentWriter,
+        OfflineModel as dyn ChatModel,
+        value(OfflineOptions::default().with_tokens_per_second(PACE))
+    ),
+    workflows(ContentWriter)
+)]
+struct AppModule;
+
 /// A log grows by small pieces that live long and are freed together, which this allocator does for less than the system's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> Result<(), streamnest::Error> {
-    let options = OfflineOptions::default().with_tokens_per_second(PACE);
-    let model = Arc::new(OfflineModel::new(options).expect("a built-in corpus at a legal pace"));
-    Streamnest::builder().workflow(ContentWriter { model }).build().await?.listen().await
+    Streamnest::create::<AppModule>().await?.listen().await
 }

@@ -16,6 +16,8 @@ struct Open {
     /// Those that have options come first: whoever imports the same module without means them.
     now: VecDeque<(Import, Option<usize>)>,
     later: VecDeque<(Import, Option<usize>)>,
+    /// Those that nobody imports come last: whoever imports the same module says how.
+    last: VecDeque<Import>,
 }
 
 impl Open {
@@ -27,19 +29,31 @@ impl Open {
     }
 
     fn pop(&mut self) -> Option<(Import, Option<usize>)> {
-        self.now.pop_front().or_else(|| self.later.pop_front())
+        let imported = self.now.pop_front().or_else(|| self.later.pop_front());
+        imported.or_else(|| self.last.pop_front().map(|import| (import, None)))
     }
 }
 
-/// Loads `root` and all that it imports. The root is the first module.
-pub(super) fn load(root: Import, errors: &mut Vec<Error>) -> (Vec<ModuleNode>, Vec<ProviderNode>) {
+/// Loads `root` and all that it imports, and what comes beside it. The root is the first module.
+pub(super) fn load(
+    root: Import,
+    also: Vec<Import>,
+    errors: &mut Vec<Error>,
+) -> (Vec<ModuleNode>, Vec<ProviderNode>) {
     let mut modules: Vec<ModuleNode> = Vec::new();
     let mut imports: Vec<Vec<ModuleId>> = Vec::new();
     let mut importers: Vec<Option<usize>> = Vec::new();
     let mut providers = Vec::new();
     let mut known: HashMap<ModuleId, usize> = HashMap::new();
     let mut open = Open::default();
-    open.push(root, None);
+    // The root is the first to be looked at, whatever options others have.
+    open.now.push_front((root, None));
+    for import in also {
+        match import.define {
+            Define::Now(_) => open.now.push_back((import, None)),
+            Define::Later(_) => open.last.push_back(import),
+        }
+    }
     while let Some((import, importer)) = open.pop() {
         let name = |index: Option<usize>| {
             index

@@ -99,6 +99,30 @@ async fn whoever_imports_a_module_without_options_gets_the_one_with_options() {
 }
 
 #[tokio::test]
+async fn a_module_beside_the_root_is_seen_by_all_unless_the_program_gives_it_options_of_its_own() {
+    struct Voices;
+    impl Voices {
+        fn for_root(text: &'static str) -> Module {
+            Module::of::<Self>().provide(voice(text)).export::<dyn Voice>().global()
+        }
+    }
+    impl ModuleDefinition for Voices {
+        fn module() -> Module {
+            Self::for_root("default")
+        }
+    }
+    let heard = |root: Module| async {
+        let container = Container::builder(root).also(Voices).build().await.unwrap();
+        container.get::<Heard>().unwrap().0.clone()
+    };
+    let feature = || Module::new("Feature").provide(listener());
+    assert_eq!(heard(feature()).await, "default");
+    assert_eq!(heard(feature().import(Voices::for_root("chosen"))).await, "chosen");
+    let twice = Container::builder(feature().import(Voices::for_root("one"))).also(Voices::for_root("two"));
+    assert!(matches!(twice.build().await, Err(Error::ModuleTwice { .. })));
+}
+
+#[tokio::test]
 async fn a_provider_is_one_value_under_all_its_keys() {
     let app = Module::new("App").provide(voice("one"));
     let container = Container::builder(app).build().await.unwrap();

@@ -32,7 +32,7 @@ fn summarize(execution: &Execution) -> ExecutionSummary {
 
 impl ExecutionControl for Engine {
     fn workflows(&self) -> Vec<WorkflowSummary> {
-        self.0.workflows.values().map(|workflow| workflow.summary()).collect()
+        self.workflows().map(|(_, workflow)| workflow.summary()).collect()
     }
 
     fn workflow(&self, name: &str) -> Result<WorkflowSummary, ControlError> {

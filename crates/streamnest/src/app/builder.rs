@@ -1,0 +1,195 @@
+//! What an application is made of.
+
+use std::{fmt, sync::Arc};
+
+use streamnest_core::{Clock, LogStore};
+use streamnest_gateway::{Gateway, GatewayOptions};
+use streamnest_log::{LogOptions, Registry};
+use streamnest_modules::{
+    Container, ContainerOptions, Import, IntoModule, Module, ModuleDefinition, Overrides, Provider,
+};
+use streamnest_runtime::{
+    Engine, EngineOptions, EventStreamProcessorOptions, EventStreamProcessorService, TokenStreamingOptions,
+    TokenStreamingService, Workflow, WorkflowContribution,
+};
+
+use super::{App, Living};
+use crate::{Error, StreamingModule, StreamingOptions, streaming::Settled};
+
+/// Where an application begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Streamnest;
+
+impl Streamnest {
+    /// Makes the application of a module and all that it imports, and begins it.
+    ///
+    /// ```
+    /// use streamnest::prelude::*;
+    ///
+    /// #[module]
+    /// struct AppModule;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), streamnest::Error> {
+    /// let app = Streamnest::create::<AppModule>().await?;
+    /// let error = app.start("draft", serde_json::json!({})).await.unwrap_err();
+    /// assert_eq!(error.code(), "unknown_workflow");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`AppBuilder::build`].
+    pub async fn create<M: ModuleDefinition>() -> Result<App, Error> {
+        Self::builder().module(Import::of::<M>()).build().await
+    }
+
+    /// Begins an application that is put together piece by piece.
+    pub fn builder() -> AppBuilder {
+        AppBuilder::default()
+    }
+}
+
+/// Collects what an application is made of: modules, workflows that are values, or both.
+#[derive(Default)]
+#[must_use]
+pub struct AppBuilder {
+    modules: Vec<Import>,
+    workflows: Vec<(String, WorkflowContribution)>,
+    /// What was chosen here; if nothing was, the modules may say.
+    streaming: Option<StreamingOptions>,
+    overrides: Overrides,
+    container: ContainerOptions,
+}
+
+impl AppBuilder {
+    /// Adds a module, and all that it imports.
+    pub fn module<Kind>(mut self, module: impl IntoModule<Kind>) -> Self {
+        self.modules.push(module.into_import());
+        self
+    }
+
+    /// Adds a workflow. One value serves all its executions.
+    pub fn workflow<W: Workflow>(mut self, workflow: W) -> Self {
+        let name = format!("workflow `{}`", std::any::type_name::<W>());
+        self.workflows.push((name, WorkflowContribution::shared(Arc::new(workflow))));
+        self
+    }
+
+    /// Lets `provider` stand in for every provider of the same keys, as [`Overrides::replace`] tells: for tests.
+    pub fn replace<T: ?Sized + Send + Sync + 'static>(mut self, provider: Provider<T>) -> Self {
+        self.overrides = self.overrides.replace(provider);
+        self
+    }
+
+    /// Takes other options. They must not stand in a module too.
+    pub fn options(mut self, options: StreamingOptions) -> Self {
+        self.streaming = Some(options);
+        self
+    }
+
+    /// Takes other bounds for running workflows.
+    pub fn engine_options(mut self, options: EngineOptions) -> Self {
+        self.streaming.get_or_insert_default().engine = options;
+        self
+    }
+
+    /// Takes other bounds for the logs.
+    pub fn log_options(mut self, options: LogOptions) -> Self {
+        self.streaming.get_or_insert_default().logs = options;
+        self
+    }
+
+    /// Takes other bounds for connections.
+    pub fn gateway_options(mut self, options: GatewayOptions) -> Self {
+        self.streaming.get_or_insert_default().gateway = options;
+        self
+    }
+
+    /// Takes other bounds for token streams that are no workflow's.
+    pub fn token_streaming_options(mut self, options: TokenStreamingOptions) -> Self {
+        self.streaming.get_or_insert_default().token_streams = options;
+        self
+    }
+
+    /// Takes other bounds for the processing of events.
+    pub fn event_processing_options(mut self, options: EventStreamProcessorOptions) -> Self {
+        self.streaming.get_or_insert_default().event_processing = options;
+        self
+    }
+
+    /// Takes other bounds for the hooks of providers.
+    pub fn container_options(mut self, options: ContainerOptions) -> Self {
+        self.container = options;
+        self
+    }
+
+    /// Keeps the logs in `store`. Default a [`MemoryStore`](streamnest_log::MemoryStore).
+    pub fn store(self, store: Arc<dyn LogStore>) -> Self {
+        self.replace(Provider::shared(store))
+    }
+
+    /// Takes the time from `clock`. Default the [`SystemClock`](streamnest_log::SystemClock).
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.replace(Provider::shared(clock))
+    }
+
+    /// Checks everything, puts it together, and runs the init hooks. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the modules, or the first thing that is wrong with a workflow or an option, that
+    /// cannot be made or does not begin.
+    pub async fn build(self) -> Result<App, Error> {
+        let Self { modules, workflows, streaming, overrides, container } = self;
+        let container = Container::builder(root(modules, workflows)).overrides(overrides).options(container);
+        let container = match streaming {
+            Some(options) => container.also(StreamingModule::for_root(options)),
+            None => container.also(StreamingModule),
+        };
+        let container = container.make().await?;
+        let engine = Arc::unwrap_or_clone(container.get::<Engine>()?);
+        let workflows = container.collected::<WorkflowContribution>();
+        engine.adopt(workflows.iter().map(|workflow| &**workflow))?;
+        let app = App {
+            tokens: Arc::unwrap_or_clone(container.get::<TokenStreamingService>()?),
+            events: Arc::unwrap_or_clone(container.get::<EventStreamProcessorService>()?),
+            gateway: Arc::unwrap_or_clone(container.get::<Gateway>()?),
+            port: container.get::<Settled>()?.0.websocket.port,
+            living: Arc::new(Living::new(
+                container.clone(),
+                Arc::unwrap_or_clone(container.get::<Registry>()?),
+            )),
+            engine,
+        };
+        if let Err(error) = container.init().await {
+            container.shutdown().await;
+            return Err(error.into());
+        }
+        Ok(app)
+    }
+}
+
+/// The module itself if there is nothing else, so that messages name what the user wrote.
+fn root(mut modules: Vec<Import>, workflows: Vec<(String, WorkflowContribution)>) -> Import {
+    if modules.len() == 1
+        && workflows.is_empty()
+        && let Some(module) = modules.pop()
+    {
+        return module;
+    }
+    let app = modules.into_iter().fold(Module::new("App"), Module::import);
+    let app = workflows
+        .into_iter()
+        .fold(app, |app, (name, workflow)| app.contribute(name, Provider::value(workflow)));
+    app.into_import()
+}
+
+impl fmt::Debug for AppBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppBuilder")
+            .field("modules", &self.modules)
+            .field("streaming", &self.streaming)
+            .field("container", &self.container)
+            .finish_non_exhaustive()
+    }
+}
