@@ -88,7 +88,7 @@ pub(super) struct StoredFeed {
 /// A log on its way out of the store.
 pub(super) enum Opening {
     Under(BoxFuture<'static, Result<Option<Writer>, streamnest_log::Error>>),
-    Done(LogFeed),
+    Done(Box<LogFeed>),
 }
 
 impl Feed<StreamUpdate> for StoredFeed {
@@ -98,7 +98,8 @@ impl Feed<StreamUpdate> for StoredFeed {
                 Opening::Done(log) => return log.poll_items(cx, out),
                 Opening::Under(opening) => match ready!(opening.as_mut().poll(cx)) {
                     Ok(Some(writer)) => {
-                        self.log = Opening::Done(LogFeed::new(writer.log(), self.start, &self.criteria));
+                        let log = LogFeed::new(writer.log(), self.start, &self.criteria);
+                        self.log = Opening::Done(Box::new(log));
                     }
                     Ok(None) => {
                         let unknown = ViewError::UnknownExecution { id: self.id.clone() };
