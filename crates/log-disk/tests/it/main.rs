@@ -6,5 +6,6 @@
 mod conformance;
 mod faults;
 mod simulated;
+mod streams;
 mod support;
 mod torn;
