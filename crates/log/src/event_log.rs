@@ -1,7 +1,7 @@
 //! The log of one execution.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
@@ -12,12 +12,19 @@ use std::{
 
 use bytes::Bytes;
 use streamnest_core::{
-    Attributes, Class, DurabilityWatch, Entry, LogIdentity, Mark, Position, Seq, Status, StoreError,
-    StoredHead, StoredLog, Term, Timestamp,
+    Appended, AttributeChange, Attributes, Class, DurabilityWatch, Entry, LogIdentity, Mark, Position, Seq,
+    Status, StoreError, StoredHead, StoredLog, Term, Timestamp,
 };
 use tokio::sync::Notify;
 
-use crate::{Cursor, Error, attributes::AttributeBook, registry::Shared, retention::Ledger, wake::Waiters};
+use crate::{
+    Cursor, Error,
+    attributes::{AttributeBook, weight},
+    registry::Shared,
+    retention::Ledger,
+    subscriptions::Subscriptions,
+    wake::Waiters,
+};
 
 /// The append-only log of one execution, or of another stream: a hot tail in memory in front of a store.
 ///
@@ -67,16 +74,24 @@ pub(crate) struct State {
     pub(crate) failed: Option<Error>,
     pub(crate) ledger: Ledger,
     pub(crate) waiters: Waiters,
-    acknowledged: BTreeMap<String, Seq>,
+    subscriptions: Subscriptions,
     pub(crate) attributes: AttributeBook,
 }
 
 impl State {
-    /// The first `count` appends with changes of attributes are durable.
-    pub(crate) fn settle_changes(&mut self, count: u64) {
-        if self.attributes.settled() < count {
+    /// Takes changes of attributes that the store has accepted. Which change that is, counted from 1.
+    pub(crate) fn accept_changes(&mut self, changes: Vec<AttributeChange>) -> u64 {
+        self.pending_bytes += changes.iter().map(weight).sum::<usize>();
+        self.attributes.accept(changes)
+    }
+
+    /// The first `count` appends with changes of attributes are durable; whether some were not before.
+    pub(crate) fn settle_changes(&mut self, count: u64) -> bool {
+        let settles = self.attributes.settled() < count;
+        if settles {
             self.pending_bytes -= self.attributes.settle(count);
         }
+        settles
     }
 }
 
@@ -131,7 +146,7 @@ impl EventLog {
             failed: None,
             ledger: Ledger::opened(&head, opened, retains),
             waiters: Waiters::default(),
-            acknowledged: BTreeMap::new(),
+            subscriptions: Subscriptions::opened(&head.attributes),
             attributes: AttributeBook::opened(head.attributes),
         };
         Self {
@@ -254,30 +269,66 @@ impl EventLog {
 
     /// Remembers that the named subscription has everything up to `seq`. An older acknowledgement changes nothing.
     ///
+    /// What is remembered survives what the log's attributes survive, and is on its way there when this returns.
+    ///
     /// # Errors
     /// [`Error::AcknowledgedAhead`]; [`Error::TooManySubscriptions`] for a new name.
     pub fn acknowledge(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
         let mut state = self.lock();
-        let (last, count) = (state.last, state.acknowledged.len());
+        let last = state.last;
         if seq > last {
             return Err(Error::AcknowledgedAhead { seq, last });
         }
-        match state.acknowledged.get_mut(subscription) {
-            Some(acknowledged) => *acknowledged = seq.max(*acknowledged),
-            None => {
-                let limit = self.shared.options.max_subscriptions;
-                if count >= limit {
-                    return Err(Error::TooManySubscriptions { limit });
-                }
-                state.acknowledged.insert(subscription.into(), seq);
-            }
+        let limit = self.shared.options.max_subscriptions;
+        if state.subscriptions.get(subscription).is_none() && state.subscriptions.len() >= limit {
+            return Err(Error::TooManySubscriptions { limit });
         }
+        state.subscriptions.acknowledge(subscription, seq);
+        self.send_acknowledged(&mut state);
         Ok(())
     }
 
     /// The last entry that the named subscription acknowledged.
     pub fn acknowledged(&self, subscription: &str) -> Option<Seq> {
-        self.lock().acknowledged.get(subscription).copied()
+        self.lock().subscriptions.get(subscription)
+    }
+
+    /// Every named subscription with the last entry that it acknowledged and how many visible ones it has not.
+    pub fn subscriptions(&self) -> Vec<(String, Seq, u64)> {
+        let state = self.lock();
+        let told = state.subscriptions.iter();
+        told.map(|(name, seq)| (name.to_owned(), seq, state.last.distance_from(seq))).collect()
+    }
+
+    /// Sends what is acknowledged to the store, unless a change is under way. What the store refuses now goes along with the
+    /// next.
+    pub(crate) fn send_acknowledged(&self, state: &mut State) {
+        let changes = state.subscriptions.due(state.attributes.settled());
+        if changes.is_empty() || state.failed.is_some() {
+            return;
+        }
+        let bounded =
+            state.attributes.check(&changes, &self.shared.options).map_err(|error| error.to_string());
+        let appended = bounded.and_then(|()| {
+            let appended = self.stored.append(self.term, state.accepted, &[], &changes);
+            appended.map_err(|error| error.to_string())
+        });
+        match appended {
+            Ok(appended) => {
+                let number = state.accept_changes(changes);
+                state.subscriptions.sent(number);
+                if appended == Appended::Durable {
+                    state.settle_changes(number);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(
+                    log = self.identity.subject(),
+                    error,
+                    "acknowledged positions are not stored yet"
+                );
+            }
+        }
     }
 
     /// A durable attribute.
@@ -441,7 +492,9 @@ impl DurabilityWatch for Watch {
         let Some(log) = self.0.get().and_then(Weak::upgrade) else { return };
         let wakers = {
             let mut state = log.lock();
-            state.settle_changes(mark.changes);
+            if state.settle_changes(mark.changes) {
+                log.send_acknowledged(&mut state);
+            }
             log.publish(&mut state, mark.last, mark.sealed)
         };
         log.wake(wakers);

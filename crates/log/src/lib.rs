@@ -45,6 +45,7 @@ mod memory;
 mod options;
 mod registry;
 mod retention;
+mod subscriptions;
 mod wake;
 mod writer;
 

@@ -3,10 +3,12 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt, mem,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -209,6 +211,11 @@ impl Registry {
         self.0.store.is_persistent()
     }
 
+    /// Makes everything durable that was accepted; the store takes nothing more.
+    pub async fn close(&self) {
+        self.0.store.close().await;
+    }
+
     /// Puts a log that the store has opened in its reserved place, and tells who waits for it.
     fn take_in(&self, stored: Arc<dyn StoredLog>, watch: &Watch, reserved: Reserved<'_>) -> Writer {
         let head = stored.head();
@@ -263,14 +270,28 @@ impl Registry {
         (logs.awaited.remove(name), fans)
     }
 
-    /// The log `name`, if it is in memory; [`open`](Self::open) looks in the store too.
+    /// The log `name`, if it is in memory or can be opened without waiting; [`open`](Self::open) waits.
     pub fn get(&self, name: &impl NamesLog) -> Option<Arc<EventLog>> {
         self.writer(name).map(|writer| writer.log().clone())
     }
 
-    /// The writer of the log `name`, if that is in memory.
+    /// The writer of the log `name`, if that is in memory or can be opened without waiting.
     pub fn writer(&self, name: &impl NamesLog) -> Option<Writer> {
-        self.lock().by_name.get(&name.log_name()).cloned()
+        let name = name.log_name();
+        let known = self.lock().by_name.get(&name).cloned();
+        if known.is_some() || !self.is_persistent() {
+            return known;
+        }
+        // A store on this machine has nothing to wait for, unless something of the log is under way.
+        let mut opening = pin!(self.open(&name));
+        match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(opened)) => opened,
+            Poll::Ready(Err(error)) => {
+                tracing::warn!(log = %name, %error, "log cannot be opened");
+                None
+            }
+            Poll::Pending => None,
+        }
     }
 
     /// How many logs are in memory.

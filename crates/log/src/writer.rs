@@ -212,6 +212,26 @@ impl Writer {
         Ok(seq)
     }
 
+    /// Seals a log whose last entry is its terminal status already: who wrote that was stopped before it could.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] if it is sealed; [`Error::Store`].
+    ///
+    /// # Cancel safety
+    /// Safe: it happens before the first await or not at all.
+    pub async fn seal(&self) -> Result<Seq, Error> {
+        let sealed = {
+            let mut state = self.log.lock();
+            match state.sealing && !state.seal_owed {
+                true => Outcome::refused(Error::Sealed { last: state.accepted }),
+                false => self.append_now(&mut state, &mut Vec::new(), true),
+            }
+        };
+        let seq = self.tell(sealed)?;
+        self.wait_until(|state| if state.sealed { Some(Ok(())) } else { lost(state) }).await?;
+        Ok(seq)
+    }
+
     /// Gives the log up without a terminal status: nothing more is accepted, and its readers get `error` once they have
     /// read what is visible. It may then be evicted like one that ended. Does nothing to a log that is sealed or removed.
     ///
@@ -327,8 +347,7 @@ impl Writer {
             state.accepted_time = time;
         }
         if !changes.is_empty() {
-            state.pending_bytes += changes.iter().map(weight).sum::<usize>();
-            let count = state.attributes.accept(changes.to_vec());
+            let count = state.accept_changes(changes.to_vec());
             if appended == Appended::Durable {
                 state.settle_changes(count);
             }
