@@ -255,6 +255,9 @@ pub enum ControlError {
     /// The server is shutting down.
     #[error("server is shutting down and starts nothing new; try again on the next one")]
     Draining,
+    /// The log store has no room.
+    #[error("log store is full; free some room on the server, and starts go on by themselves")]
+    StoreFull,
     /// The log store is not available.
     #[error("log store is unavailable; try again later")]
     Unavailable,
@@ -276,12 +279,13 @@ impl ControlError {
             Self::AnswerTooLarge { .. } => "answer_too_large",
             Self::TooManyExecutions { .. } => "too_many_executions",
             Self::Draining => "draining",
+            Self::StoreFull => "store_full",
             Self::Unavailable => "store_unavailable",
         }
     }
 
     /// Whether the same request may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::TooManyExecutions { .. } | Self::Draining | Self::Unavailable)
+        matches!(self, Self::TooManyExecutions { .. } | Self::Draining | Self::StoreFull | Self::Unavailable)
     }
 }

@@ -17,11 +17,7 @@ use streamnest_log::Error as LogError;
 use tokio::sync::oneshot;
 
 use self::form::Form;
-use crate::{
-    NodeError, NodeResult,
-    execution::Execution,
-    fingerprint::{Fingerprint, Fingerprints},
-};
+use crate::{NodeError, NodeResult, execution::Execution, fingerprint::Fingerprint};
 
 /// Bytes that the frame of an answer takes in its event besides the answer: its names, and who answered, each character
 /// of that escaped into twelve at most.
@@ -34,7 +30,6 @@ const ANSWER_FRAME_BYTES: usize = 256 + 12 * Signal::MAX_BY;
 #[derive(Debug)]
 pub(crate) struct Asks {
     state: Mutex<State>,
-    answers: Fingerprints,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +82,7 @@ pub(crate) struct Asked<'a> {
 
 impl Asks {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), answers: Fingerprints::new() }
+        Self { state: Mutex::default() }
     }
 
     /// The open ones, oldest first.
@@ -144,7 +139,7 @@ impl Asks {
     ) -> Result<Signalled, ControlError> {
         let Signal { ask, answer, by } = signal;
         let text = answer.to_string();
-        let fingerprint = self.answers.of(&text);
+        let fingerprint = Fingerprint::of(&text);
         let form = self.lock().open.get(&ask).map(|open| open.form.clone());
         if let Some(form) = form {
             check_size(execution, text.len())?;

@@ -1,10 +1,11 @@
 //! Runs the executions of a program's workflows.
 
 mod control;
+mod known;
 pub(crate) mod standalone;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -15,7 +16,8 @@ use std::{
 
 use serde_json::Value;
 use streamnest_core::{
-    BoxFuture, ControlError, ExecutionId, OnDisconnect, StartExecution, WorkflowName, WorkflowSummary,
+    BoxFuture, ControlError, ExecutionId, OnDisconnect, StartExecution, StoreError, WorkflowName,
+    WorkflowSummary,
 };
 use streamnest_log::{Error as LogError, Registry};
 use streamnest_modules::Scoped;
@@ -23,11 +25,12 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use self::known::{Executions, Known};
 use crate::{
     Error, FeatureOptions, State, Workflow, WorkflowContribution,
     definition::{Bounds, Definition, Place},
     execution::{self, Execution},
-    fingerprint::{Fingerprint, Fingerprints},
+    fingerprint::Fingerprint,
     graph::Graph,
     run::Run,
     source::Source,
@@ -161,16 +164,15 @@ impl EngineBuilder {
             options: Arc::new(self.options),
             workflows: OnceLock::new(),
             executions: Mutex::default(),
-            inputs: Fingerprints::new(),
             started: Notify::new(),
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
         }));
         // What is known of an execution goes with its log.
         let inner = Arc::downgrade(&engine.0);
-        engine.0.logs.on_removed(move |name, _| {
+        engine.0.logs.on_removed(move |name, removal| {
             if let (Some(inner), Some(id)) = (inner.upgrade(), name.execution()) {
-                inner.executions().remove(&id);
+                inner.executions().removed(&id, removal);
             }
         });
         Ok(engine)
@@ -260,35 +262,10 @@ struct Inner {
     /// Set once, when they are known.
     workflows: OnceLock<BTreeMap<String, Arc<dyn Runnable>>>,
     executions: Mutex<Executions>,
-    inputs: Fingerprints,
     /// Told when a start is no longer under way.
     started: Notify,
     tasks: TaskTracker,
     draining: AtomicBool,
-}
-
-/// The executions whose logs are kept, by id and in the order in which they began.
-#[derive(Default)]
-struct Executions {
-    by_id: HashMap<ExecutionId, (u64, Arc<Execution>)>,
-    by_age: BTreeMap<u64, ExecutionId>,
-    next: u64,
-    /// Ids whose start is under way.
-    starting: HashSet<ExecutionId>,
-}
-
-impl Executions {
-    fn insert(&mut self, execution: Arc<Execution>) {
-        self.next += 1;
-        self.by_age.insert(self.next, execution.id().clone());
-        self.by_id.insert(execution.id().clone(), (self.next, execution));
-    }
-
-    fn remove(&mut self, id: &ExecutionId) {
-        if let Some((age, _)) = self.by_id.remove(id) {
-            self.by_age.remove(&age);
-        }
-    }
 }
 
 impl Inner {
@@ -359,16 +336,18 @@ impl Engine {
         self.0.draining.store(true, Ordering::Release);
         self.0.tasks.close();
         if timeout(grace, self.0.tasks.wait()).await.is_err() {
-            let running: Vec<_> = self.0.executions().by_id.values().map(|(_, run)| run.clone()).collect();
-            for execution in running.iter().filter(|execution| execution.ended().is_none()) {
-                execution.cancel(Some(SHUTTING_DOWN.into()));
+            let known: Vec<_> = self.0.executions().by_id.values().map(|(_, known)| known.clone()).collect();
+            for known in known.iter().filter(|known| !known.has_ended()) {
+                if let Known::Here(execution) = known {
+                    execution.cancel(Some(SHUTTING_DOWN.into()));
+                }
             }
             self.0.tasks.wait().await;
         }
     }
 
-    fn find(&self, id: &ExecutionId) -> Result<Arc<Execution>, ControlError> {
-        let found = self.0.executions().by_id.get(id).map(|(_, execution)| execution.clone());
+    fn find(&self, id: &ExecutionId) -> Result<Known, ControlError> {
+        let found = self.0.executions().get(id).cloned();
         found.ok_or_else(|| ControlError::UnknownExecution { id: id.clone() })
     }
 
@@ -382,12 +361,23 @@ impl Engine {
     }
 
     /// Starts an execution, or finds the one that the same request started; whether it was there.
+    ///
+    /// It is done by a task of its own, so that a log that was made has its run though whoever asked is gone.
     async fn start_or_attach(&self, request: StartExecution) -> Result<(Arc<Execution>, bool), ControlError> {
+        let engine = self.clone();
+        let begun = self.0.tasks.spawn(async move { engine.begin(request).await }.in_current_span());
+        begun.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an execution could not be started");
+            Err(ControlError::Unavailable)
+        })
+    }
+
+    async fn begin(&self, request: StartExecution) -> Result<(Arc<Execution>, bool), ControlError> {
         if self.0.draining.load(Ordering::Acquire) {
             return Err(ControlError::Draining);
         }
         let workflow = self.find_workflow(&request.workflow)?;
-        let input = self.0.inputs.of(&request.input.to_string());
+        let input = Fingerprint::of(&request.input.to_string());
         let id = match request.execution_id {
             Some(id) => id,
             None => {
@@ -397,8 +387,8 @@ impl Engine {
         let start = workflow.prepare(request.input)?;
         let starting = match self.begin_start(&id).await {
             Beginning::Free(starting) => starting,
-            Beginning::Taken(taken) if taken.workflow == *workflow.name() && taken.input == input => {
-                return Ok((taken, true));
+            Beginning::Taken(known) if known.is_of(workflow.name(), input) => {
+                return Ok((self.restore(&known).await?, true));
             }
             Beginning::Taken(_) => return Err(ControlError::Conflict { id: id.clone() }),
         };
@@ -420,7 +410,9 @@ impl Engine {
         workflow: WorkflowName,
         input: Fingerprint,
     ) -> Result<Arc<Execution>, ControlError> {
-        let writer = self.0.logs.create(id).await.map_err(|error| match error {
+        let started = self.0.logs.now();
+        let attributes = known::attributes(&workflow, input, started);
+        let writer = self.0.logs.create_with(id, &attributes).await.map_err(|error| match error {
             // Somebody else made a log of that name: it is no execution of this engine.
             LogError::AlreadyExists { .. } => ControlError::Conflict { id: id.clone() },
             LogError::TooManyLogs { limit } => {
@@ -431,6 +423,7 @@ impl Engine {
                 limit: self.0.logs.len(),
                 option: "LogOptions::max_total_bytes",
             },
+            LogError::Store(StoreError::Full { .. }) => ControlError::StoreFull,
             error => {
                 tracing::error!(execution = %id, %error, "log could not be made");
                 ControlError::Unavailable
@@ -441,11 +434,11 @@ impl Engine {
             writer,
             workflow,
             input,
-            self.0.logs.now(),
+            started,
             self.0.options.clone(),
             self.0.logs.options().max_event_bytes,
         ));
-        self.0.executions().insert(execution.clone());
+        self.0.executions().insert(Known::Here(execution.clone()));
         // A drain that began meanwhile did not see it.
         if self.0.draining.load(Ordering::Acquire) {
             execution.cancel(Some(SHUTTING_DOWN.into()));
@@ -461,8 +454,8 @@ impl Engine {
             changed.as_mut().enable();
             {
                 let mut executions = self.0.executions();
-                if let Some((_, execution)) = executions.by_id.get(id) {
-                    return Beginning::Taken(execution.clone());
+                if let Some(known) = executions.get(id) {
+                    return Beginning::Taken(known.clone());
                 }
                 if executions.starting.insert(id.clone()) {
                     return Beginning::Free(Starting { engine: self, id });
@@ -476,7 +469,7 @@ impl Engine {
 /// Whether an id is free for a new execution.
 enum Beginning<'a> {
     Free(Starting<'a>),
-    Taken(Arc<Execution>),
+    Taken(Known),
 }
 
 /// A start that is under way.

@@ -130,6 +130,12 @@ impl Execution {
         }
     }
 
+    /// The same, as it stands when it has ended.
+    pub(crate) fn that_ended(self, status: StatusUpdate) -> Self {
+        let _ = self.ended.set(status);
+        self
+    }
+
     pub(crate) const fn id(&self) -> &ExecutionId {
         &self.id
     }

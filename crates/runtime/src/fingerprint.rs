@@ -1,48 +1,53 @@
 //! What is kept of an input, so that a request can be known again.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::fmt;
 
-/// Stands for a text, in a few bytes however long the text is.
-///
-/// Two texts of one length have the same one by a chance of 2^-128, and nobody outside can look for such two: the keys of
-/// both hashes are random and never leave the program.
+use sha2::{Digest as _, Sha256};
+
+/// Stands for a text, in 32 bytes however long the text is: its SHA-256, for which nobody can find a second text. It is the
+/// same in every process, so that a request is known again after a restart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Fingerprint {
-    length: usize,
-    hashes: [u64; 2],
-}
+pub(crate) struct Fingerprint([u8; 32]);
 
-/// Takes fingerprints; those of two different takers cannot be compared.
-#[derive(Debug)]
-pub(crate) struct Fingerprints([RandomState; 2]);
-
-impl Fingerprints {
-    pub(crate) fn new() -> Self {
-        Self([RandomState::new(), RandomState::new()])
+impl Fingerprint {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
     }
 
-    pub(crate) fn of(&self, text: &str) -> Fingerprint {
-        let [first, second] = &self.0;
-        Fingerprint { length: text.len(), hashes: [first.hash_one(text), second.hash_one(text)] }
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Fingerprints;
+    use super::Fingerprint;
 
     #[test]
-    fn equal_texts_are_known_again_and_others_are_not_whatever_one_hash_says() {
-        let taker = Fingerprints::new();
+    fn equal_texts_are_known_again_in_any_process_and_others_are_not() {
         let long = "x".repeat(1 << 20);
-        assert_eq!(taker.of(&long), taker.of(&long.clone()));
-        let others = [long.replacen('x', "y", 1), format!("{long}x"), String::new()];
-        for other in &others {
-            assert_ne!(taker.of(&long), taker.of(other));
+        assert_eq!(Fingerprint::of(&long), Fingerprint::of(&long.clone()));
+        for other in [long.replacen('x', "y", 1), format!("{long}x"), String::new()] {
+            assert_ne!(Fingerprint::of(&long), Fingerprint::of(&other));
         }
-        let mut hashes = [taker.of("a").hashes, taker.of("b").hashes].concat();
-        hashes.sort_unstable();
-        hashes.dedup();
-        assert_eq!(hashes.len(), 4, "the two hashes are independent");
+        // RFC 6234, the example of FIPS 180-2.
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Fingerprint::of("abc").to_string(), text);
+        assert_eq!(Fingerprint::parse(text), Some(Fingerprint::of("abc")));
+        assert_eq!(Fingerprint::parse("abc"), None);
     }
 }

@@ -5,11 +5,11 @@ use streamnest_core::{
     Signal, Signalled, StartExecution, Started, Status, WorkflowSummary,
 };
 
-use super::Engine;
+use super::{Engine, known::Known};
 use crate::execution::Execution;
 
 /// All but the open questions.
-fn summarize(execution: &Execution) -> ExecutionSummary {
+pub(super) fn summarize(execution: &Execution) -> ExecutionSummary {
     let log = execution.writer().log();
     let head = log.head();
     ExecutionSummary {
@@ -53,8 +53,9 @@ impl ExecutionControl for Engine {
         reason: Option<String>,
     ) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
-            let execution = self.find(id)?;
-            if execution.ended().is_none() {
+            if let Known::Here(execution) = self.find(id)?
+                && execution.ended().is_none()
+            {
                 execution.cancel(reason);
                 execution.end().await;
             }
@@ -68,14 +69,14 @@ impl ExecutionControl for Engine {
         signal: Signal,
     ) -> BoxFuture<'a, Result<Signalled, ControlError>> {
         Box::pin(async move {
-            let execution = self.find(id)?;
+            let execution = self.restore(&self.find(id)?).await?;
             execution.asks.answer(&execution, signal).await
         })
     }
 
     fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
-            if self.find(id)?.ended().is_none() {
+            if !self.find(id)?.has_ended() {
                 return Err(ControlError::StillRunning { id: id.clone() });
             }
             self.0.logs.remove(id).await.map_err(|error| {
@@ -86,8 +87,12 @@ impl ExecutionControl for Engine {
     }
 
     fn execution(&self, id: &ExecutionId) -> Result<ExecutionSummary, ControlError> {
-        let execution = self.find(id)?;
-        Ok(ExecutionSummary { waiting: execution.asks.waiting(), ..summarize(&execution) })
+        let known = self.find(id)?;
+        let waiting = match &known {
+            Known::Here(execution) => execution.asks.waiting(),
+            Known::Kept(_) => Vec::new(),
+        };
+        Ok(ExecutionSummary { waiting, ..known.summary() })
     }
 
     fn executions(&self, limit: usize, after: Option<&ExecutionId>) -> ExecutionPage {
@@ -99,11 +104,8 @@ impl ExecutionControl for Engine {
             Some(None) => return ExecutionPage { executions: Vec::new(), next: None },
         };
         let mut older = executions.by_age.range(..before).rev().map(|(_, id)| id);
-        let page: Vec<_> = older.by_ref().take(limit).filter_map(|id| executions.by_id.get(id)).collect();
-        let next = older.next().and_then(|_| page.last()).map(|(_, execution)| execution.id().clone());
-        ExecutionPage {
-            executions: page.into_iter().map(|(_, execution)| summarize(execution)).collect(),
-            next,
-        }
+        let page: Vec<_> = older.by_ref().take(limit).filter_map(|id| executions.get(id)).collect();
+        let next = older.next().and_then(|_| page.last()).map(|known| known.id().clone());
+        ExecutionPage { executions: page.into_iter().map(Known::summary).collect(), next }
     }
 }

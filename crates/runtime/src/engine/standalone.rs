@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
 use super::{Beginning, Engine};
-use crate::{EngineOptions, execution::Execution};
+use crate::{EngineOptions, execution::Execution, fingerprint::Fingerprint};
 
 /// An execution that was asked for by its id.
 pub(crate) enum Opened {
@@ -38,9 +38,9 @@ impl Engine {
         }
         let starting = match self.begin_start(id).await {
             Beginning::Free(starting) => starting,
-            Beginning::Taken(execution) => return Ok(Opened::Found(execution)),
+            Beginning::Taken(known) => return Ok(Opened::Found(self.restore(&known).await?)),
         };
-        let input = self.0.inputs.of("null");
+        let input = Fingerprint::of("null");
         let execution = self.make(id, workflow, input).await?;
         drop(starting);
         // A new log has room. From here on nothing is awaited, so that whoever asked cannot leave it without an owner.

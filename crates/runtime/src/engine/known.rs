@@ -1,0 +1,273 @@
+//! What is known of executions: of those of this process all, of those of earlier ones what their logs say.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt as _, stream};
+use streamnest_core::{
+    AttributeChange, ControlError, ExecutionId, ExecutionSummary, Listed, LogName, Position, Status,
+    Timestamp, WorkflowName,
+    payload::{Failure, StatusUpdate},
+};
+use streamnest_log::{Error as LogError, Read, ReadLimit, Removal, Start};
+
+use super::{Engine, control::summarize};
+use crate::{execution::Execution, fingerprint::Fingerprint};
+
+/// The attributes of an execution that an engine runs: the name of its workflow, the fingerprint of its input, and when it
+/// began, in microseconds since 1970.
+const WORKFLOW: &str = "workflow";
+const INPUT: &str = "input";
+const STARTED: &str = "started";
+
+/// Executions that are listed at once, and ended at once, when the engine looks for those of earlier processes.
+const PAGE: usize = 1_024;
+const ENDED_AT_ONCE: usize = 64;
+
+/// An execution that the engine knows.
+#[derive(Clone)]
+pub(super) enum Known {
+    /// It runs, or its log is in memory.
+    Here(Arc<Execution>),
+    /// It has ended, and only the store has its log.
+    Kept(Arc<Kept>),
+}
+
+/// What is known of an execution whose log is not in memory.
+pub(super) struct Kept {
+    pub(super) summary: ExecutionSummary,
+    pub(super) input: Fingerprint,
+}
+
+impl Known {
+    pub(super) fn id(&self) -> &ExecutionId {
+        match self {
+            Self::Here(execution) => execution.id(),
+            Self::Kept(kept) => &kept.summary.execution_id,
+        }
+    }
+
+    /// Whether it is the execution of this workflow with this input.
+    pub(super) fn is_of(&self, workflow: &WorkflowName, input: Fingerprint) -> bool {
+        match self {
+            Self::Here(execution) => execution.workflow == *workflow && execution.input == input,
+            Self::Kept(kept) => kept.summary.workflow == *workflow && kept.input == input,
+        }
+    }
+
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        match self {
+            Self::Here(execution) => execution.ended().is_some(),
+            Self::Kept(_) => true,
+        }
+    }
+
+    /// All but the open questions.
+    pub(super) fn summary(&self) -> ExecutionSummary {
+        match self {
+            Self::Here(execution) => summarize(execution),
+            Self::Kept(kept) => kept.summary.clone(),
+        }
+    }
+}
+
+/// The executions whose logs are kept, by id and in the order in which they began.
+#[derive(Default)]
+pub(super) struct Executions {
+    pub(super) by_id: HashMap<ExecutionId, (u64, Known)>,
+    pub(super) by_age: BTreeMap<u64, ExecutionId>,
+    next: u64,
+    /// Ids whose start is under way.
+    pub(super) starting: HashSet<ExecutionId>,
+}
+
+impl Executions {
+    /// Adds an execution that began after all others, or puts more of one in the place of less.
+    pub(super) fn insert(&mut self, known: Known) {
+        let id = known.id().clone();
+        if let Some((_, place)) = self.by_id.get_mut(&id) {
+            *place = known;
+            return;
+        }
+        self.next += 1;
+        self.by_age.insert(self.next, id.clone());
+        self.by_id.insert(id, (self.next, known));
+    }
+
+    pub(super) fn get(&self, id: &ExecutionId) -> Option<&Known> {
+        self.by_id.get(id).map(|(_, known)| known)
+    }
+
+    /// The log of an execution has left memory.
+    pub(super) fn removed(&mut self, id: &ExecutionId, removal: Removal) {
+        let kept = match (removal, self.get(id)) {
+            (Removal::Evicted, Some(Known::Here(execution))) => Some(Kept {
+                summary: ExecutionSummary { subscribers: 0, ..summarize(execution) },
+                input: execution.input,
+            }),
+            (Removal::Evicted, _) => return,
+            _ => None,
+        };
+        match kept {
+            Some(kept) => self.insert(Known::Kept(Arc::new(kept))),
+            None => {
+                if let Some((age, _)) = self.by_id.remove(id) {
+                    self.by_age.remove(&age);
+                }
+            }
+        }
+    }
+}
+
+/// The attributes with which the log of an execution is made.
+pub(super) fn attributes(
+    workflow: &WorkflowName,
+    input: Fingerprint,
+    started: Timestamp,
+) -> Vec<AttributeChange> {
+    let set = |key, value: String| AttributeChange::set(key, value).expect("the keys are short");
+    vec![
+        set(WORKFLOW, workflow.to_string()),
+        set(INPUT, input.to_string()),
+        set(STARTED, started.as_micros().to_string()),
+    ]
+}
+
+/// What a log says of its execution; `None` if no engine ran it.
+fn read(Listed { name, head }: &Listed) -> Option<Kept> {
+    let text = |key: &str| std::str::from_utf8(head.attributes.get(key)?).ok();
+    let at = |seq| Position::new(head.epoch, seq);
+    let summary = ExecutionSummary {
+        execution_id: name.execution()?,
+        workflow: WorkflowName::new(text(WORKFLOW)?).ok()?,
+        status: head.status.filter(|status| status.is_terminal()).unwrap_or(Status::Failed),
+        progress: BTreeMap::new(),
+        started_at: Timestamp::from_micros(text(STARTED)?.parse().ok()?),
+        first: at(head.trimmed),
+        last: at(head.last),
+        subscribers: 0,
+        waiting: Vec::new(),
+    };
+    Some(Kept { summary, input: Fingerprint::parse(text(INPUT)?)? })
+}
+
+impl Engine {
+    /// Finds the executions of earlier processes in the store: those that have ended are listed again, and those that were
+    /// running are ended with the status `failed`, code `interrupted`. To be called once, before anything is started. How many
+    /// were interrupted.
+    ///
+    /// # Errors
+    /// [`LogError::Store`].
+    pub async fn recover(&self) -> Result<usize, LogError> {
+        let (mut found, mut running, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let page = self.0.logs.list(LogName::EXECUTIONS, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.name.clone());
+            for listed in &page {
+                let Some(kept) = read(listed) else { continue };
+                if !listed.head.sealed {
+                    running.push(listed.name.clone());
+                }
+                found.push(kept);
+            }
+        }
+        let interrupted = running.len();
+        let mut ending =
+            stream::iter(running).map(|name| self.interrupt(name)).buffer_unordered(ENDED_AT_ONCE);
+        let mut ends = HashMap::new();
+        while let Some(ended) = ending.next().await {
+            let (id, last) = ended?;
+            ends.insert(id, last);
+        }
+        drop(ending);
+        found.sort_by(|a, b| a.summary.started_at.cmp(&b.summary.started_at));
+        let mut executions = self.0.executions();
+        for mut kept in found {
+            if let Some((status, last)) = ends.remove(&kept.summary.execution_id) {
+                (kept.summary.status, kept.summary.last) = (status, last);
+            }
+            executions.insert(Known::Kept(Arc::new(kept)));
+        }
+        Ok(interrupted)
+    }
+
+    /// Ends an execution that an earlier process ran and did not end. How it ended, and where.
+    async fn interrupt(&self, name: LogName) -> Result<(ExecutionId, (Status, Position)), LogError> {
+        let gone = || LogError::Removed;
+        let id = name.execution().ok_or_else(gone)?;
+        let writer = self.0.logs.open(&name).await?.ok_or_else(gone)?;
+        let status = writer.log().head().status.filter(|status| status.is_terminal());
+        let (status, last) = match status {
+            // It had said how it ended, and was stopped before its log was sealed.
+            Some(status) => (status, writer.seal().await?),
+            None => {
+                tracing::warn!(execution = %id, "execution was interrupted by the end of its server");
+                let failure = Failure {
+                    code: "interrupted".into(),
+                    message: "server stopped while the execution was running; start it again".into(),
+                    node_id: None,
+                };
+                (Status::Failed, writer.finish(StatusUpdate::failed(failure)).await?)
+            }
+        };
+        Ok((id, (status, writer.log().position(last))))
+    }
+
+    /// The execution with its log in memory.
+    pub(super) async fn restore(&self, known: &Known) -> Result<Arc<Execution>, ControlError> {
+        let kept = match known {
+            Known::Here(execution) => return Ok(execution.clone()),
+            Known::Kept(kept) => kept,
+        };
+        let id = &kept.summary.execution_id;
+        let opened = self.open_ended(id).await.map_err(|error| {
+            tracing::error!(execution = %id, %error, "log could not be opened");
+            ControlError::Unavailable
+        })?;
+        let (writer, ended) = opened.ok_or_else(|| ControlError::UnknownExecution { id: id.clone() })?;
+        let execution = Execution::new(
+            id.clone(),
+            writer,
+            kept.summary.workflow.clone(),
+            kept.input,
+            kept.summary.started_at,
+            self.0.options.clone(),
+            self.0.logs.options().max_event_bytes,
+        );
+        let execution = Arc::new(execution.that_ended(ended));
+        self.0.executions().insert(Known::Here(execution.clone()));
+        Ok(execution)
+    }
+
+    /// Opens the log of an execution that has ended, and reads how.
+    async fn open_ended(
+        &self,
+        id: &ExecutionId,
+    ) -> Result<Option<(streamnest_log::Writer, StatusUpdate)>, LogError> {
+        let Some(writer) = self.0.logs.open(id).await? else { return Ok(None) };
+        let log = writer.log();
+        let before = log.head().last.get().saturating_sub(1);
+        let before = log.position(streamnest_core::Seq::try_from(before).unwrap_or_default());
+        let mut cursor = log.observer(Start::After(before));
+        let mut ended = None;
+        while let Some(read) = cursor.next_batch(ReadLimit::default()).await? {
+            if let Read::Batch(batch) = read {
+                ended =
+                    batch.iter().rev().find_map(|entry| entry.event().as_status().ok().flatten()).or(ended);
+            }
+        }
+        let damaged = || {
+            let failure = Failure {
+                code: "damaged".into(),
+                message: "how the execution ended can no longer be read".into(),
+                node_id: None,
+            };
+            StatusUpdate::failed(failure)
+        };
+        Ok(Some((writer, ended.unwrap_or_else(damaged))))
+    }
+}
