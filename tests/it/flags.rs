@@ -12,7 +12,7 @@ use tokio::{
 };
 
 fn flags(arguments: &[&str]) -> Result<ServerFlags, clap::Error> {
-    ServerFlags::try_parse_from(["program", "--log", "error"].iter().chain(arguments))
+    ServerFlags::try_parse_from(["program", "--log", "error", "--memory"].iter().chain(arguments))
 }
 
 async fn app() -> App {

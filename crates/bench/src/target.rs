@@ -40,6 +40,10 @@ impl Target {
             }
             Subject::Server(path) => {
                 let mut arguments = vec![OsString::from("--listen"), OsString::from("127.0.0.1:0")];
+                // What is measured is the server and not the disk, unless somebody asks for the disk.
+                if !load.server_arguments.iter().any(|argument| argument.starts_with("--data-dir")) {
+                    arguments.push("--memory".into());
+                }
                 arguments.extend(load.server_arguments.iter().map(OsString::from));
                 Self::spawn(path, &arguments)
             }

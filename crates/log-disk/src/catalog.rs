@@ -63,7 +63,16 @@ impl Rebuild {
         for chapter in indexed.chapters {
             chapter.segment.live.fetch_add(chapter.bytes, Ordering::AcqRel);
             // Entries that were copied here are no longer looked for where they came from.
-            locked.chapters.retain(|known| known.last < chapter.first || known.first > chapter.last);
+            let trimmed = locked.trimmed;
+            if !segment::yield_to(
+                &mut locked.chapters,
+                chapter.segment.id,
+                chapter.first,
+                chapter.last,
+                trimmed,
+            ) {
+                continue;
+            }
             let at = locked.chapters.partition_point(|known| known.first < chapter.first);
             locked.chapters.insert(at, chapter);
         }
@@ -116,6 +125,7 @@ impl Rebuild {
         let number = header.log;
         match body {
             Body::Batch { .. } | Body::Close => {}
+            Body::Hole => self.skip_damaged(number, header.last),
             Body::State(state) => return self.introduce(number, *state, segment.id).is_some(),
             Body::Append(entries) => return self.append(segment, number, entries, at),
             Body::Copy(entries) => self.copy(segment, number, entries, at),
@@ -175,7 +185,8 @@ impl Rebuild {
             Some(log) => {
                 let mut state = log.lock();
                 if extent.last > state.trimmed {
-                    segment::add_copy(&mut state.chapters, segment, extent);
+                    let trimmed = state.trimmed;
+                    segment::add_copy(&mut state.chapters, segment, extent, trimmed);
                 }
             }
             None => segment::add_extent(self.orphans.entry(number).or_default(), segment, extent),

@@ -82,10 +82,12 @@ pub(crate) enum Kind {
     Delete = 8,
     /// Another incarnation.
     Epoch = 9,
+    /// Records stood here that were damaged.
+    Hole = 10,
 }
 
 /// Every kind.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Batch,
     Kind::Close,
     Kind::State,
@@ -95,6 +97,7 @@ const KINDS: [Kind; 9] = [
     Kind::Trim,
     Kind::Delete,
     Kind::Epoch,
+    Kind::Hole,
 ];
 
 /// All there is to know of a log, beside its entries.
@@ -123,6 +126,7 @@ pub(crate) enum Body<'a> {
     Trim { up_to: u64 },
     Delete,
     Epoch { epoch: u64 },
+    Hole,
 }
 
 /// The entries of a record, not read yet.
@@ -212,6 +216,10 @@ pub(crate) fn put_epoch(epoch: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&epoch.to_le_bytes());
 }
 
+pub(crate) fn put_hole(out: &mut Vec<u8>) {
+    out.push(Kind::Hole as u8);
+}
+
 /// Set where the type of an event is not just that of its class.
 const HAS_TYPE: u8 = 1 << 4;
 /// Set where a node said it.
@@ -252,6 +260,7 @@ pub(crate) fn read(body: &[u8]) -> Option<Body<'_>> {
         Kind::Trim => Body::Trim { up_to: reader.u64()? },
         Kind::Delete => Body::Delete,
         Kind::Epoch => Body::Epoch { epoch: reader.u64()? },
+        Kind::Hole => Body::Hole,
     })
 }
 

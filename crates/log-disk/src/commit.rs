@@ -337,7 +337,8 @@ impl crate::log::LogState {
             What::Seal => self.sealed = true,
             What::Copied { first, last } => {
                 if !self.deleted && last > self.trimmed {
-                    segment::add_copy(&mut self.chapters, segment, Extent { offset, length, first, last });
+                    let extent = Extent { offset, length, first, last };
+                    segment::add_copy(&mut self.chapters, segment, extent, self.trimmed);
                 }
             }
             What::Stated => self.base = segment.id,

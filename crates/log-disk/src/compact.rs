@@ -33,6 +33,8 @@ const COPY_AT_ONCE: usize = 1 << 20;
 pub(crate) struct Compactor {
     state: Mutex<Signals>,
     changed: Condvar,
+    /// Held by who compacts.
+    turn: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +99,7 @@ impl From<StoreError> for Stopped {
 
 /// Lets segments go from the front while that is worth it.
 pub(crate) fn compact_all(inner: &Arc<Inner>) -> Result<(), Stopped> {
+    let _turn = inner.compactor.turn.lock().unwrap_or_else(PoisonError::into_inner);
     while let Some(oldest) = worth_it(inner) {
         compact(inner, &oldest)?;
     }
@@ -123,7 +126,7 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
     let logs: Vec<Arc<Log>> = inner.catalog().by_name.values().cloned().collect();
     let mut copied = 0;
     let mut living = HashSet::new();
-    for log in logs {
+    for log in &logs {
         let lives = {
             let state = log.lock();
             let here = |chapter: &crate::segment::Chapter| Arc::ptr_eq(&chapter.segment, segment);
@@ -131,16 +134,29 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
         };
         if lives {
             living.insert(log.number);
-            state_again(inner, &log, segment.id)?;
+            state_again(inner, log, segment.id)?;
         }
     }
     if segment.live.load(Ordering::Acquire) > 0 {
         copied = copy_entries(inner, segment, &living)?;
     }
+    // After the copying, for what was trimmed meanwhile was not copied.
+    logs.iter().try_for_each(|log| note_trim(inner, log))?;
     wait_durable(inner)?;
     inner.catalog().segments.remove(&segment.id);
     inner.files.remove_segment(segment)?;
     tracing::debug!(segment = segment.name(), copied, "segment compacted");
+    Ok(())
+}
+
+/// Writes down how far a log is trimmed: what is trimmed is not copied, and is not to look damaged.
+fn note_trim(inner: &Inner, log: &Arc<Log>) -> Result<(), Stopped> {
+    let mut state = log.lock();
+    let trimmed = state.trimmed;
+    if !state.deleted && trimmed > state.trim_written {
+        inner.push(log, state.accepted, What::Noted, true, |out| codec::put_trim(trimmed, out))?;
+        state.trim_written = trimmed;
+    }
     Ok(())
 }
 

@@ -149,7 +149,8 @@ impl Reading<'_> {
             let (Some(Body::Append(entries)) | Some(Body::Copy(entries))) = codec::read(body) else {
                 continue;
             };
-            if entries.count == 0 || entries.last() < self.next {
+            // Among copied entries may lie newer ones of the same log, and the other way round.
+            if entries.count == 0 || entries.last() < self.next || entries.first > extent.last {
                 continue;
             }
             if entries.first > self.next {

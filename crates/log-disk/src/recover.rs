@@ -258,6 +258,7 @@ fn apply(
             Some(Found::Record { header, body, end }) => {
                 let at = (*start as u64, u32::try_from(end - start).unwrap_or(u32::MAX));
                 let read = codec::read(body);
+                unknown |= matches!(read, Some(Body::Hole)) && header.log == 0;
                 if read.is_some_and(|body| rebuild.apply(segment, &header, body, at)) {
                     continue;
                 }

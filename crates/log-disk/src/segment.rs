@@ -215,24 +215,25 @@ pub(crate) fn add_extent(chapters: &mut Vec<Chapter>, segment: &Arc<Segment>, ex
     chapters.insert(at, chapter);
 }
 
-/// Adds a record that was copied from an older segment; what it holds is no longer looked for there. Whether it was wanted.
-pub(crate) fn add_copy(chapters: &mut Vec<Chapter>, segment: &Arc<Segment>, extent: Extent) -> bool {
-    let at = chapters.partition_point(|chapter| chapter.last < extent.first);
-    match chapters.get_mut(at) {
-        Some(old) if old.first <= extent.first => {
-            // Copies begin where their chapter does.
-            if old.first != extent.first || old.segment.id >= segment.id || old.last < extent.last {
-                return false;
-            }
-            old.first = extent.last + 1;
-            if old.first > old.last {
-                chapters.remove(at);
-            }
-        }
-        // What stood there is gone already.
-        _ => {}
+/// Adds a record that was copied from an older segment; what it holds is no longer looked for there.
+pub(crate) fn add_copy(chapters: &mut Vec<Chapter>, segment: &Arc<Segment>, extent: Extent, trimmed: u64) {
+    if yield_to(chapters, segment.id, extent.first, extent.last, trimmed) {
+        add_extent(chapters, segment, extent);
     }
-    add_extent(chapters, segment, extent);
+}
+
+/// Makes way for the entries `first` to `last`, which were copied to the segment `id`: what held them in older segments begins
+/// after them. Whether they are wanted there; not if something before them, that is not trimmed, would be lost sight of.
+pub(crate) fn yield_to(chapters: &mut Vec<Chapter>, id: u64, first: u64, last: u64, trimmed: u64) -> bool {
+    let start = chapters.partition_point(|chapter| chapter.last < first);
+    let end = chapters.partition_point(|chapter| chapter.first <= last);
+    let Some(old) = chapters.get_mut(start..end) else { return true };
+    let yields = |old: &Chapter| old.segment.id < id && first <= old.first.max(trimmed + 1);
+    if !old.iter().all(yields) {
+        return false;
+    }
+    old.iter_mut().for_each(|old| old.first = last + 1);
+    chapters.retain(|chapter| chapter.first <= chapter.last);
     true
 }
 

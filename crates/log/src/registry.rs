@@ -74,8 +74,7 @@ pub(crate) struct Shared {
     pub(crate) relay: WakeRelay,
     /// Bytes that all kept entries take.
     pub(crate) bytes: AtomicUsize,
-    /// Whether what is let go from memory is kept by the store.
-    persistent: bool,
+    store: Arc<dyn LogStore>,
     /// Logs that have ended, oldest first.
     finished: Mutex<BTreeSet<(Timestamp, LogName)>>,
 }
@@ -84,7 +83,7 @@ impl Shared {
     /// Counts a log as one that may be let go. A stream of another kind is kept until it is deleted, so it may be let go
     /// only where the store keeps it.
     pub(crate) fn finished(&self, name: &LogName, at: Timestamp) {
-        if !self.persistent && !name.starts_with(LogName::EXECUTIONS) {
+        if !self.store.is_persistent() && !name.starts_with(LogName::EXECUTIONS) {
             return;
         }
         self.ended().insert((at, name.clone()));
@@ -103,7 +102,7 @@ impl Registry {
             clock,
             relay: WakeRelay::default(),
             bytes: AtomicUsize::new(0),
-            persistent: store.is_persistent(),
+            store: store.clone(),
             finished: Mutex::default(),
         };
         Self(Arc::new(Inner {

@@ -5,7 +5,7 @@ mod builder;
 use std::sync::Arc;
 
 use serde_json::Value;
-use streamnest_core::{ControlError, StartExecution};
+use streamnest_core::{ControlError, LogStore, StartExecution};
 use streamnest_gateway::{Gateway, StreamingWebSocketGateway, WebSocketBridgeService};
 use streamnest_log::Registry;
 use streamnest_modules::Container;
@@ -13,7 +13,7 @@ use streamnest_runtime::{Engine, EventStreamProcessorService, Run, TokenStreamin
 use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
 
 pub use self::builder::{AppBuilder, Streamnest};
-use crate::{Error, ServerFlags};
+use crate::{Error, ServerFlags, store::LateStore};
 
 /// What lives as long as the application: what its modules made, and the task that looks after the logs.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct App {
     tokens: TokenStreamingService,
     events: EventStreamProcessorService,
     gateway: Gateway,
+    /// Set unless the program said where its logs are kept.
+    late: Option<Arc<LateStore>>,
     /// The port to listen on where no flag says otherwise.
     port: u16,
     living: Arc<Living>,
@@ -152,7 +154,27 @@ impl App {
             () = &mut drained => served.await,
         };
         self.container().shutdown().await;
+        // Nobody writes any more. The next start finds an orderly stop.
+        self.logs().close().await;
         Ok(result?)
+    }
+
+    /// Keeps the logs in `store` from here on, and takes up what it has of earlier processes. To be called before anything is
+    /// started.
+    ///
+    /// # Errors
+    /// [`Error::StoreChosen`] if the application has a store already, or has used its logs; [`Error::Log`].
+    pub(crate) async fn keep_in(&self, store: Arc<dyn LogStore>) -> Result<(), Error> {
+        if !self.late.as_ref().is_some_and(|late| late.choose(store)) {
+            return Err(Error::StoreChosen);
+        }
+        self.engine.recover().await?;
+        Ok(())
+    }
+
+    /// The store to be chosen, unless that is done.
+    pub(crate) fn open_choice(&self) -> Option<&LateStore> {
+        self.late.as_deref().filter(|late| late.is_open())
     }
 
     /// Ends as [`serve`](Self::serve) does, for a program that serves the [routes](Self::into_router) itself, or none:
@@ -161,6 +183,7 @@ impl App {
         self.drain().await;
         self.gateway.shut_down().await;
         self.container().shutdown().await;
+        self.logs().close().await;
     }
 
     /// The port to listen on where no flag says otherwise.

@@ -37,6 +37,16 @@ pub enum Error {
     /// The gateway cannot be made, or stopped.
     #[error(transparent)]
     Gateway(#[from] streamnest_gateway::Error),
+    /// The data directory cannot be opened.
+    #[error(
+        "cannot keep logs there; choose another directory by `--data-dir`, or go without by `--memory`: {0}"
+    )]
+    DataDirectory(#[from] streamnest_log_disk::Error),
+    /// A flag says where the logs are kept, and the program has said so already or has logs in memory.
+    #[error(
+        "`--data-dir`, `--durability` and `--repair` come too late: the program says where its logs are kept, or has started something"
+    )]
+    StoreChosen,
     /// The address cannot be listened on.
     #[error("cannot listen on {address}; choose another by `--listen`")]
     Listen {
@@ -83,6 +93,8 @@ impl Error {
             Self::Gateway(error) => error.code(),
             Self::Modules(error) => error.code(),
             Self::OptionTwice { .. } => "option_twice",
+            Self::DataDirectory(error) => error.code(),
+            Self::StoreChosen => "store_chosen",
             Self::Listen { .. } => "listen",
             Self::NotLoopback { .. } => "not_loopback",
         }

@@ -11,6 +11,7 @@ pub mod prelude;
 #[doc(hidden)]
 pub mod private;
 mod server;
+mod store;
 mod streaming;
 
 #[doc(hidden)]
@@ -23,6 +24,7 @@ pub use streaming::{CorsOptions, HeartbeatOptions, StreamingModule, StreamingOpt
 pub use streamnest_core as core;
 pub use streamnest_gateway as gateway;
 pub use streamnest_log as log;
+pub use streamnest_log_disk as log_disk;
 pub use streamnest_macros::{
     State, injectable, module, node, stream_all, stream_event, stream_progress, stream_token, workflow,
 };

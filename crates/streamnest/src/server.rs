@@ -5,10 +5,13 @@ use std::{
     ffi::{OsStr, OsString},
     io::{self, IsTerminal as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use streamnest_log_disk::{DiskOptions, DiskStore, Durability};
 #[cfg(unix)]
 use tokio::signal::unix;
 use tokio::{net::TcpListener, sync::oneshot};
@@ -33,6 +36,20 @@ pub struct ServerFlags {
     /// A name under which the server may be asked, besides its address. May be given again.
     #[arg(long, value_name = "HOST")]
     pub allow_host: Vec<String>,
+    /// Where to keep the logs of executions, so that they survive the program. Default `streamnest-data/PROGRAM` in the
+    /// directory in which the program is started.
+    #[arg(long, value_name = "DIRECTORY", env = "STREAMNEST_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Keep the logs in memory only: nothing survives the program.
+    #[arg(long, conflicts_with_all = ["data_dir", "durability", "repair"])]
+    pub memory: bool,
+    /// When an entry counts as kept: `sync` (it is on the disk; nothing that a client saw is ever lost), `interval=200ms` (a
+    /// power cut takes at most that much) or `memory` (it takes what the system had not written yet).
+    #[arg(long, value_name = "MODE", value_parser = durability)]
+    pub durability: Option<Durability>,
+    /// Mend a data directory that is damaged, as far as it can be, before it is opened. Damaged files are kept beside the mended ones.
+    #[arg(long)]
+    pub repair: bool,
     /// What to log on standard error, for example `info` or `streamnest_gateway=debug`.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "STREAMNEST_LOG", value_parser = log_filter)]
     pub log: String,
@@ -75,6 +92,7 @@ impl ServerFlags {
         if !address.ip().is_loopback() && !self.insecure_no_auth {
             return Err(Error::NotLoopback { address });
         }
+        self.keep_logs(app).await?;
         app.gateway().allow(self.allow_origin, self.allow_host)?;
         let listening = async {
             let listener = TcpListener::bind(address).await?;
@@ -103,6 +121,25 @@ impl ServerFlags {
         }
     }
 
+    /// Opens the data directory, unless the program or a flag says otherwise.
+    async fn keep_logs(&self, app: &App) -> Result<(), Error> {
+        let asked = self.data_dir.is_some() || self.durability.is_some() || self.repair;
+        let Some(late) = app.open_choice() else {
+            return if asked { Err(Error::StoreChosen) } else { Ok(()) };
+        };
+        if self.memory {
+            return Ok(());
+        }
+        let path = self.data_dir.clone().unwrap_or_else(default_data_dir);
+        let options = DiskOptions::default().with_durability(self.durability.unwrap_or_default());
+        if self.repair {
+            DiskStore::repair(&path)?;
+        }
+        let store = DiskStore::open(&path, late.clock(), options)?;
+        tracing::info!(directory = %path.display(), "logs are kept in a data directory");
+        app.keep_in(Arc::new(store)).await
+    }
+
     fn start_log(&self) {
         let filter = EnvFilter::new(&self.log);
         let colours = io::stderr().is_terminal();
@@ -113,6 +150,39 @@ impl ServerFlags {
             LogFormat::Text => log.finish().try_init(),
             LogFormat::Json => log.json().finish().try_init(),
         };
+    }
+}
+
+/// Where a program keeps its logs if nobody says: beside where it is started, under its own name.
+fn default_data_dir() -> PathBuf {
+    let program = env::args_os().next();
+    let name =
+        program.as_deref().map(Path::new).and_then(Path::file_stem).unwrap_or(OsStr::new("streamnest"));
+    Path::new("streamnest-data").join(name)
+}
+
+/// Reads a mode.
+fn durability(text: &str) -> Result<Durability, String> {
+    let legal = "legal are `sync`, `interval=200ms` (units: ms, s, min) and `memory`";
+    match text.split_once('=') {
+        None if text == "sync" => Ok(Durability::Sync),
+        None if text == "memory" => Ok(Durability::Memory),
+        Some(("interval", time)) => {
+            let at = time.find(|character: char| !character.is_ascii_digit()).unwrap_or(time.len());
+            let (number, unit) = time.split_at(at);
+            let number: u64 = number.parse().map_err(|_| format!("`{time}` is no time; {legal}"))?;
+            let millis = match unit {
+                "ms" => Some(number),
+                "s" => number.checked_mul(1_000),
+                "min" => number.checked_mul(60_000),
+                _ => None,
+            };
+            match millis {
+                Some(millis) if millis > 0 => Ok(Durability::Interval(Duration::from_millis(millis))),
+                _ => Err(format!("`{time}` is no time above zero with a unit; {legal}")),
+            }
+        }
+        _ => Err(legal.into()),
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use streamnest_core::{Clock, ExecutionControl, LogStore};
 use streamnest_gateway::{Gateway, StreamingWebSocketGateway, WebSocketBridgeService};
-use streamnest_log::{MemoryStore, Registry, SystemClock};
+use streamnest_log::{Registry, SystemClock};
 use streamnest_modules::{AsyncFactory, BoxError, Module, ModuleDefinition, Provider};
 use streamnest_runtime::{Engine, EventStreamProcessorService, FeatureOptions, TokenStreamingService};
 
 pub use self::options::{CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions};
-use crate::Error;
+use crate::{Error, store::LateStore};
 
 /// The module that streams: the logs, the engine, the gateway, and the services to both.
 ///
@@ -92,7 +92,7 @@ impl StreamingModule {
             .provide(options)
             .provide(Provider::try_factory(Settled::new))
             .provide(Provider::factory(|| SystemClock).bind::<dyn Clock>(|clock| clock))
-            .provide(Provider::factory(MemoryStore::new).bind::<dyn LogStore>(|store| store))
+            .provide(Provider::factory(LateStore::new).bind::<dyn LogStore>(|store| store))
             .provide(Provider::try_factory(logs))
             .provide(Provider::try_factory(engine).bind::<dyn ExecutionControl>(|engine| engine))
             .provide(Provider::try_factory(tokens))

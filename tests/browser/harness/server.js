@@ -31,7 +31,7 @@ export async function startServer(variable, { listen = "127.0.0.1:0", flags = []
     const name = PROGRAMS[variable];
     throw new Error(`${variable} is not set; build with \`cargo build -p ${name}\` and set it to the path of \`${name}\``);
   }
-  const child = spawn(program, ["--listen", listen, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program, ["--listen", listen, ...(flags.includes("--data-dir") ? [] : ["--memory"]), ...flags], { stdio: ["ignore", "pipe", "pipe"] });
   const said = [];
   let stopped = false;
   const base = await new Promise((resolve, reject) => {

@@ -5,6 +5,7 @@
 
 mod conformance;
 mod faults;
+mod room;
 mod simulated;
 mod streams;
 mod support;

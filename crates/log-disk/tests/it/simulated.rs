@@ -30,6 +30,8 @@ pub(crate) struct Disk {
 /// What goes wrong on a disk.
 #[derive(Default)]
 struct Shared {
+    /// Held by whoever changes something, so that a power cut is one moment.
+    moment: Mutex<()>,
     /// Bytes that still fit.
     room: AtomicI64,
     limited: AtomicBool,
@@ -74,6 +76,7 @@ impl Disk {
     /// What a power cut leaves: what was synced, and of the rest some sectors, in no order.
     pub(crate) fn power_cut(&self, random: &mut Random) -> Arc<Self> {
         let after = Self::default();
+        let _moment = self.shared.moment.lock().unwrap();
         let now = self.names.lock().unwrap().clone();
         let durable = self.durable_names.lock().unwrap().clone();
         // A name that was changed and not synced is there or is not.
@@ -168,6 +171,7 @@ impl Storage for Disk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let _moment = self.shared.moment.lock().unwrap();
         let content = Arc::new(Content::default());
         self.names.lock().unwrap().insert(name.into(), content.clone());
         Ok(Arc::new(Open { content, shared: self.shared.clone() }))
@@ -180,6 +184,7 @@ impl Storage for Disk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let _moment = self.shared.moment.lock().unwrap();
         let mut names = self.names.lock().unwrap();
         let content = names.remove(from).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         names.insert(to.into(), content);
@@ -187,6 +192,7 @@ impl Storage for Disk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        let _moment = self.shared.moment.lock().unwrap();
         let removed = self.names.lock().unwrap().remove(name);
         let content = removed.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         self.shared.room.fetch_add(content.bytes.lock().unwrap().len() as i64, Ordering::SeqCst);
@@ -194,6 +200,7 @@ impl Storage for Disk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
+        let _moment = self.shared.moment.lock().unwrap();
         self.shared.sync()?;
         *self.durable_names.lock().unwrap() = self.names.lock().unwrap().clone();
         Ok(())
@@ -223,6 +230,7 @@ impl StorageFile for Open {
     }
 
     fn write_at(&self, new: &[u8], offset: u64) -> io::Result<()> {
+        let _moment = self.shared.moment.lock().unwrap();
         if self.shared.fail_writes.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(5));
         }
@@ -243,6 +251,7 @@ impl StorageFile for Open {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let _moment = self.shared.moment.lock().unwrap();
         self.shared.sync()?;
         let bytes = self.content.bytes.lock().unwrap().clone();
         *self.content.synced.lock().unwrap() = bytes;
@@ -250,6 +259,7 @@ impl StorageFile for Open {
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
+        let _moment = self.shared.moment.lock().unwrap();
         self.content.bytes.lock().unwrap().resize(length as usize, 0);
         Ok(())
     }

@@ -14,7 +14,7 @@ use streamnest_runtime::{
 };
 
 use super::{App, Living};
-use crate::{Error, StreamingModule, StreamingOptions, streaming::Settled};
+use crate::{Error, StreamingModule, StreamingOptions, store::LateStore, streaming::Settled};
 
 /// Where an application begins.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +124,8 @@ impl AppBuilder {
         self
     }
 
-    /// Keeps the logs in `store`. Default a [`MemoryStore`](streamnest_log::MemoryStore).
+    /// Keeps the logs in `store`, whatever the flags say. Default is what the flags say to a program that calls
+    /// [`App::listen`], a data directory; and memory to any other.
     pub fn store(self, store: Arc<dyn LogStore>) -> Self {
         self.replace(Provider::shared(store))
     }
@@ -150,7 +151,14 @@ impl AppBuilder {
         let engine = Arc::unwrap_or_clone(container.get::<Engine>()?);
         let workflows = container.collected::<WorkflowContribution>();
         engine.adopt(workflows.iter().map(|workflow| &**workflow))?;
+        let store = container.get::<dyn LogStore>()?;
+        let late = container.get::<LateStore>().ok();
+        let late = late.filter(|late| std::ptr::addr_eq(Arc::as_ptr(late), Arc::as_ptr(&store)));
+        if late.is_none() {
+            engine.recover().await?;
+        }
         let app = App {
+            late,
             tokens: Arc::unwrap_or_clone(container.get::<TokenStreamingService>()?),
             events: Arc::unwrap_or_clone(container.get::<EventStreamProcessorService>()?),
             gateway: Arc::unwrap_or_clone(container.get::<Gateway>()?),

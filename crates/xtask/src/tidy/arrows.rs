@@ -98,6 +98,7 @@ const ROWS: &[Row] = &[
             "streamnest-core",
             "streamnest-gateway",
             "streamnest-log",
+            "streamnest-log-disk",
             "streamnest-macros",
             "streamnest-models",
             "streamnest-modules",

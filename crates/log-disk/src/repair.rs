@@ -1,0 +1,122 @@
+//! Mending a data directory that is damaged.
+
+use std::{io, path::Path, sync::Arc};
+
+use crate::{
+    DiskStore, Error, Files,
+    codec::{self},
+    index,
+    record::{self, Found},
+    recover::{Damage, verify},
+    segment::{SEGMENT_HEADER, Segment, header},
+    storage::{Directory, Storage},
+};
+
+/// What was mended.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Repair {
+    /// What was damaged, and is left out of the mended segments. The damaged ones are kept under the name `<segment>.damaged`.
+    pub damages: Vec<Damage>,
+    /// Segments that were gone, and are empty now.
+    pub missing: Vec<String>,
+}
+
+impl DiskStore {
+    /// Mends the data directory `path`, which nobody may have open: segments with damage are written anew without it, and
+    /// those that are gone are made empty. What is lost with them stays a gap for its readers. Does nothing to a directory that
+    /// is whole.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Format`], [`Error::Io`].
+    pub fn repair(path: &Path) -> Result<Repair, Error> {
+        let directory = Directory::new(path).map_err(|source| Error::Io {
+            path: path.display().to_string(),
+            file: String::new(),
+            source: Arc::new(source),
+        })?;
+        Self::repair_on(Arc::new(directory))
+    }
+
+    /// Mends a store whose files are elsewhere.
+    ///
+    /// # Errors
+    /// As [`repair`](Self::repair).
+    pub fn repair_on(storage: Arc<dyn Storage>) -> Result<Repair, Error> {
+        let files = Files { storage };
+        let _lock = files.lock()?;
+        files.check_format()?;
+        let mut ids: Vec<u64> =
+            files.io("", files.storage.list())?.iter().filter_map(|name| Segment::id_of(name)).collect();
+        ids.sort_unstable();
+        let mut repair = Repair::default();
+        for (before, after) in ids.iter().zip(ids.iter().skip(1)) {
+            for gone in before + 1..*after {
+                files.io(&Segment::name_of(gone), Segment::create(&*files.storage, gone))?;
+                repair.missing.push(Segment::name_of(gone));
+            }
+        }
+        for id in &ids {
+            let name = Segment::name_of(*id);
+            let opened = files.storage.open(&name).and_then(|file| Ok((file.length()?, file)));
+            let (length, file) = files.io(&name, opened)?;
+            let segment = Segment::of(*id, file, length);
+            let damages = files.io(&name, verify(&segment))?;
+            // What a start would cut from the last one is no damage.
+            if damages.is_empty() || (Some(id) == ids.last() && is_torn_tail(&damages, length)) {
+                continue;
+            }
+            files.io(&name, mend(&files, &segment))?;
+            repair.damages.extend(damages);
+        }
+        for damage in &repair.damages {
+            tracing::warn!(
+                file = damage.file,
+                offset = damage.offset,
+                bytes = damage.length,
+                "damage left out"
+            );
+        }
+        for file in &repair.missing {
+            tracing::warn!(file, "a segment was gone; an empty one stands in its place");
+        }
+        Ok(repair)
+    }
+}
+
+fn is_torn_tail(damages: &[Damage], length: u64) -> bool {
+    matches!(damages, [damage] if damage.offset + damage.length == length && damage.offset >= SEGMENT_HEADER)
+}
+
+/// Writes a segment anew without what is damaged in it. A record that says whose entries it held leaves a note that they are
+/// missing, so that their numbers are not used again.
+fn mend(files: &Files, segment: &Segment) -> io::Result<()> {
+    let bytes = segment.read(0, usize::try_from(segment.length()).unwrap_or(usize::MAX))?;
+    let (mut sound, mut offset) = (header(segment.id), SEGMENT_HEADER as usize);
+    while let Some(found) = record::read(&bytes, offset) {
+        let start = offset;
+        match found {
+            Found::Record { end, .. } => {
+                sound.extend_from_slice(bytes.get(start..end).unwrap_or_default());
+                offset = end;
+            }
+            Found::Damage { header, end } => {
+                let (log, last) = header.map_or((0, 0), |header| (header.log, header.last));
+                record::write(log, last, &mut sound, codec::put_hole);
+                offset = end;
+            }
+        }
+    }
+    let (name, storage) = (segment.name(), &files.storage);
+    let new = format!("{:016}.new", segment.id);
+    let file = storage.create(&new)?;
+    file.write_at(&sound, 0)?;
+    file.sync()?;
+    storage.rename(&name, &format!("{name}.damaged"))?;
+    storage.rename(&new, &name)?;
+    match storage.remove(&index::name_of(segment.id)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    storage.sync_directory()
+}
