@@ -2,6 +2,7 @@
 
 mod executions;
 mod live;
+mod resume;
 
 use std::time::Duration;
 

@@ -6,8 +6,9 @@ use crate::Error;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct StreamOptions {
-    /// Streams that there may be at once, those included that were deleted while forks of them are left. Default 65,536,
-    /// which takes about 32 MiB.
+    /// Streams that there may be at once, those included that were deleted while forks of them are left. Each that is open
+    /// takes one of the places that [`LogOptions::max_logs`](crate::LogOptions::max_logs) allows. Default 8,192, half of
+    /// those.
     pub max_streams: usize,
     /// The most bytes of one append; one that is larger is refused. Default 4 MiB.
     pub max_append_bytes: usize,
@@ -24,7 +25,7 @@ pub struct StreamOptions {
 impl Default for StreamOptions {
     fn default() -> Self {
         Self {
-            max_streams: 65_536,
+            max_streams: 8_192,
             max_append_bytes: 4 << 20,
             max_stream_bytes: 1 << 30,
             max_total_bytes: 16 << 30,
