@@ -146,3 +146,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> Result<(), streamnest::Error> {
     Streamnest::create::<AppModule>().await?.listen().await
 }
+
+#[cfg(test)]
+mod tests;

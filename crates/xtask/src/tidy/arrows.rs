@@ -110,6 +110,13 @@ const ROWS: &[Row] = &[
         why: "the facade composes all of them",
     },
     Row {
+        krate: "streamnest-testing",
+        may: &["streamnest"],
+        dev: &[],
+        outside: None,
+        why: "it tests what users write, and a user has the facade",
+    },
+    Row {
         krate: "streamnest-tests",
         may: &[
             "content-generation",
@@ -123,6 +130,7 @@ const ROWS: &[Row] = &[
             "streamnest-modules",
             "streamnest-protocol",
             "streamnest-runtime",
+            "streamnest-testing",
             "token-fountain",
         ],
         dev: &[],
@@ -131,7 +139,13 @@ const ROWS: &[Row] = &[
     },
     Row { krate: "approval", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "by-hand", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
-    Row { krate: "content-generation", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
+    Row {
+        krate: "content-generation",
+        may: &["streamnest"],
+        dev: &["streamnest-testing"],
+        outside: None,
+        why: EXAMPLE,
+    },
     Row { krate: "services", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "token-fountain", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row {
