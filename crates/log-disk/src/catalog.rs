@@ -50,8 +50,14 @@ pub(crate) struct Rebuild {
 }
 
 impl Rebuild {
+    /// A number that stands anywhere is not given to another log, also if its own is deleted.
+    fn saw(&mut self, number: u64) {
+        self.catalog.newest_number = self.catalog.newest_number.max(number);
+    }
+
     /// Takes in what the index of `segment` says of a log.
     pub(crate) fn add_indexed(&mut self, indexed: IndexedLog) {
+        self.saw(indexed.number);
         let Some(state) = indexed.state else {
             self.delete(indexed.number);
             return;
@@ -82,7 +88,6 @@ impl Rebuild {
 
     /// The log of this number, which is made from `state` if nothing is known of it.
     fn introduce(&mut self, number: u64, state: State, base: u64) -> Option<Arc<Log>> {
-        self.catalog.newest_number = self.catalog.newest_number.max(number);
         self.catalog.newest_epoch = self.catalog.newest_epoch.max(state.epoch);
         if let Some(log) = self.by_number.get(&number) {
             log.lock().base = base;
@@ -123,6 +128,7 @@ impl Rebuild {
         at: (u64, u32),
     ) -> bool {
         let number = header.log;
+        self.saw(number);
         match body {
             Body::Batch { .. } | Body::Close => {}
             Body::Hole => self.skip_damaged(number, header.last),

@@ -149,11 +149,12 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Writes down how far a log is trimmed: what is trimmed is not copied, and is not to look damaged.
+/// Writes down how far a log is trimmed: what is trimmed is not copied, and is not to look damaged. It may have been written
+/// down before, but where that stands may be what goes.
 fn note_trim(inner: &Inner, log: &Arc<Log>) -> Result<(), Stopped> {
     let mut state = log.lock();
     let trimmed = state.trimmed;
-    if !state.deleted && trimmed > state.trim_written {
+    if !state.deleted && trimmed > 0 {
         inner.push(log, state.accepted, What::Noted, true, |out| codec::put_trim(trimmed, out))?;
         state.trim_written = trimmed;
     }
