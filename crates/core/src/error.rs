@@ -23,6 +23,14 @@ pub enum Error {
     /// An execution id is `.` or `..`, which a path would swallow.
     #[error("execution id is `.` or `..`, which a URL path cannot carry; choose another")]
     ExecutionIdDots,
+    /// A tenant's name is empty or too long.
+    #[error("tenant name has {length} bytes, outside 1 to the limit of {limit}; choose a shorter one")]
+    TenantLength {
+        /// Its length in bytes.
+        length: usize,
+        /// The greatest length in bytes.
+        limit: usize,
+    },
     /// A log's name is empty or too long.
     #[error("log name has {length} bytes, outside 1 to the limit of {limit}; choose a shorter one")]
     LogNameLength {
@@ -118,6 +126,7 @@ impl Error {
             Self::ExecutionIdLength { .. } | Self::ExecutionIdCharacter { .. } | Self::ExecutionIdDots => {
                 "invalid_execution_id"
             }
+            Self::TenantLength { .. } => "invalid_tenant",
             Self::NameLength { .. } | Self::NameCharacter { .. } => "invalid_name",
             Self::EventTypeLength { .. } | Self::EventTypeCharacter { .. } => "invalid_event_type",
             Self::MessageId { .. } => "invalid_message_id",

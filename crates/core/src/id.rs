@@ -1,4 +1,4 @@
-//! The names of things: executions, nodes, workflows and the messages within an execution.
+//! The names of nodes, workflows and the messages within an execution.
 
 use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr, sync::Arc};
 
@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// The longest [`ExecutionId`], in characters.
-const EXECUTION_ID_MAX: usize = 128;
 /// The longest [`NodeName`] part and [`WorkflowName`], in characters.
 const NAME_MAX: usize = 64;
 
@@ -83,14 +81,6 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// The name of one execution, and so of its log.
-    ///
-    /// 1 to 128 characters of `A–Z a–z 0–9 - _ . : ~`, not `.` or `..`. A path segment or an SSE field can carry it
-    /// unescaped.
-    ExecutionId, check_execution_id
-}
-
-identifier! {
     /// The name of a node in its workflow: 1 to 64 characters of `a–z A–Z 0–9 - _`.
     ///
     /// The nodes of a subgraph are named `outer/inner`; each part obeys the same rule.
@@ -100,21 +90,6 @@ identifier! {
 identifier! {
     /// The name of a workflow: 1 to 64 characters of `a–z A–Z 0–9 - _`.
     WorkflowName, check_workflow_name
-}
-
-fn check_execution_id(text: &str) -> Result<(), Error> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '~');
-    let length = text.chars().count();
-    if length == 0 || length > EXECUTION_ID_MAX {
-        return Err(Error::ExecutionIdLength { length, limit: EXECUTION_ID_MAX });
-    }
-    if text == "." || text == ".." {
-        return Err(Error::ExecutionIdDots);
-    }
-    match text.chars().find(|c| !legal(*c)) {
-        Some(character) => Err(Error::ExecutionIdCharacter { character }),
-        None => Ok(()),
-    }
 }
 
 fn check_node_name(text: &str) -> Result<(), Error> {
@@ -183,24 +158,6 @@ impl<'de> Deserialize<'de> for MessageId {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_execution_id_may_hold_every_unreserved_character() {
-        for text in ["a", "tenant:run-1", "0193~x.y_z", &"x".repeat(128)] {
-            assert_eq!(ExecutionId::new(text).unwrap().as_str(), text);
-        }
-    }
-
-    #[test]
-    fn a_bad_execution_id_is_told_what_is_wrong() {
-        let message = |text: &str| ExecutionId::new(text).unwrap_err().to_string();
-        assert!(message("").contains("0 characters"));
-        assert!(message(&"x".repeat(129)).contains("limit of 128"));
-        assert!(message("a/b").contains("'/'"));
-        assert!(message("a\nb").contains("'\\n'"));
-        assert!(message("..").contains(".."));
-        assert!(message("naïve").contains("'ï'"));
-    }
 
     #[test]
     fn subgraph_nodes_are_checked_part_by_part() {

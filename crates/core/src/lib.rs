@@ -6,7 +6,7 @@
 //!
 //! This crate does no I/O, reads no clock and needs no async runtime. It holds
 //!
-//! - the identifiers: [`ExecutionId`], [`LogName`], [`NodeName`], [`WorkflowName`], [`EventType`], [`MessageId`];
+//! - the identifiers: [`ExecutionId`], [`Tenant`], [`LogName`], [`NodeName`], [`WorkflowName`], [`EventType`], [`MessageId`];
 //! - the coordinates: [`Seq`], [`Epoch`], [`Term`], [`Position`];
 //! - the events and their [payloads](payload);
 //! - the seams: [`LogStore`] beneath the log, [`ExecutionControl`] between gateway and runtime, [`Clock`], and the
@@ -18,6 +18,7 @@ mod control;
 mod entry;
 mod error;
 mod event;
+mod execution_id;
 mod id;
 mod name;
 pub mod payload;
@@ -25,6 +26,7 @@ mod position;
 mod scope;
 mod store;
 mod stream;
+mod tenant;
 mod time;
 
 pub use ask::{Approval, ApprovalAnswer, AskId, AskOutcome, Signal, Signalled};
@@ -36,7 +38,8 @@ pub use control::{
 pub use entry::{Encoded, Entry, LogIdentity, WIRE_FORMAT_SLOTS, WireFormat};
 pub use error::Error;
 pub use event::{Class, Delivery, Event, EventType, Priority};
-pub use id::{ExecutionId, MessageId, NodeName, WorkflowName};
+pub use execution_id::ExecutionId;
+pub use id::{MessageId, NodeName, WorkflowName};
 pub use name::{LogName, NamesLog};
 pub use payload::Status;
 pub use position::{Epoch, Position, Seq, Term};
@@ -45,4 +48,5 @@ pub use store::{
     Appended, BoxFuture, DurabilityWatch, Listed, LogStore, Mark, StoreError, StoredHead, StoredLog,
 };
 pub use stream::{Lifetime, Producer};
+pub use tenant::Tenant;
 pub use time::{Clock, Timestamp};

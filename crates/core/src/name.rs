@@ -11,7 +11,7 @@ const EXECUTIONS: &str = "executions/";
 
 /// The name of a log in its store: 1 to 512 bytes, no control characters, parts separated by slashes.
 ///
-/// The log of an execution is `executions/<id>`.
+/// The log of an execution is `executions/<id>`, or `executions/<tenant>/<id>` if it belongs to a tenant.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogName(Arc<str>);
 
@@ -33,7 +33,7 @@ impl LogName {
             return Err(Error::LogNameCharacter { character });
         }
         if let Some(id) = text.strip_prefix(EXECUTIONS) {
-            ExecutionId::new(id)?;
+            ExecutionId::from_key(id)?;
         }
         Ok(Self(text.into()))
     }
@@ -45,7 +45,7 @@ impl LogName {
 
     /// The execution whose log it is, if it is one's.
     pub fn execution(&self) -> Option<ExecutionId> {
-        self.0.strip_prefix(EXECUTIONS).and_then(|id| ExecutionId::new(id).ok())
+        self.0.strip_prefix(EXECUTIONS).and_then(|id| ExecutionId::from_key(id).ok())
     }
 }
 
@@ -63,7 +63,7 @@ impl NamesLog for LogName {
 
 impl NamesLog for ExecutionId {
     fn log_name(&self) -> LogName {
-        LogName([EXECUTIONS, self].concat().into())
+        LogName([EXECUTIONS, self.key()].concat().into())
     }
 }
 
@@ -95,6 +95,7 @@ impl fmt::Debug for LogName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tenant;
 
     #[test]
     fn the_log_of_an_execution_is_named_after_it() {
@@ -103,6 +104,10 @@ mod tests {
         assert_eq!(name.as_str(), "executions/tenant:run-1");
         assert_eq!(name.execution(), Some(id));
         assert_eq!(LogName::new("executions/tenant:run-1").unwrap(), name);
+        let id = ExecutionId::new(&"x".repeat(128))
+            .unwrap()
+            .within(&Tenant::of_subject(&"/".repeat(120)).unwrap());
+        assert_eq!(LogName::new(&id.log_name()).unwrap().execution(), Some(id));
         assert_eq!(LogName::new("streams/a/b").unwrap().execution(), None);
     }
 

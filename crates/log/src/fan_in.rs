@@ -20,13 +20,26 @@ use crate::{Cursor, Error, EventLog, Filter, Gap, Read, ReadLimit, Start};
 const FRUITLESS_READS: usize = 64;
 
 /// Which logs a [`FanInCursor`] follows.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum FanInScope {
     /// Those of every execution, also those that come later.
     #[default]
     All,
     /// Those of these executions, also if they come later.
     Executions(HashSet<ExecutionId>),
+    /// Those of the executions that this says yes to, also if they come later. It is asked once for each log, when that comes,
+    /// and must not wait.
+    Which(Arc<dyn Fn(&ExecutionId) -> bool + Send + Sync>),
+}
+
+impl fmt::Debug for FanInScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("All"),
+            Self::Executions(ids) => f.debug_tuple("Executions").field(ids).finish(),
+            Self::Which(_) => f.write_str("Which"),
+        }
+    }
 }
 
 impl FanInScope {
@@ -34,6 +47,7 @@ impl FanInScope {
         match self {
             Self::All => log.identity().execution().is_some(),
             Self::Executions(ids) => log.identity().execution().is_some_and(|id| ids.contains(id)),
+            Self::Which(choose) => log.identity().execution().is_some_and(|id| choose(id)),
         }
     }
 }

@@ -76,6 +76,18 @@ async fn a_scope_takes_only_its_executions() {
 }
 
 #[tokio::test]
+async fn a_scope_that_chooses_is_asked_about_each_log_that_comes() {
+    let registry = registry(LogOptions::default());
+    let scope = FanInScope::Which(Arc::new(|id| id.as_str() != "a"));
+    let (old, _) = (registry.create(&id("b")).await.unwrap(), registry.create(&id("a")).await.unwrap());
+    let mut fan = registry.fan_in(Filter::all(), scope);
+    append(&old, 1).await;
+    append(&registry.create(&id("c")).await.unwrap(), 1).await;
+    assert_eq!(sorted(drain(&mut fan, limit(10))), ["b:1", "c:1"]);
+    assert_eq!(fan.following(), 2, "what is not chosen takes no place");
+}
+
+#[tokio::test]
 async fn a_filter_leaves_out_entries_and_never_the_end() {
     let registry = registry(LogOptions::default());
     let mut fan = registry.fan_in(Filter::new(&["token"], &[]).unwrap(), FanInScope::All);
