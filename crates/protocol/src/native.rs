@@ -7,6 +7,7 @@
 //! | a client's request | [`Request`], [`ClientCommand`], [`ParseError`] |
 //! | a frame as a client reads it | [`Frame`], [`EntryFrame`] |
 
+mod access_token;
 mod close;
 mod command;
 mod decode;
@@ -18,6 +19,7 @@ pub mod sse;
 mod text;
 pub mod websocket;
 
+pub use access_token::AccessToken;
 pub use close::{CloseCode, Reconnect};
 pub use command::{
     ClientCommand, EventScope, MAX_FLUSH_WINDOW, MAX_LIST_ITEMS, MAX_REQUEST_ID, ParseError, Replay, Request,
@@ -27,9 +29,9 @@ pub use decode::{EntryFrame, Frame};
 pub use entry::{WebSocketFrame, entry_json, with_subscription};
 pub use http::ErrorBody;
 pub use server::{
-    CancelAccepted, Connected, ErrorFrame, EventsSubscriptionConfirmed, ExecutionStarted, Gap, GapReason,
-    Heartbeat, ReaderPosition, ServerFrame, SignalAccepted, StatusResponse, SubscriptionConfirmed,
-    SubscriptionState, SubscriptionStatus, UnsubscriptionConfirmed,
+    AuthenticationSuccess, CancelAccepted, Connected, ErrorFrame, EventsSubscriptionConfirmed,
+    ExecutionStarted, Gap, GapReason, Heartbeat, ReaderPosition, ServerFrame, SignalAccepted, StatusResponse,
+    SubscriptionConfirmed, SubscriptionState, SubscriptionStatus, TokenExpiring, UnsubscriptionConfirmed,
 };
 pub use sse::SseEvent;
 

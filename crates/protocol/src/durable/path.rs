@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use streamnest_core::ExecutionId;
+use streamnest_core::{ExecutionId, Tenant};
 
 use super::Invalid;
 
@@ -33,6 +33,12 @@ impl StreamPath {
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The path under which the stream of `tenant` is kept. Two tenants may use the same path and never meet.
+    #[must_use]
+    pub fn within(&self, tenant: &Tenant) -> Self {
+        Self(format!("{tenant}/{}", self.0))
     }
 }
 

@@ -11,6 +11,8 @@ use streamnest_core::{Delivery, EventType, ExecutionId, NodeName, Position, Seq,
 
 pub use parse::ParseError;
 
+use super::AccessToken;
+
 /// The longest `id` of a request, in characters.
 pub const MAX_REQUEST_ID: usize = 128;
 /// The most items of a list in a request.
@@ -71,8 +73,11 @@ pub enum ClientCommand {
         /// The last entry that was worked on.
         sequence: Seq,
     },
-    /// A token. No version of the server so far takes one over the socket; what it held is not kept.
-    Authentication,
+    /// Says who the client is, or says so anew before its token expires.
+    Authentication {
+        /// The token.
+        token: AccessToken,
+    },
     /// Are you there?
     Ping,
     /// What do you know of this connection?
@@ -272,7 +277,7 @@ impl ClientCommand {
             Self::CancelExecution { .. } => "cancel_execution",
             Self::Signal { .. } => "signal",
             Self::Ack { .. } => "ack",
-            Self::Authentication => "authentication",
+            Self::Authentication { .. } => "authentication",
             Self::Ping => "ping",
             Self::GetStatus => "get_status",
         }

@@ -175,6 +175,10 @@ fn server(envelope: Envelope<'_>) -> Result<Frame, Error> {
         }
         "execution_started" => ServerFrame::ExecutionStarted(body("execution_started", payload)?),
         "cancel_accepted" => ServerFrame::CancelAccepted(body("cancel_accepted", payload)?),
+        "authentication_success" => {
+            ServerFrame::AuthenticationSuccess(body("authentication_success", payload)?)
+        }
+        "token_expiring" => ServerFrame::TokenExpiring(body("token_expiring", payload)?),
         "signal_accepted" => ServerFrame::SignalAccepted(body("signal_accepted", payload)?),
         other => return Ok(Frame::Unknown { frame_type: other.into() }),
     };

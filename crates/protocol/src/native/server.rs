@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamnest_core::{AskId, ControlError, EventType, ExecutionId, Position, Seq, Status};
+use streamnest_core::{AskId, ControlError, EventType, ExecutionId, Position, Seq, Status, Timestamp};
 
 use super::{EventScope, ParseError, SubscriptionName, sse, text, websocket};
 
@@ -27,6 +27,10 @@ pub enum ServerFrame {
     Pong,
     /// The answer to `get_status`.
     StatusResponse(StatusResponse),
+    /// The answer to `authentication`.
+    AuthenticationSuccess(AuthenticationSuccess),
+    /// The client's token expires soon; then the connection is closed.
+    TokenExpiring(TokenExpiring),
     /// The answer to `subscribe_execution`; the entries follow it.
     SubscriptionConfirmed(SubscriptionConfirmed),
     /// The answer to `unsubscribe_execution`; no entry follows it.
@@ -193,6 +197,24 @@ impl From<Status> for SubscriptionState {
     }
 }
 
+/// A client is who its token says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthenticationSuccess {
+    /// Who it is.
+    pub subject: String,
+    /// When the token expires, in microseconds since 1970. Without a new one the connection is closed then.
+    pub expires_at: Timestamp,
+}
+
+/// A client's token expires soon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenExpiring {
+    /// When, in microseconds since 1970.
+    pub expires_at: Timestamp,
+}
+
 /// A subscription to an execution stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -294,6 +316,8 @@ impl ServerFrame {
             Self::ExecutionStarted(_) => "execution_started",
             Self::CancelAccepted(_) => "cancel_accepted",
             Self::SignalAccepted(_) => "signal_accepted",
+            Self::AuthenticationSuccess(_) => "authentication_success",
+            Self::TokenExpiring(_) => "token_expiring",
         }
     }
 
@@ -325,6 +349,10 @@ impl ServerFrame {
             Self::ExecutionStarted(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
             Self::CancelAccepted(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
             Self::SignalAccepted(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::AuthenticationSuccess(payload) => {
+                text::to_json(&Envelope { frame_type, reply_to, payload })
+            }
+            Self::TokenExpiring(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
         }
     }
 

@@ -250,6 +250,21 @@ pub(crate) fn frames() -> Vec<(&'static str, ServerFrame, Option<&'static str>)>
             }),
             reply,
         ),
+        (
+            "authentication_success",
+            ServerFrame::AuthenticationSuccess(AuthenticationSuccess {
+                subject: "ada".into(),
+                expires_at: Timestamp::from_micros(1_795_238_979_000_000),
+            }),
+            reply,
+        ),
+        (
+            "token_expiring",
+            ServerFrame::TokenExpiring(TokenExpiring {
+                expires_at: Timestamp::from_micros(1_795_238_979_000_000),
+            }),
+            None,
+        ),
         ("cancel_accepted", ServerFrame::CancelAccepted(CancelAccepted { execution_id }), reply),
     ]
 }
@@ -337,6 +352,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 },
             },
         ),
+        ("authentication", answered(ClientCommand::Authentication { token: AccessToken::new("a.b.c") })),
         ("ping", answered(ClientCommand::Ping)),
         ("get_status", answered(ClientCommand::GetStatus)),
     ]

@@ -139,11 +139,7 @@ fn every_example_in_the_reference_is_a_frame() {
 fn a_server_refuses_exactly_the_requests_that_the_schema_refuses() {
     let schema = schema("clientFrame");
     let (mut refused, mut taken) = (0, 0);
-    let frames = goldens("client").into_iter().chain([(
-        "authentication".into(),
-        json!({"type": "authentication", "id": "7", "payload": {"token": "t"}}),
-    )]);
-    for frame in frames.flat_map(|(_, frame)| damaged(&frame)) {
+    for frame in goldens("client").into_iter().flat_map(|(_, frame)| damaged(&frame)) {
         let parsed = Request::parse(&frame.to_string());
         assert_eq!(parsed.is_ok(), schema.is_valid(&frame), "{frame}\n{parsed:?}");
         *(if parsed.is_ok() { &mut taken } else { &mut refused }) += 1;

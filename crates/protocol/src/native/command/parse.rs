@@ -11,7 +11,7 @@ use super::{
     SubscribeEvents, SubscribeExecution, SubscriptionName,
     fields::{Fields, Problem},
 };
-use crate::native::text;
+use crate::native::{AccessToken, text};
 
 /// Every command.
 const COMMANDS: &[&str] = &[
@@ -225,9 +225,9 @@ fn ack(mut payload: Fields) -> Result<ClientCommand, Problem> {
 }
 
 fn authentication(mut payload: Fields) -> Result<ClientCommand, Problem> {
-    payload.required("token", Fields::text_of)?;
+    let token = payload.required("token", Fields::text_of)?;
     payload.finish(&["token"])?;
-    Ok(ClientCommand::Authentication)
+    Ok(ClientCommand::Authentication { token: AccessToken::new(token) })
 }
 
 fn subscription_name(fields: &Fields, name: &'static str, value: Value) -> Result<SubscriptionName, Problem> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use streamnest_core::{AskId, Delivery, EventType, ExecutionId, OnDisconnect, Seq, Signal};
 
 use super::{ClientCommand, EventScope, Replay, Request, SubscribeExecution, SubscriptionName};
-use crate::native::text;
+use crate::native::{AccessToken, text};
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -69,6 +69,9 @@ enum Payload<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     },
+    Authentication {
+        token: &'a AccessToken,
+    },
     Nothing {},
 }
 
@@ -79,8 +82,6 @@ impl Request {
     }
 
     /// The request as JSON on one line.
-    ///
-    /// `authentication` is written without its token, which is never kept.
     pub fn to_json(&self) -> String {
         let (command_type, id) = (self.command.command_type(), self.id.as_deref());
         text::to_json(&Envelope { command_type, id, payload: payload(&self.command) })
@@ -117,7 +118,8 @@ fn payload(command: &ClientCommand) -> Payload<'_> {
             sequence: Some(*sequence),
             reason: None,
         },
-        ClientCommand::Authentication | ClientCommand::Ping | ClientCommand::GetStatus => Payload::Nothing {},
+        ClientCommand::Authentication { token } => Payload::Authentication { token },
+        ClientCommand::Ping | ClientCommand::GetStatus => Payload::Nothing {},
     }
 }
 
