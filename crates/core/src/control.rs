@@ -190,6 +190,14 @@ pub enum ControlError {
         /// The id.
         id: ExecutionId,
     },
+    /// Whoever asks may see the execution, or name it, but not do that.
+    #[error("token does not allow to {action} execution `{id}`")]
+    Forbidden {
+        /// The verb: `start`, `cancel`.
+        action: &'static str,
+        /// The execution.
+        id: ExecutionId,
+    },
     /// The id is taken by an execution of another workflow or input.
     #[error("execution id `{id}` is taken by another workflow or input; choose another or leave it out")]
     Conflict {
@@ -270,6 +278,7 @@ impl ControlError {
             Self::UnknownWorkflow { .. } => "unknown_workflow",
             Self::InvalidInput { .. } => "invalid_input",
             Self::UnknownExecution { .. } => "unknown_execution",
+            Self::Forbidden { .. } => "forbidden",
             Self::Conflict { .. } => "conflict",
             Self::StillRunning { .. } => "still_running",
             Self::UnknownAsk { .. } => "unknown_ask",

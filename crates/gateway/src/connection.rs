@@ -9,6 +9,7 @@ mod inbound;
 mod owed;
 mod pull;
 mod session;
+mod standing;
 mod subscription;
 
 use std::{
@@ -32,10 +33,12 @@ use self::{
     commands::Running,
     inbound::{BadFrames, Inbound, Pipe},
     owed::{Owed, Written},
+    standing::Standing,
     subscription::{EventsView, Subscription},
 };
 pub(crate) use self::{pull::gap_frame, session::Session};
 use crate::{
+    auth::{Admission, Rejected},
     directory::{Listed, Signal},
     io::Socket,
     shared::{Seat, Shared},
@@ -63,6 +66,7 @@ pub(crate) struct Connection {
     /// A request that takes time; the next one is read when it is done.
     running: Option<Running>,
     bad_frames: Option<Box<BadFrames>>,
+    standing: Standing,
     /// One timer for everything that has a time.
     timer: Pin<Box<Sleep>>,
     /// When a subscription has something to do; `None` while the socket is blocked, for the next pull looks anyway.
@@ -91,7 +95,7 @@ struct Closing {
 }
 
 impl Connection {
-    fn new(shared: Arc<Shared>, socket: Socket, read: Bytes, seat: Seat) -> Self {
+    fn new(shared: Arc<Shared>, socket: Socket, read: Bytes, seat: Seat, admission: Admission) -> Self {
         let options = &shared.options;
         let config = WebSocketConfig::default()
             .read_buffer_size(options.read_buffer_bytes)
@@ -116,6 +120,7 @@ impl Connection {
             turn: 0,
             running: None,
             bad_frames: None,
+            standing: Standing::Anyone,
             timer: Box::pin(sleep_until(heartbeat_at)),
             pull_at: None,
             heartbeat_at,
@@ -132,6 +137,7 @@ impl Connection {
             _seat: seat,
         };
         connection.greet();
+        connection.stand(admission);
         connection
     }
 
@@ -257,6 +263,11 @@ impl Connection {
         if signals.has(Signal::Abort) {
             return true;
         }
+        if signals.has(Signal::Revoked) {
+            self.refuse(&Rejected::Revoked);
+        } else if signals.has(Signal::Replaced) {
+            self.close(CloseCode::Replaced, CloseCode::Replaced.meaning());
+        }
         if signals.has(Signal::Messages) && self.replies.len() < self.shared.options.max_pending_reply_bytes {
             let frames = self.listed.take_frames();
             if self.closing.is_none() {
@@ -295,6 +306,7 @@ impl Connection {
         } else if self.pong_overdue().is_some_and(|by| by <= now) {
             self.close(CloseCode::PongTimeout, CloseCode::PongTimeout.meaning());
         }
+        self.check_standing(now);
         if self.heartbeat_at <= now {
             self.heartbeat_at = now + interval;
             self.heartbeat_due = true;
@@ -331,7 +343,7 @@ impl Connection {
             Some(closing) => closing.by,
             None => {
                 let stalled = self.stalled_since.map(|since| since + options.slow_reader_limit);
-                let times = [stalled, self.pong_overdue(), self.leave_at, self.pull_at];
+                let times = [stalled, self.pong_overdue(), self.leave_at, self.pull_at, self.standing.due()];
                 times.into_iter().flatten().fold(self.heartbeat_at, Instant::min)
             }
         };

@@ -24,6 +24,10 @@ pub(crate) enum Signal {
     End = 4,
     /// It is gone at once.
     Abort = 8,
+    /// Its principal's token was revoked.
+    Revoked = 16,
+    /// A newer connection of its principal takes its place.
+    Replaced = 32,
 }
 
 /// The signals that a connection has got, so far or since it looked last.
@@ -133,7 +137,7 @@ impl Directory {
 }
 
 impl Mailbox {
-    fn tell(&self, signal: Signal) {
+    pub(crate) fn tell(&self, signal: Signal) {
         self.signals.fetch_or(signal as u8, Ordering::AcqRel);
         let waker = self.lock().waker.clone();
         waker.into_iter().for_each(Waker::wake);
@@ -165,6 +169,10 @@ impl Mailbox {
 impl Listed {
     pub(crate) const fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 
     /// From now on `waker` is woken by a signal.

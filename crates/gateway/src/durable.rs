@@ -21,10 +21,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use streamnest_log::durable::Streams;
 use streamnest_protocol::durable::{ROOT, Target};
 
 use self::headers::Headers;
-use crate::{http::Refusal, shared::Shared};
+use crate::{
+    access::{Action, Visitor},
+    http::Refusal,
+    shared::Shared,
+};
 
 /// The route of every stream.
 pub(crate) const ROUTE: &str = "/v1/stream/{*path}";
@@ -34,6 +39,8 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, PUT, POST, DEL
 
 /// A request for a stream, its body apart.
 struct Asked {
+    visitor: Visitor,
+    /// The stream, of the tenant of whoever asks.
     target: Target,
     headers: HeaderMap,
     parts: Parts,
@@ -61,19 +68,26 @@ impl Asked {
 /// Any request for a stream.
 pub(crate) async fn serve(
     State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
     OriginalUri(original): OriginalUri,
     request: Request,
 ) -> Response {
-    let answered = answer(&shared, original.path().to_owned(), request).await;
+    let answered = answer(&shared, visitor, original.path().to_owned(), request).await;
     let mut response = answered.unwrap_or_else(|refusal| refusal.into_response());
     guard(response.headers_mut());
     response
 }
 
-async fn answer(shared: &Arc<Shared>, path: String, request: Request) -> Result<Response, Refusal> {
+async fn answer(
+    shared: &Arc<Shared>,
+    visitor: Visitor,
+    path: String,
+    request: Request,
+) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let target = Target::new(parts.uri.path().strip_prefix(ROOT).unwrap_or_default())?;
-    let asked = Asked { target, headers: parts.headers.clone(), parts, path };
+    let target = own(shared, &visitor, action(&parts.method), target)?;
+    let asked = Asked { visitor, target, headers: parts.headers.clone(), parts, path };
     match asked.parts.method {
         Method::GET => read::get(shared, &asked).await,
         Method::HEAD => read::head(shared, &asked).await,
@@ -85,6 +99,32 @@ async fn answer(shared: &Arc<Shared>, path: String, request: Request) -> Result<
             let mut response = Refusal::method(method).into_response();
             response.headers_mut().insert(header::ALLOW, METHODS);
             Ok(response)
+        }
+    }
+}
+
+/// What a method does with a stream.
+fn action(method: &Method) -> Action {
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => Action::Read,
+        _ => Action::Produce,
+    }
+}
+
+/// The stream that whoever asks means by an address, if they may do that with it. What they may not see does not exist.
+fn own(shared: &Shared, visitor: &Visitor, action: Action, target: Target) -> Result<Target, Refusal> {
+    let path = match target {
+        Target::Execution(id) => return Ok(Target::Execution(visitor.execution(shared, action, &id)?)),
+        Target::Stream(path) => path,
+    };
+    let may = |action| visitor.may_use_stream(shared, action, path.as_str());
+    let (allowed, seen) = (may(action), may(Action::Read));
+    let path = visitor.tenant().map_or_else(|| path.clone(), |tenant| path.within(tenant));
+    match (allowed, seen) {
+        (true, _) => Ok(Target::Stream(path)),
+        (false, true) => Err(Refusal::forbidden_stream(action.verb())),
+        (false, false) => {
+            Err(refusal::refuse(streamnest_log::Error::UnknownStream { name: Streams::name(path.as_str())? }))
         }
     }
 }

@@ -15,6 +15,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// As many revocations are remembered as may be.
+    #[error(
+        "{limit} revocations are remembered, the limit of `authentication.max_revocations`; raise it, or change the keys"
+    )]
+    TooManyRevocations {
+        /// The limit.
+        limit: usize,
+    },
     /// The listener broke.
     #[error("listener is broken: {source}; listen again")]
     Listener {
@@ -29,6 +37,7 @@ impl Error {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::InvalidOption { .. } => "invalid_option",
+            Self::TooManyRevocations { .. } => "too_many_revocations",
             Self::Listener { .. } => "listener",
         }
     }

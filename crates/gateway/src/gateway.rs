@@ -8,7 +8,8 @@ use streamnest_log::Registry;
 use tokio::net::TcpListener;
 
 use crate::{
-    Error, GatewayOptions, StreamingWebSocketGateway, WebSocketBridgeService, http, serve, shared::Shared,
+    AccessPolicy, ClaimsPolicy, Error, GatewayOptions, Revocation, StreamingWebSocketGateway,
+    WebSocketBridgeService, http, serve, shared::Shared,
 };
 
 /// Lets clients start, follow and stop executions. A cheap handle; all clones are the same gateway.
@@ -25,8 +26,44 @@ impl Gateway {
         logs: Registry,
         options: GatewayOptions,
     ) -> Result<Self, Error> {
+        Self::with_policy(control, logs, options, Arc::new(ClaimsPolicy))
+    }
+
+    /// As [`new`](Self::new), with a policy of your own in place of [`ClaimsPolicy`]. It is asked about principals, so only with
+    /// [`GatewayOptions::authentication`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`].
+    pub fn with_policy(
+        control: Arc<dyn ExecutionControl>,
+        logs: Registry,
+        options: GatewayOptions,
+        policy: Arc<dyn AccessPolicy>,
+    ) -> Result<Self, Error> {
         options.validate()?;
-        Ok(Self(Arc::new(Shared::new(control, logs, options))))
+        Ok(Self(Arc::new(Shared::new(control, logs, options, policy)?)))
+    }
+
+    /// Whether it asks who its clients are.
+    pub fn authenticates(&self) -> bool {
+        self.0.auth.is_some()
+    }
+
+    /// Takes no token any more that `revocation` is about and that was issued till now, and ends the connections that were
+    /// opened with one: WebSockets are closed with 4401. Without [`GatewayOptions::authentication`] there are none.
+    ///
+    /// It is remembered for [`AuthenticationOptions::expires_in`](crate::AuthenticationOptions::expires_in), after which no such
+    /// token is valid, but not across a restart.
+    ///
+    /// # Errors
+    /// [`Error::TooManyRevocations`], and then nothing is revoked.
+    pub fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
+        let Some(auth) = &self.0.auth else { return Ok(()) };
+        let now = self.0.logs.now();
+        auth.revoke(revocation, now)?;
+        tracing::info!(?revocation, "tokens revoked");
+        self.0.people.expel(|principal| revocation.concerns(principal, now));
+        Ok(())
     }
 
     /// Lets in more origins and hosts than its options name, in the form that [`GatewayOptions::allowed_origins`] and

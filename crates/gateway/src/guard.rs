@@ -21,7 +21,14 @@ use http::{
 
 use streamnest_protocol::durable;
 
-use crate::{GatewayOptions, http::Refusal, shared::Shared, upgrade};
+use crate::{
+    GatewayOptions,
+    access::Visitor,
+    auth::{self, Admission},
+    http::Refusal,
+    shared::Shared,
+    upgrade,
+};
 
 /// What a page of an allowed origin may send.
 const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
@@ -99,7 +106,7 @@ pub(crate) fn split_origin(origin: &str) -> Option<(Scheme, Authority)> {
 }
 
 /// The layer around every route: checks, then answers to browsers that ask for an allowed page.
-pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let asker = match check(&shared.access, &request) {
         Ok(asker) => asker,
         Err(refusal) => {
@@ -117,12 +124,21 @@ pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE);
         return finish(response, asker);
     }
+    let admission = match auth::admit(&shared, &mut request) {
+        Ok(admission) => admission,
+        Err(refusal) => return finish(refusal.into_response(), asker),
+    };
+    request.extensions_mut().insert(admission.clone());
     // As the manual's client does, a WebSocket may be opened at `/` too, where otherwise the console is.
     if request.uri().path() == "/" && upgrade::is_asked_for(request.headers()) {
         return finish(upgrade::upgrade(State(shared), request).await, None);
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = finish(next.run(request).await, asker);
+    let mut response = next.run(request).await;
+    if let (Some(auth), Admission::Admitted(Visitor::Known(principal))) = (&shared.auth, &admission) {
+        response = auth::leash(&shared, auth, principal, response).unwrap_or_else(Refusal::into_response);
+    }
+    let response = finish(response, asker);
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
 }

@@ -26,7 +26,7 @@ pub(crate) use idempotency::Idempotency;
 pub(crate) use query::Query;
 pub(crate) use reply::{Refusal, json, quote};
 
-use crate::{console, durable, guard, shared::Shared, sse, upgrade};
+use crate::{auth, console, durable, guard, shared::Shared, sse, upgrade};
 
 /// Every route of the gateway.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -41,6 +41,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/executions/{id}/cancel", post(executions::cancel))
         .route("/executions/{id}/signals", post(signals::signal))
         .route(durable::ROUTE, any(durable::serve))
+        .route("/tickets", post(auth::issue))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(console::router())

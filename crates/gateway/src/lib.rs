@@ -25,6 +25,8 @@
 //! connections. So a slow reader holds up nobody, takes no memory but the little it was owed last, and gets more at
 //! once the more it lags. `docs/protocol.md` says what goes over the wire.
 
+mod access;
+mod auth;
 mod connection;
 mod console;
 mod directory;
@@ -35,12 +37,15 @@ mod guard;
 mod http;
 mod io;
 mod options;
+mod people;
 mod serve;
 mod shared;
 mod sockets;
 mod sse;
 mod upgrade;
 
+pub use access::{AccessPolicy, Action, ClaimsPolicy, Resource, Scope};
+pub use auth::{Algorithm, AuthenticationOptions, Principal, Revocation, Secret, TokenKey};
 pub use error::Error;
 pub use gateway::Gateway;
 pub use options::GatewayOptions;

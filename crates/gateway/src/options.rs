@@ -6,7 +6,7 @@ use http::uri::Authority;
 use streamnest_log::durable::StreamOptions;
 use streamnest_protocol::native::MAX_FLUSH_WINDOW;
 
-use crate::{Error, guard::split_origin};
+use crate::{AuthenticationOptions, Error, guard::split_origin};
 
 /// The longest time that an option may be, a year: points in time stay within what the clock can tell.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -19,6 +19,13 @@ pub struct GatewayOptions {
     /// closed with 4429. As many plain HTTP connections, and 256 more, are held; further ones wait to be accepted.
     /// Default 16,384, which takes about 64 MiB when all are idle.
     pub max_connections: usize,
+    /// Who may ask. Default `None`: everybody may do everything, which suits a server that only its own machine reaches.
+    pub authentication: Option<AuthenticationOptions>,
+    /// WebSockets of one principal that may be open at once. One more replaces the oldest, which is closed with 4409.
+    /// Default 5.
+    pub max_connections_per_user: usize,
+    /// Event streams of one principal that may be open at once; one more is refused with 429. Default 32.
+    pub max_event_streams_per_user: usize,
     /// Subscriptions of one WebSocket connection. Default 64.
     pub max_subscriptions: usize,
     /// Connections of the whole gateway that may follow event types over many executions at once (`subscribe_events`).
@@ -104,6 +111,9 @@ impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
             max_connections: 16_384,
+            authentication: None,
+            max_connections_per_user: 5,
+            max_event_streams_per_user: 32,
             max_subscriptions: 64,
             max_event_subscriptions: 64,
             max_waiting_subscriptions: 8,
@@ -155,6 +165,9 @@ macro_rules! setters {
 
 setters! {
     with_max_connections max_connections: usize,
+    with_authentication authentication: Option<AuthenticationOptions>,
+    with_max_connections_per_user max_connections_per_user: usize,
+    with_max_event_streams_per_user max_event_streams_per_user: usize,
     with_max_subscriptions max_subscriptions: usize,
     with_max_event_subscriptions max_event_subscriptions: usize,
     with_max_waiting_subscriptions max_waiting_subscriptions: usize,
@@ -196,6 +209,8 @@ impl GatewayOptions {
         let invalid = |option, reason: String| Err(Error::InvalidOption { option, reason });
         let counts = [
             ("max_connections", self.max_connections),
+            ("max_connections_per_user", self.max_connections_per_user),
+            ("max_event_streams_per_user", self.max_event_streams_per_user),
             ("max_subscriptions", self.max_subscriptions),
             ("max_event_subscriptions", self.max_event_subscriptions),
             ("max_waiting_subscriptions", self.max_waiting_subscriptions),
@@ -241,6 +256,9 @@ impl GatewayOptions {
         }
         if let Err(streamnest_log::Error::InvalidOption { option }) = self.streams.validate() {
             return invalid(option, "is zero, which leaves no room; leave it out for its default".into());
+        }
+        if let Some(authentication) = &self.authentication {
+            authentication.validate()?;
         }
         for host in &self.allowed_hosts {
             if host.parse::<Authority>().is_err() || host.contains('@') {

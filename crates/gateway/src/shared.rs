@@ -13,10 +13,12 @@ use streamnest_log::{Registry, durable::Streams};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    GatewayOptions,
+    AccessPolicy, Error, GatewayOptions,
+    auth::Authenticator,
     directory::{Directory, Signal},
     guard::Access,
     http::Idempotency,
+    people::People,
 };
 
 /// How often a shutdown looks whether executions still run.
@@ -31,6 +33,10 @@ pub(crate) struct Shared {
     pub(crate) streams: Streams,
     pub(crate) options: GatewayOptions,
     pub(crate) access: Access,
+    /// `None` asks nobody who they are.
+    pub(crate) auth: Option<Authenticator>,
+    pub(crate) policy: Arc<dyn AccessPolicy>,
+    pub(crate) people: Arc<People>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) idempotency: Idempotency,
     /// Owns every task that the gateway spawns.
@@ -69,12 +75,20 @@ impl Drop for Seat {
 }
 
 impl Shared {
-    pub(crate) fn new(control: Arc<dyn ExecutionControl>, logs: Registry, options: GatewayOptions) -> Self {
-        Self {
+    pub(crate) fn new(
+        control: Arc<dyn ExecutionControl>,
+        logs: Registry,
+        options: GatewayOptions,
+        policy: Arc<dyn AccessPolicy>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
             control,
             streams: Streams::new(logs.clone(), options.streams.clone()),
             logs,
             access: Access::new(&options),
+            auth: options.authentication.clone().map(Authenticator::new).transpose()?,
+            policy,
+            people: Arc::default(),
             directory: Arc::default(),
             idempotency: Idempotency::new(options.max_idempotency_keys, options.idempotency_ttl),
             tasks: TaskTracker::new(),
@@ -85,7 +99,7 @@ impl Shared {
             event_views: Arc::default(),
             stream_readers: Arc::default(),
             options,
-        }
+        })
     }
 
     /// Takes a place for a connection or an event stream; `None` if even the spare ones are taken.

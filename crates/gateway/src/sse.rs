@@ -16,6 +16,7 @@ use streamnest_protocol::native::{StartAt, sse};
 
 use self::body::EventStream;
 use crate::{
+    access::{Action, Visitor},
     http::{Query, Refusal, executions_id},
     shared::Shared,
 };
@@ -26,12 +27,13 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// `GET /executions/{id}/events`
 pub(crate) async fn events(
     State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
     method: Method,
     uri: Uri,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let id = executions_id(&uri, id)?;
+    let id = visitor.execution(&shared, Action::Read, &executions_id(&uri, id)?)?;
     let query = Query::of(&uri, &["from", "events", "nodes"])?;
     let filter = Filter::new(&query.list("events"), &query.list("nodes"))?;
     let from = start(&query, &headers)?;

@@ -12,7 +12,12 @@ use streamnest_protocol::native::SUBPROTOCOL;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::Instrument as _;
 
-use crate::{connection::Session, http::Refusal, shared::Shared};
+use crate::{
+    auth::{Admission, Rejected},
+    connection::Session,
+    http::Refusal,
+    shared::Shared,
+};
 
 /// The length of `Sec-WebSocket-Key`: 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
@@ -54,7 +59,10 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
     // One over the limit is told so by a close code, which takes an open WebSocket; a flood of them is just refused.
     let too_many = || Refusal::too_many_connections(shared.options.max_connections);
     let seat = shared.seat().ok_or_else(too_many)?;
-    let session = Session::new(shared.clone(), hyper::upgrade::on(request), seat);
+    // Where the layer that finds out who asks has not been, nobody is let in.
+    let admission = request.extensions().get::<Admission>().cloned();
+    let admission = admission.unwrap_or(Admission::Rejected(Rejected::Missing));
+    let session = Session::new(shared.clone(), hyper::upgrade::on(request), seat, admission);
     let span = tracing::debug_span!("websocket", connection = tracing::field::Empty);
     shared.tasks.spawn(session.instrument(span));
 

@@ -27,7 +27,8 @@ pub struct ServerFlags {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1 at the port of the program's options, 8080].
     #[arg(long, value_name = "ADDRESS:PORT", env = "STREAMNEST_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// Listen where other machines can reach it, though nothing asks who they are.
+    /// Listen where other machines can reach it, though nothing asks who they are. A program that has set
+    /// `GatewayOptions::authentication` needs it not.
     #[arg(long)]
     pub insecure_no_auth: bool,
     /// A page of this origin may use the server, besides its own: `https://app.example.org`. May be given again.
@@ -89,7 +90,7 @@ impl ServerFlags {
     pub async fn serve(self, app: &App) -> Result<(), Error> {
         self.start_log();
         let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, app.port()).into());
-        if !address.ip().is_loopback() && !self.insecure_no_auth {
+        if !address.ip().is_loopback() && !self.insecure_no_auth && !app.gateway().authenticates() {
             return Err(Error::NotLoopback { address });
         }
         self.keep_logs(app).await?;

@@ -1,14 +1,11 @@
 //! What a client asks for, and what it is answered.
 
-use std::{
-    collections::HashSet,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use streamnest_core::{
     BoxFuture, ControlError, Delivery, ExecutionId, Seq, Signal, Signalled, StartExecution,
 };
-use streamnest_log::{FanInScope, Filter};
+use streamnest_log::Filter;
 use streamnest_protocol::native::{
     CancelAccepted, ClientCommand, ErrorFrame, EventsSubscriptionConfirmed, ExecutionStarted, Replay,
     Request, ServerFrame, SignalAccepted, StartAt, StatusResponse, SubscribeEvents, SubscribeExecution,
@@ -20,6 +17,10 @@ use super::{
     Connection,
     pull::error_frame,
     subscription::{EventsView, Source, Subscription, Waiting, open},
+};
+use crate::{
+    access::{Action, Visitor},
+    auth::Rejected,
 };
 
 /// A request that takes time, and the `id` of its answer.
@@ -36,28 +37,33 @@ impl Connection {
     pub(super) fn on_request(&mut self, request: Request) {
         let Request { id, command } = request;
         tracing::debug!(command = command.command_type(), "request");
+        if let ClientCommand::Authentication { token } = &command {
+            return self.authenticate(token.reveal(), id.as_deref());
+        }
+        let Some(visitor) = self.standing.visitor() else {
+            return self.refuse_in_answer(&Rejected::Missing, id.as_deref());
+        };
         let answer = match command {
-            ClientCommand::SubscribeExecution(request) => self.subscribe(request, id.as_ref()),
+            ClientCommand::SubscribeExecution(request) => self.subscribe(request, &visitor, id.as_ref()),
             ClientCommand::UnsubscribeExecution { execution_id, subscription } => {
-                self.unsubscribe(execution_id, subscription)
+                self.unsubscribe(&execution_id, &visitor, subscription)
             }
-            ClientCommand::SubscribeEvents(request) => self.subscribe_events(request),
-            ClientCommand::StartExecution(request) => return self.start(request, id),
+            ClientCommand::SubscribeEvents(request) => self.subscribe_events(request, &visitor),
+            ClientCommand::StartExecution(request) => return self.start(request, &visitor, id),
             ClientCommand::CancelExecution { execution_id, reason } => {
-                return self.cancel(execution_id, reason, id);
+                return self.cancel(&execution_id, reason, &visitor, id);
             }
-            ClientCommand::Signal { execution_id, signal } => return self.signal(execution_id, signal, id),
+            ClientCommand::Signal { execution_id, signal } => {
+                return self.signal(&execution_id, signal, &visitor, id);
+            }
             ClientCommand::Ack { execution_id, subscription, sequence } => {
-                match self.acknowledge(&execution_id, &subscription, sequence) {
+                match self.acknowledge(&execution_id, &visitor, &subscription, sequence) {
                     Ok(()) => return,
                     Err(refused) => Err(refused),
                 }
             }
             ClientCommand::Ping => Ok(ServerFrame::Pong),
             ClientCommand::GetStatus => Ok(self.status()),
-            ClientCommand::Authentication => {
-                Err(ServerFrame::error("not_supported", "this server takes no tokens; leave it out", false))
-            }
             other => {
                 let message = format!("this server has no `{}`; leave it out", other.command_type());
                 Err(ServerFrame::error("not_supported", message, false))
@@ -69,9 +75,11 @@ impl Connection {
 
     fn subscribe(
         &mut self,
-        request: SubscribeExecution,
+        mut request: SubscribeExecution,
+        visitor: &Visitor,
         id: Option<&String>,
     ) -> Result<ServerFrame, ServerFrame> {
+        request.execution_id = self.own(visitor, Action::Read, &request.execution_id)?;
         let options = &self.shared.options;
         if request.replay == Replay::Compact {
             let message = "this server has no `replay: compact`; leave it out for entry by entry";
@@ -109,6 +117,11 @@ impl Connection {
         };
         self.subscriptions.push(subscription);
         Ok(ServerFrame::SubscriptionConfirmed(confirmed))
+    }
+
+    /// The execution that the client means by an id, if it may do that with it.
+    fn own(&self, visitor: &Visitor, action: Action, id: &ExecutionId) -> Result<ExecutionId, ServerFrame> {
+        visitor.execution(&self.shared, action, id).map_err(|error| ServerFrame::Error((&error).into()))
     }
 
     /// Checks that one more subscription fits.
@@ -158,9 +171,11 @@ impl Connection {
 
     fn unsubscribe(
         &mut self,
-        execution_id: ExecutionId,
+        execution_id: &ExecutionId,
+        visitor: &Visitor,
         subscription: Option<SubscriptionName>,
     ) -> Result<ServerFrame, ServerFrame> {
+        let execution_id = self.own(visitor, Action::Read, execution_id)?;
         let before = self.subscriptions.len();
         self.subscriptions.retain(|known| !known.is(&execution_id, subscription.as_ref()));
         if self.subscriptions.len() == before {
@@ -173,17 +188,18 @@ impl Connection {
 
     /// Follows event types over many executions. There is one such view of a connection: a new one takes the place of
     /// the one before.
-    fn subscribe_events(&mut self, request: SubscribeEvents) -> Result<ServerFrame, ServerFrame> {
+    fn subscribe_events(
+        &mut self,
+        request: SubscribeEvents,
+        visitor: &Visitor,
+    ) -> Result<ServerFrame, ServerFrame> {
         if self.events_view.is_none() {
             self.check_room()?;
         }
         let types: Vec<&str> = request.event_types.iter().map(|event_type| event_type.as_str()).collect();
         let nodes: Vec<&str> = request.scope.node_ids.iter().map(|node| node.as_str()).collect();
         let filter = Filter::new(&types, &nodes).map_err(|error| error_frame(&error))?;
-        let scope = match request.scope.execution_ids.as_slice() {
-            [] => FanInScope::All,
-            ids => FanInScope::Executions(ids.iter().cloned().collect::<HashSet<_>>()),
-        };
+        let scope = visitor.scope(&self.shared, &request.scope.execution_ids);
         // The one before is let go first, and its place is kept: the two never hold their cursors at once.
         let seat = match self.events_view.take() {
             Some(view) => view.seat,
@@ -195,10 +211,14 @@ impl Connection {
         Ok(ServerFrame::EventsSubscriptionConfirmed(EventsSubscriptionConfirmed { event_types, scope }))
     }
 
-    fn start(&mut self, request: StartExecution, reply_to: Option<String>) {
+    fn start(&mut self, mut request: StartExecution, visitor: &Visitor, reply_to: Option<String>) {
         if self.shared.is_draining() {
             return self.reply(&ServerFrame::Error((&ControlError::Draining).into()), reply_to.as_deref());
         }
+        request.execution_id = match visitor.to_start(&self.shared, request.execution_id.take()) {
+            Ok(id) => id,
+            Err(error) => return self.reply(&ServerFrame::Error((&error).into()), reply_to.as_deref()),
+        };
         let control = self.shared.control.clone();
         let answer = async move {
             let started = control.start(request).await?;
@@ -211,7 +231,17 @@ impl Connection {
         self.running = Some(Running { answer: Box::pin(answer), answered: None, after: None, reply_to });
     }
 
-    fn cancel(&mut self, execution_id: ExecutionId, reason: Option<String>, reply_to: Option<String>) {
+    fn cancel(
+        &mut self,
+        execution_id: &ExecutionId,
+        reason: Option<String>,
+        visitor: &Visitor,
+        reply_to: Option<String>,
+    ) {
+        let execution_id = match self.own(visitor, Action::Cancel, execution_id) {
+            Ok(id) => id,
+            Err(error) => return self.reply(&error, reply_to.as_deref()),
+        };
         let control = self.shared.control.clone();
         // No token follows a cancel that was accepted: not in the log, and not on this connection.
         let after = Some(execution_id.clone());
@@ -222,7 +252,17 @@ impl Connection {
         self.running = Some(Running { answer: Box::pin(answer), answered: None, after, reply_to });
     }
 
-    fn signal(&mut self, execution_id: ExecutionId, signal: Signal, reply_to: Option<String>) {
+    fn signal(
+        &mut self,
+        execution_id: &ExecutionId,
+        signal: Signal,
+        visitor: &Visitor,
+        reply_to: Option<String>,
+    ) {
+        let execution_id = match self.own(visitor, Action::Answer, execution_id) {
+            Ok(id) => id,
+            Err(error) => return self.reply(&error, reply_to.as_deref()),
+        };
         let control = self.shared.control.clone();
         let answer = async move {
             let Signalled { ask, repeated } = control.signal(&execution_id, signal).await?;
@@ -258,10 +298,12 @@ impl Connection {
     fn acknowledge(
         &self,
         execution: &ExecutionId,
+        visitor: &Visitor,
         subscription: &SubscriptionName,
         sequence: Seq,
     ) -> Result<(), ServerFrame> {
-        let log = self.shared.logs.get(execution).ok_or_else(|| unknown(execution))?;
+        let execution = self.own(visitor, Action::Read, execution)?;
+        let log = self.shared.logs.get(&execution).ok_or_else(|| unknown(&execution))?;
         log.acknowledge(subscription, sequence).map_err(|error| error_frame(&error))
     }
 

@@ -10,6 +10,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::Connection;
 use crate::{
+    auth::Admission,
     io::Socket,
     shared::{Seat, Shared},
 };
@@ -25,15 +26,20 @@ pub(crate) enum Session {
     Upgrading {
         upgrade: OnUpgrade,
         /// Taken when the connection begins.
-        begin: Option<(Arc<Shared>, Seat)>,
+        begin: Option<(Arc<Shared>, Seat, Admission)>,
     },
     /// The connection.
     Open(Connection),
 }
 
 impl Session {
-    pub(crate) const fn new(shared: Arc<Shared>, upgrade: OnUpgrade, seat: Seat) -> Self {
-        Self::Upgrading { upgrade, begin: Some((shared, seat)) }
+    pub(crate) const fn new(
+        shared: Arc<Shared>,
+        upgrade: OnUpgrade,
+        seat: Seat,
+        admission: Admission,
+    ) -> Self {
+        Self::Upgrading { upgrade, begin: Some((shared, seat, admission)) }
     }
 }
 
@@ -49,9 +55,9 @@ impl Future for Session {
                     return Poll::Ready(());
                 }
             };
-            let Some((shared, seat)) = begin.take() else { return Poll::Ready(()) };
+            let Some((shared, seat, admission)) = begin.take() else { return Poll::Ready(()) };
             let (socket, read) = Socket::of(upgraded);
-            *self = Self::Open(Connection::new(shared, socket, read, seat));
+            *self = Self::Open(Connection::new(shared, socket, read, seat, admission));
         }
         match &mut *self {
             Self::Open(connection) => connection.poll(cx),

@@ -10,14 +10,18 @@ use streamnest_log::durable::{Creation, ForkAt};
 use streamnest_protocol::durable::{ContentType, Invalid, Offset, ROOT, Target, header as names, json};
 
 use super::{
-    Asked, append::take_body, empty, execution, headers::Headers, put, refusal::refuse, subject::name_of,
+    Asked, append::take_body, empty, execution, headers::Headers, own, put, refusal::refuse, subject::name_of,
 };
-use crate::{http::Refusal, shared::Shared};
+use crate::{
+    access::{Action, Visitor},
+    http::Refusal,
+    shared::Shared,
+};
 
 /// `PUT`.
 pub(super) async fn create(shared: &Arc<Shared>, asked: &Asked, body: Body) -> Result<Response, Refusal> {
     let headers = asked.headers();
-    let fork = fork(shared, &headers).await?;
+    let fork = fork(shared, &asked.visitor, &headers).await?;
     let content_type = match (headers.content_type()?, &fork) {
         (Some(content_type), _) => Some(content_type),
         (None, Some(_)) => None,
@@ -76,7 +80,11 @@ pub(super) async fn make(
 }
 
 /// What a request wants to fork, and whether that holds JSON.
-async fn fork(shared: &Shared, headers: &Headers<'_>) -> Result<Option<(ForkAt, bool)>, Refusal> {
+async fn fork(
+    shared: &Shared,
+    visitor: &Visitor,
+    headers: &Headers<'_>,
+) -> Result<Option<(ForkAt, bool)>, Refusal> {
     let source = headers.text(names::FORKED_FROM)?;
     let (at, sub_offset) = (headers.text(names::FORK_OFFSET)?, headers.text(names::FORK_SUB_OFFSET)?);
     let Some(source) = source else {
@@ -107,7 +115,7 @@ async fn fork(shared: &Shared, headers: &Headers<'_>) -> Result<Option<(ForkAt, 
         }
     };
     let sub_offset = sub_offset.map_or(Ok(0), parse_sub_offset)?;
-    let source = name_of(&target)?;
+    let source = name_of(&own(shared, visitor, Action::Read, target)?)?;
     // Its kind never changes, so it may be looked at before it is forked.
     let is_json = match shared.streams.get(&source).await {
         Ok(stream) => ContentType::new(&stream.facts().content_type)?.is_json(),

@@ -9,8 +9,7 @@ use axum::{
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamnest_core::{ExecutionId, OnDisconnect, Position, StartExecution};
-use uuid::Uuid;
+use streamnest_core::{ExecutionId, ExecutionPage, ExecutionSummary, OnDisconnect, Position, StartExecution};
 
 use super::{
     Query, Refusal,
@@ -18,10 +17,15 @@ use super::{
     idempotency::Claim,
     json,
 };
-use crate::shared::Shared;
+use crate::{
+    access::{Action, Visitor, new_id},
+    shared::Shared,
+};
 
 /// How many executions a page has if the client does not say.
 const PAGE: usize = 20;
+/// How many executions are looked at in one piece for those that whoever asks may see.
+const LOOK_AT: usize = 256;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -91,6 +95,7 @@ pub(crate) fn id_of(uri: &Uri, id: Id) -> Result<ExecutionId, Refusal> {
 /// `POST /workflows/{name}/executions`
 pub(super) async fn start(
     State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
     OriginalUri(original): OriginalUri,
     uri: Uri,
     workflow: Id,
@@ -112,13 +117,15 @@ pub(super) async fn start(
         on_disconnect: body.on_disconnect,
     };
     let Some(key) = key else {
+        request.execution_id = visitor.to_start(&shared, request.execution_id)?;
         return Ok(json(StatusCode::ACCEPTED, &started(&shared, prefix, request).await?));
     };
-    match shared.idempotency.claim(&key, &request, new_id)? {
+    match shared.idempotency.claim(&key, &visitor.subject(), &request, new_id)? {
         Claim::Answered(answer) => Ok(json(StatusCode::ACCEPTED, &answer)),
         // Two that come at once start with the same id: the second one attaches to what the first one starts.
         Claim::Open(claimed) => {
-            request.execution_id = Some(claimed.execution_id().clone());
+            let id = Some(claimed.execution_id().clone());
+            request.execution_id = visitor.to_start(&shared, id)?;
             let answer = started(&shared, prefix, request).await?;
             claimed.answer(&answer);
             Ok(json(StatusCode::ACCEPTED, &answer))
@@ -133,12 +140,12 @@ async fn started(shared: &Shared, prefix: &str, request: StartExecution) -> Resu
     Ok(StartedBody::new(prefix, id, started.position, attached))
 }
 
-fn new_id() -> ExecutionId {
-    ExecutionId::new(&Uuid::now_v7().to_string()).expect("a UUID is a legal execution id")
-}
-
 /// `GET /executions`
-pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Refusal> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+    uri: Uri,
+) -> Result<Response, Refusal> {
     let query = Query::of(&uri, &["limit", "after"])?;
     let most = shared.options.max_page_executions;
     let legal =
@@ -149,26 +156,59 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message));
     }
     let after: Option<ExecutionId> = query.one("after", "an execution's id")?;
-    if let Some(after) = &after {
+    let after = match after {
         // After one that is gone there would seem to be nothing more, which may not be so: 404, and list anew.
-        shared.control.execution(after)?;
+        Some(after) => {
+            let after = visitor.execution(&shared, Action::Read, &after)?;
+            Some(shared.control.execution(&after)?.execution_id)
+        }
+        None => None,
+    };
+    Ok(json(StatusCode::OK, &page(&shared, &visitor, limit, after)))
+}
+
+/// A page of those executions that whoever asks may see.
+fn page(shared: &Shared, visitor: &Visitor, limit: usize, mut after: Option<ExecutionId>) -> ExecutionPage {
+    if let Visitor::Anyone = visitor {
+        return shared.control.executions(limit, after.as_ref());
     }
-    Ok(json(StatusCode::OK, &shared.control.executions(limit, after.as_ref())))
+    let mut seen = Vec::new();
+    loop {
+        let page = shared.control.executions(LOOK_AT, after.as_ref());
+        let visible = |one: &ExecutionSummary| visitor.sees(shared, &one.execution_id);
+        seen.extend(page.executions.into_iter().filter(visible));
+        if seen.len() > limit {
+            seen.truncate(limit);
+            let next = seen.last().map(|last| last.execution_id.clone());
+            return ExecutionPage { executions: seen, next };
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return ExecutionPage { executions: seen, next: None },
+        }
+    }
 }
 
 /// `GET /executions/{id}`
-pub(super) async fn one(State(shared): State<Arc<Shared>>, uri: Uri, id: Id) -> Result<Response, Refusal> {
-    Ok(json(StatusCode::OK, &shared.control.execution(&id_of(&uri, id)?)?))
+pub(super) async fn one(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+    uri: Uri,
+    id: Id,
+) -> Result<Response, Refusal> {
+    let id = visitor.execution(&shared, Action::Read, &id_of(&uri, id)?)?;
+    Ok(json(StatusCode::OK, &shared.control.execution(&id)?))
 }
 
 /// `POST /executions/{id}/cancel`
 pub(super) async fn cancel(
     State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
     uri: Uri,
     id: Id,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let execution_id = id_of(&uri, id)?;
+    let execution_id = visitor.execution(&shared, Action::Cancel, &id_of(&uri, id)?)?;
     let body: CancelBody = parse(&take(request.into_body(), &shared.options).await?)?;
     if body.reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
         let message = format!("field `reason` is over the limit of {MAX_REASON} characters");
@@ -183,8 +223,13 @@ pub(super) async fn cancel(
 const MAX_REASON: usize = 512;
 
 /// `DELETE /executions/{id}`
-pub(super) async fn delete(State(shared): State<Arc<Shared>>, uri: Uri, id: Id) -> Result<Response, Refusal> {
-    let execution_id = id_of(&uri, id)?;
+pub(super) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+    uri: Uri,
+    id: Id,
+) -> Result<Response, Refusal> {
+    let execution_id = visitor.execution(&shared, Action::Delete, &id_of(&uri, id)?)?;
     shared.control.delete(&execution_id).await?;
     tracing::debug!(execution = %execution_id, "execution deleted over HTTP");
     Ok(json(StatusCode::ACCEPTED, &Accepted { execution_id }))

@@ -61,10 +61,11 @@ impl Idempotency {
         Self { limit, ttl, hasher: RandomState::new(), keys: Mutex::default() }
     }
 
-    /// Looks `key` up, or enters it with the id that `request` names, or else a new one.
+    /// Looks up the `key` of `subject`, or enters it with the id that `request` names, or else a new one.
     pub(super) fn claim(
         &self,
         key: &str,
+        subject: &str,
         request: &StartExecution,
         new_id: impl FnOnce() -> ExecutionId,
     ) -> Result<Claim<'_>, Refusal> {
@@ -73,6 +74,8 @@ impl Idempotency {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_header", message));
         }
         let fingerprint = self.fingerprint(request);
+        // Everybody has keys of their own. No key holds a line break.
+        let key = &*format!("{subject}\n{key}");
         let mut keys = self.lock();
         keys.forget(usize::MAX, self.ttl);
         if let Some(known) = keys.known.get(key) {

@@ -9,6 +9,8 @@ use serde::Serialize;
 use streamnest_core::{ControlError, ExecutionId};
 use streamnest_protocol::native::ErrorBody;
 
+use crate::auth::Rejected;
+
 /// The most characters of a client's own text that a message repeats.
 const QUOTED_CHARACTERS: usize = 128;
 
@@ -137,6 +139,41 @@ impl Refusal {
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    /// Nobody may ask without showing who they are (RFC 6750 §3).
+    pub(crate) fn unauthenticated(rejected: &Rejected) -> Self {
+        let challenge = match rejected {
+            Rejected::Missing => "Bearer",
+            _ => "Bearer error=\"invalid_token\"",
+        };
+        Self::new(StatusCode::UNAUTHORIZED, rejected.code(), rejected.to_string())
+            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    pub(crate) fn cookie_without_origin() -> Self {
+        let message =
+            "a cookie counts only where a browser tells which page sends it; send `Authorization: Bearer`";
+        Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
+    }
+
+    pub(crate) fn forbidden_stream(action: &str) -> Self {
+        let message = format!("token does not allow to {action} this stream");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn too_many_streams(limit: usize) -> Self {
+        let message = format!(
+            "{limit} event streams are open, the limit of `GatewayOptions::max_event_streams_per_user`; close one"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_event_streams", message)
+            .retry_after(std::time::Duration::from_secs(1))
+    }
+
+    /// Says when to come back, in whole seconds.
+    pub(crate) fn retry_after(self, after: std::time::Duration) -> Self {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     /// It takes a WebSocket handshake of version 13 to get here.
     pub(crate) fn upgrade_required() -> Self {
         let message = "this address speaks WebSocket, version 13; ask for an upgrade to it";
@@ -159,6 +196,7 @@ impl From<&ControlError> for Refusal {
             ControlError::InvalidInput { .. } | ControlError::InvalidAnswer { .. } => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
+            ControlError::Forbidden { .. } => StatusCode::FORBIDDEN,
             ControlError::Conflict { .. }
             | ControlError::StillRunning { .. }
             | ControlError::AlreadyAnswered { .. }

@@ -17,7 +17,10 @@ use super::{
     executions::id_of,
     json,
 };
-use crate::shared::Shared;
+use crate::{
+    access::{Action, Visitor},
+    shared::Shared,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,11 +41,12 @@ struct SignalledBody {
 /// `POST /executions/{id}/signals`
 pub(super) async fn signal(
     State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
     uri: Uri,
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let execution_id = id_of(&uri, id)?;
+    let execution_id = visitor.execution(&shared, Action::Answer, &id_of(&uri, id)?)?;
     let SignalBody { ask, answer, by } = parse(&take(request.into_body(), &shared.options).await?)?;
     let signalled = shared.control.signal(&execution_id, Signal { ask, answer, by }).await?;
     tracing::debug!(execution = %execution_id, %ask, repeated = signalled.repeated, "question answered over HTTP");

@@ -11,7 +11,7 @@ use serde::Serialize;
 use streamnest_core::WorkflowSummary;
 
 use super::{Refusal, json};
-use crate::shared::Shared;
+use crate::{access::Visitor, shared::Shared};
 
 #[derive(Serialize)]
 struct Workflows {
@@ -19,13 +19,14 @@ struct Workflows {
 }
 
 /// `GET /workflows`
-pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Response {
+pub(super) async fn list(State(shared): State<Arc<Shared>>, _: Visitor) -> Response {
     json(StatusCode::OK, &Workflows { workflows: shared.control.workflows() })
 }
 
 /// `GET /workflows/{name}`
 pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
+    _: Visitor,
     uri: Uri,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {

@@ -8,6 +8,8 @@
     reason = "clippy knows the test functions as tests, and not what they share"
 )]
 
+mod access;
+mod auth;
 mod close;
 mod commands;
 mod drain;
@@ -23,3 +25,4 @@ mod socket;
 mod sockets;
 mod sse;
 mod subscribe;
+mod token;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use streamnest_gateway::{Error, Gateway, GatewayOptions};
+use streamnest_gateway::{AccessPolicy, ClaimsPolicy, Error, Gateway, GatewayOptions};
 use streamnest_log::{LogOptions, MemoryStore, Registry, SystemClock, Writer};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -41,10 +41,18 @@ impl Server {
         Self::with(options, LogOptions::default()).await
     }
 
+    pub(crate) async fn with_policy(options: GatewayOptions, policy: Arc<dyn AccessPolicy>) -> Self {
+        Self::made(options, LogOptions::default(), policy).await
+    }
+
     pub(crate) async fn with(options: GatewayOptions, log_options: LogOptions) -> Self {
+        Self::made(options, log_options, Arc::new(ClaimsPolicy)).await
+    }
+
+    async fn made(options: GatewayOptions, log_options: LogOptions, policy: Arc<dyn AccessPolicy>) -> Self {
         let logs = registry(log_options);
         let engine = Arc::new(Engine::new(logs.clone()));
-        let gateway = Gateway::new(engine.clone(), logs.clone(), options).unwrap();
+        let gateway = Gateway::with_policy(engine.clone(), logs.clone(), options, policy).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

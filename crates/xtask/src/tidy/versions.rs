@@ -12,7 +12,17 @@ struct Doubled {
     why: &'static str,
 }
 
+/// Why jsonwebtoken brings older ones.
+const JWT: &str = "jsonwebtoken is at the generation of RustCrypto before that of tungstenite's sha1";
+
 const DOUBLED: &[Doubled] = &[
+    Doubled { krate: "block-buffer", why: JWT },
+    Doubled { krate: "const-oid", why: JWT },
+    Doubled { krate: "cpufeatures", why: JWT },
+    Doubled { krate: "crypto-common", why: JWT },
+    Doubled { krate: "digest", why: JWT },
+    Doubled { krate: "rand", why: JWT },
+    Doubled { krate: "rand_core", why: JWT },
     Doubled { krate: "getrandom", why: "ahash (of jsonschema, in tests) is at 0.3, rand and uuid at 0.4" },
     Doubled {
         krate: "syn",

@@ -1,0 +1,130 @@
+//! Who asks, and what of everything that is theirs.
+
+use std::{collections::HashSet, sync::Arc};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use streamnest_core::{ControlError, ExecutionId, Tenant};
+use streamnest_log::FanInScope;
+use uuid::Uuid;
+
+use super::{AccessPolicy, Action, Resource};
+use crate::{
+    Principal,
+    auth::{Admission, Rejected},
+    http::Refusal,
+    shared::Shared,
+};
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Visitor {
+    /// Nobody is asked who they are, and everybody may do everything.
+    Anyone,
+    /// One who has shown a token.
+    Known(Arc<Principal>),
+}
+
+impl Visitor {
+    /// Whose executions it may use; `None` are those of no tenant.
+    pub(crate) fn tenant(&self) -> Option<&Tenant> {
+        match self {
+            Self::Anyone => None,
+            Self::Known(principal) => Some(principal.tenant()),
+        }
+    }
+
+    /// What it is told by from everybody else; empty if nobody is told from another.
+    pub(crate) fn subject(&self) -> String {
+        match self {
+            Self::Anyone => String::new(),
+            Self::Known(principal) => principal.key(),
+        }
+    }
+
+    /// The execution that it means by an id.
+    fn own(&self, id: &ExecutionId) -> ExecutionId {
+        self.tenant().map_or_else(|| id.clone(), |tenant| id.within(tenant))
+    }
+
+    fn allows(&self, policy: &dyn AccessPolicy, action: Action, resource: Resource<'_>) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Known(principal) => policy.allows(principal, action, resource),
+        }
+    }
+
+    /// The execution that it means by an id, if it may do that with it.
+    ///
+    /// # Errors
+    /// What it may not see does not exist for it, and is not even looked for, so that the time tells nothing either.
+    pub(crate) fn execution(
+        &self,
+        shared: &Shared,
+        action: Action,
+        id: &ExecutionId,
+    ) -> Result<ExecutionId, ControlError> {
+        let own = self.own(id);
+        let may = |action| self.allows(&*shared.policy, action, Resource::Execution(&own));
+        if may(action) {
+            Ok(own)
+        } else if action == Action::Start || may(Action::Read) {
+            // It is told the same of an id that is free.
+            Err(ControlError::Forbidden { action: action.verb(), id: own })
+        } else {
+            Err(ControlError::UnknownExecution { id: own })
+        }
+    }
+
+    /// The execution that it is about to start: of the id that it chose, or of a new one.
+    pub(crate) fn to_start(
+        &self,
+        shared: &Shared,
+        id: Option<ExecutionId>,
+    ) -> Result<Option<ExecutionId>, ControlError> {
+        match (id, self) {
+            (None, Self::Anyone) => Ok(None),
+            (id, _) => self.execution(shared, Action::Start, &id.unwrap_or_else(new_id)).map(Some),
+        }
+    }
+
+    /// Whether it may do that with a stream of its tenant.
+    pub(crate) fn may_use_stream(&self, shared: &Shared, action: Action, path: &str) -> bool {
+        self.allows(&*shared.policy, action, Resource::Stream(path))
+    }
+
+    /// Those of many executions that it may read.
+    pub(crate) fn scope(&self, shared: &Shared, ids: &[ExecutionId]) -> FanInScope {
+        let chosen: HashSet<_> = ids.iter().map(|id| self.own(id)).collect();
+        let Self::Known(principal) = self else {
+            return if ids.is_empty() { FanInScope::All } else { FanInScope::Executions(chosen) };
+        };
+        let (principal, policy) = (principal.clone(), shared.policy.clone());
+        FanInScope::Which(Arc::new(move |id| {
+            id.is_of(Some(principal.tenant()))
+                && (chosen.is_empty() || chosen.contains(id))
+                && policy.allows(&principal, Action::Read, Resource::Execution(id))
+        }))
+    }
+
+    /// Whether it may see an execution in a list.
+    pub(crate) fn sees(&self, shared: &Shared, id: &ExecutionId) -> bool {
+        id.is_of(self.tenant()) && self.allows(&*shared.policy, Action::Read, Resource::Execution(id))
+    }
+}
+
+/// A new id for an execution.
+pub(crate) fn new_id() -> ExecutionId {
+    ExecutionId::new(&Uuid::now_v7().to_string()).expect("a UUID is a legal execution id")
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        match parts.extensions.get::<Admission>() {
+            Some(Admission::Admitted(visitor)) => Ok(visitor.clone()),
+            _ => Err(Refusal::unauthenticated(&Rejected::Missing)),
+        }
+    }
+}

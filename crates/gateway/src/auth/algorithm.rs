@@ -1,0 +1,61 @@
+//! How tokens may be signed.
+
+use jsonwebtoken::{Algorithm as Jwa, AlgorithmFamily};
+
+/// How a token may be signed (RFC 7518 §3.1, RFC 8037 §3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    Rs256,
+    /// RSA PKCS#1 v1.5 with SHA-384.
+    Rs384,
+    /// RSA PKCS#1 v1.5 with SHA-512.
+    Rs512,
+    /// RSA PSS with SHA-256.
+    Ps256,
+    /// RSA PSS with SHA-384.
+    Ps384,
+    /// RSA PSS with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// EdDSA on Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    pub(super) const fn jwa(self) -> Jwa {
+        match self {
+            Self::Hs256 => Jwa::HS256,
+            Self::Hs384 => Jwa::HS384,
+            Self::Hs512 => Jwa::HS512,
+            Self::Rs256 => Jwa::RS256,
+            Self::Rs384 => Jwa::RS384,
+            Self::Rs512 => Jwa::RS512,
+            Self::Ps256 => Jwa::PS256,
+            Self::Ps384 => Jwa::PS384,
+            Self::Ps512 => Jwa::PS512,
+            Self::Es256 => Jwa::ES256,
+            Self::Es384 => Jwa::ES384,
+            Self::EdDsa => Jwa::EdDSA,
+        }
+    }
+
+    pub(super) const fn family(self) -> AlgorithmFamily {
+        match self {
+            Self::Hs256 | Self::Hs384 | Self::Hs512 => AlgorithmFamily::Hmac,
+            Self::Es256 | Self::Es384 => AlgorithmFamily::Ec,
+            Self::EdDsa => AlgorithmFamily::Ed,
+            _ => AlgorithmFamily::Rsa,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The keys by which tokens are checked.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jsonwebtoken::{
+    Algorithm as Jwa, AlgorithmFamily, DecodingKey, DecodingKeyKind,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
+};
+use tokio::time::Instant;
+
+use super::{Algorithm, TokenKey};
+
+/// The fewest bytes of a shared secret (RFC 7518 §3.2 asks for as many as the hash has).
+const MIN_SECRET: usize = 32;
+/// The fewest bytes of an RSA modulus (RFC 7518 §3.3).
+const MIN_MODULUS: usize = 256;
+/// The largest file of a key set, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+/// The most keys of a set.
+const MAX_SET: usize = 64;
+
+/// A key, and what it may be used with.
+pub(super) struct Key {
+    pub(super) id: Option<String>,
+    pub(super) algorithms: Vec<Jwa>,
+    pub(super) decoding: DecodingKey,
+}
+
+/// All keys, those in files as they were when those were read last.
+pub(super) struct Keys {
+    sources: Vec<TokenKey>,
+    refresh: Duration,
+    read: Mutex<(Instant, Arc<[Key]>)>,
+}
+
+impl Keys {
+    pub(super) fn new(sources: &[TokenKey], refresh: Duration) -> Result<Self, String> {
+        let keys = read_all(sources)?;
+        Ok(Self { sources: sources.to_vec(), refresh, read: Mutex::new((Instant::now(), keys)) })
+    }
+
+    /// The keys that a token may be signed with. Files are read anew if they were not for a while; one that cannot be read,
+    /// while somebody writes it for example, leaves the keys as they were.
+    pub(super) fn current(&self) -> Arc<[Key]> {
+        let is_file = |source: &TokenKey| matches!(source, TokenKey::SetFile { .. });
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.0.elapsed() >= self.refresh && self.sources.iter().any(is_file) {
+            read.0 = Instant::now();
+            match read_all(&self.sources) {
+                Ok(keys) => read.1 = keys,
+                Err(error) => tracing::warn!(error, "key set cannot be read, and the keys stay as they were"),
+            }
+        }
+        read.1.clone()
+    }
+}
+
+fn read_all(sources: &[TokenKey]) -> Result<Arc<[Key]>, String> {
+    let keys: Result<Vec<_>, _> = sources.iter().map(read).collect();
+    Ok(keys?.into_iter().flatten().collect())
+}
+
+/// Reads the keys of one source, or says what is wrong with them.
+pub(super) fn read(source: &TokenKey) -> Result<Vec<Key>, String> {
+    match source {
+        TokenKey::Secret { secret, algorithms, id } => {
+            let secret = secret.reveal().as_bytes();
+            if secret.len() < MIN_SECRET {
+                return Err(format!(
+                    "has a secret of {} bytes, under the least of {MIN_SECRET}; take a random one",
+                    secret.len()
+                ));
+            }
+            let algorithms = of_family(algorithms, AlgorithmFamily::Hmac, "a secret")?;
+            Ok(vec![Key { id: id.clone(), algorithms, decoding: DecodingKey::from_secret(secret) }])
+        }
+        TokenKey::Public { pem, algorithms, id } => {
+            let family = algorithms.first().map(|first| first.family());
+            let decoding = match family {
+                Some(AlgorithmFamily::Rsa) => DecodingKey::from_rsa_pem(pem.as_bytes()),
+                Some(AlgorithmFamily::Ec) => DecodingKey::from_ec_pem(pem.as_bytes()),
+                Some(AlgorithmFamily::Ed) => DecodingKey::from_ed_pem(pem.as_bytes()),
+                _ => return Err("has a public key without an RS, PS, ES or EdDSA algorithm".into()),
+            };
+            let decoding =
+                decoding.map_err(|error| format!("has a public key that cannot be read: {error}"))?;
+            check_strength(&decoding)?;
+            let algorithms = of_family(algorithms, decoding.family(), "a public key")?;
+            Ok(vec![Key { id: id.clone(), algorithms, decoding }])
+        }
+        TokenKey::SetFile { path, algorithms } => read_set(path, algorithms)
+            .map_err(|reason| format!("has the key set {}, which {reason}", path.display())),
+    }
+}
+
+fn of_family(algorithms: &[Algorithm], family: AlgorithmFamily, what: &str) -> Result<Vec<Jwa>, String> {
+    if algorithms.is_empty() {
+        return Err(format!("has {what} without an algorithm; name those that it is used with"));
+    }
+    match algorithms.iter().find(|algorithm| algorithm.family() != family) {
+        Some(foreign) => Err(format!("has {what} with {foreign:?}, which is of another kind")),
+        None => Ok(algorithms.iter().map(|algorithm| algorithm.jwa()).collect()),
+    }
+}
+
+fn check_strength(key: &DecodingKey) -> Result<(), String> {
+    let bytes = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, .. } => n.len(),
+        DecodingKeyKind::SecretOrDer(bytes) if key.family() == AlgorithmFamily::Rsa => bytes.len(),
+        DecodingKeyKind::SecretOrDer(bytes) if key.family() == AlgorithmFamily::Hmac => {
+            return match bytes.len() {
+                ..MIN_SECRET => Err(format!("has a secret under the least of {MIN_SECRET} bytes")),
+                _ => Ok(()),
+            };
+        }
+        _ => return Ok(()),
+    };
+    match bytes {
+        ..MIN_MODULUS => Err(format!("has an RSA key under the least of {} bits", 8 * MIN_MODULUS)),
+        _ => Ok(()),
+    }
+}
+
+fn read_set(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut text = String::new();
+    File::open(path).map_err(unreadable)?.take(MAX_FILE + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(format!("is over the limit of {MAX_FILE} bytes"));
+    }
+    let set: JwkSet =
+        serde_json::from_str(&text).map_err(|error| format!("is no JSON Web Key Set: {error}"))?;
+    let keys: Vec<_> = set.keys.iter().filter_map(|jwk| of_jwk(jwk, algorithms)).collect();
+    match keys.len() {
+        0 => Err("holds no key for signatures with an allowed algorithm".into()),
+        1..=MAX_SET => Ok(keys),
+        count => Err(format!("holds {count} keys, over the limit of {MAX_SET}")),
+    }
+}
+
+/// A set whose keys are read one by one: one of a kind that is not known here is no fault of the others.
+#[derive(serde::Deserialize)]
+struct JwkSet {
+    keys: Vec<serde_json::Value>,
+}
+
+/// A key of a set; `None` if it is not for signatures, too weak, or of no allowed algorithm.
+fn of_jwk(value: &serde_json::Value, allowed: &[Algorithm]) -> Option<Key> {
+    let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+    let common = &jwk.common;
+    let verifies = common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+    let signs = common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
+    if !verifies || !signs {
+        return None;
+    }
+    let decoding = DecodingKey::from_jwk(&jwk).ok()?;
+    if let Err(reason) = check_strength(&decoding) {
+        tracing::warn!(id = common.key_id, reason, "key of a set is left out");
+        return None;
+    }
+    let named = match common.key_algorithm {
+        Some(named) => Some(jwa_of(named)?),
+        None => None,
+    };
+    let of_curve = |algorithm: &Algorithm| match &jwk.algorithm {
+        AlgorithmParameters::EllipticCurve(ec) => match ec.curve {
+            EllipticCurve::P256 => *algorithm == Algorithm::Es256,
+            EllipticCurve::P384 => *algorithm == Algorithm::Es384,
+            _ => false,
+        },
+        AlgorithmParameters::OctetKeyPair(pair) => pair.curve == EllipticCurve::Ed25519,
+        _ => true,
+    };
+    let algorithms: Vec<_> = allowed
+        .iter()
+        .filter(|algorithm| algorithm.family() == decoding.family() && of_curve(algorithm))
+        .map(|algorithm| algorithm.jwa())
+        .filter(|algorithm| named.is_none_or(|named| named == *algorithm))
+        .collect();
+    (!algorithms.is_empty()).then(|| Key { id: common.key_id.clone(), algorithms, decoding })
+}
+
+fn jwa_of(named: KeyAlgorithm) -> Option<Jwa> {
+    named.to_string().parse().ok()
+}

@@ -1,0 +1,233 @@
+//! Whose tokens are taken, and where.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Algorithm, Secret, key};
+use crate::{Error, Scope};
+
+/// The most keys and key sets.
+const MAX_KEYS: usize = 16;
+/// The longest leeway: more would make expired tokens valid.
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+/// The longest age of a token, a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Whose tokens are taken, and where in a request: JWTs (RFC 7519), checked at every request and for as long as a connection
+/// stands.
+///
+/// A token needs `sub` and `exp`. `nbf` is heeded, `iat`, `jti`, `tenant`, `scope`, `executions` and `streams` are read; see
+/// [`Principal`](crate::Principal).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct AuthenticationOptions {
+    /// The keys by which tokens are checked, 1 to 16.
+    pub keys: Vec<TokenKey>,
+    /// Issuers of whom one has to stand in `iss`. Default none: it is not looked at.
+    pub issuers: Vec<String>,
+    /// Audiences of whom one has to stand in `aud`. Default none, and then a token for somebody else, that is with any
+    /// `aud`, is refused (RFC 7519 §4.1.3).
+    pub audiences: Vec<String>,
+    /// How much the issuer's clock and this one may differ. Default 30 s, at most 5 min.
+    pub leeway: Duration,
+    /// The greatest accepted age of a token: one that would be valid for longer is refused, and one that says when it was
+    /// issued is valid for this long at most. Default 24 h. A revocation is remembered for as long.
+    pub expires_in: Duration,
+    /// The longest token, in bytes. Default 8 KiB.
+    pub max_token_bytes: usize,
+    /// How long a WebSocket may stand before its client authenticates, by `authentication`. Then it is closed with 4408.
+    /// Default 10 s.
+    pub deadline: Duration,
+    /// The largest message of a client that is not authenticated, in bytes. Default 16 KiB.
+    pub max_unauthenticated_message_bytes: usize,
+    /// How long before a token expires its connection is told `token_expiring`; at half of its life, if that is shorter than
+    /// twice this. Default 60 s.
+    pub expiry_warning: Duration,
+    /// The cookie that may hold a token. Only pages of the server's own origin, or of an allowed one, may use it. Default
+    /// none is read.
+    pub cookie: Option<String>,
+    /// Whether the query parameter `access_token` may hold a token. Addresses are written to logs of proxies and to histories,
+    /// so rather get a ticket. Default no.
+    pub query_parameter: bool,
+    /// Tickets that are valid at once. Default 4,096.
+    pub max_tickets: usize,
+    /// How long a ticket of `POST /tickets` is valid, if it is not used before. Default 30 s.
+    pub ticket_ttl: Duration,
+    /// How often a key set is read anew at most, when a token names a key that is not in it, and how old it may become. Default
+    /// 10 s.
+    pub key_refresh: Duration,
+    /// Revocations that are remembered at once; one more is refused. Default 4,096.
+    pub max_revocations: usize,
+    /// What a token without `scope` may be used for. Default read, start and cancel.
+    pub default_scopes: Vec<Scope>,
+}
+
+/// A key by which tokens are checked, and the algorithms that may be used with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TokenKey {
+    /// A secret that the issuer knows too.
+    Secret {
+        /// The secret, at least 32 bytes.
+        secret: Secret,
+        /// `HS…` algorithms.
+        algorithms: Vec<Algorithm>,
+        /// The `kid` of its tokens; `None` takes any.
+        id: Option<String>,
+    },
+    /// A public key.
+    Public {
+        /// The key in PEM (SPKI, or PKCS#1 for RSA).
+        pem: String,
+        /// Algorithms of its family.
+        algorithms: Vec<Algorithm>,
+        /// The `kid` of its tokens; `None` takes any.
+        id: Option<String>,
+    },
+    /// A set of keys in a file, which may change: JWKS (RFC 7517 §5).
+    SetFile {
+        /// The file, at most 1 MiB.
+        path: PathBuf,
+        /// The algorithms that its keys may be used with, each with those of its family.
+        algorithms: Vec<Algorithm>,
+    },
+}
+
+impl TokenKey {
+    /// A shared secret, for HS256.
+    pub fn secret(secret: impl Into<Secret>) -> Self {
+        Self::Secret { secret: secret.into(), algorithms: vec![Algorithm::Hs256], id: None }
+    }
+
+    /// A public key in PEM.
+    pub fn public(pem: impl Into<String>, algorithms: impl Into<Vec<Algorithm>>) -> Self {
+        Self::Public { pem: pem.into(), algorithms: algorithms.into(), id: None }
+    }
+
+    /// A set of keys in a file.
+    pub fn set_file(path: impl Into<PathBuf>, algorithms: impl Into<Vec<Algorithm>>) -> Self {
+        Self::SetFile { path: path.into(), algorithms: algorithms.into() }
+    }
+
+    /// Takes only tokens whose `kid` is `id`. The keys of a set have ids of their own.
+    #[must_use]
+    pub fn with_id(mut self, new: impl Into<String>) -> Self {
+        if let Self::Secret { id, .. } | Self::Public { id, .. } = &mut self {
+            *id = Some(new.into());
+        }
+        self
+    }
+}
+
+impl AuthenticationOptions {
+    /// Takes the tokens of one key.
+    pub fn new(key: TokenKey) -> Self {
+        Self {
+            keys: vec![key],
+            issuers: Vec::new(),
+            audiences: Vec::new(),
+            leeway: Duration::from_secs(30),
+            expires_in: Duration::from_secs(24 * 3600),
+            max_token_bytes: 8 << 10,
+            deadline: Duration::from_secs(10),
+            max_unauthenticated_message_bytes: 16 << 10,
+            expiry_warning: Duration::from_secs(60),
+            cookie: None,
+            query_parameter: false,
+            max_tickets: 4_096,
+            ticket_ttl: Duration::from_secs(30),
+            key_refresh: Duration::from_secs(10),
+            max_revocations: 4_096,
+            default_scopes: vec![Scope::Read, Scope::Start, Scope::Cancel],
+        }
+    }
+
+    /// Takes the tokens of one more key.
+    #[must_use]
+    pub fn with_key(mut self, key: TokenKey) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// Checks every option, and reads every key.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let invalid = |option, reason: String| Err(Error::InvalidOption { option, reason });
+        if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
+            return invalid(
+                "authentication.keys",
+                format!("has {} keys, outside 1 to {MAX_KEYS}", self.keys.len()),
+            );
+        }
+        let times = [
+            ("authentication.expires_in", self.expires_in),
+            ("authentication.deadline", self.deadline),
+            ("authentication.ticket_ttl", self.ticket_ttl),
+            ("authentication.key_refresh", self.key_refresh),
+            ("authentication.expiry_warning", self.expiry_warning),
+        ];
+        let counts = [
+            ("authentication.max_token_bytes", self.max_token_bytes),
+            ("authentication.max_unauthenticated_message_bytes", self.max_unauthenticated_message_bytes),
+            ("authentication.max_tickets", self.max_tickets),
+            ("authentication.max_revocations", self.max_revocations),
+        ];
+        let zero_times = times.iter().filter(|(_, time)| time.is_zero()).map(|(option, _)| *option);
+        let zero_counts = counts.iter().filter(|(_, count)| *count == 0).map(|(option, _)| *option);
+        if let Some(option) = zero_times.chain(zero_counts).next() {
+            return invalid(option, "is zero, which leaves no room; leave it out for its default".into());
+        }
+        if let Some((option, time)) = times.iter().find(|(_, time)| *time > LONGEST) {
+            return invalid(option, format!("is {time:?}, over the limit of {LONGEST:?}"));
+        }
+        if self.leeway > MAX_LEEWAY {
+            let reason = format!("is {:?}, over the limit of {MAX_LEEWAY:?}", self.leeway);
+            return invalid("authentication.leeway", reason);
+        }
+        let is_token = |name: &String| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        if let Some(name) = self.cookie.as_ref().filter(|name| !is_token(name)) {
+            let reason = format!("is {name:?}, but has to be characters of A-Z a-z 0-9 - _ .");
+            return invalid("authentication.cookie", reason);
+        }
+        for source in &self.keys {
+            if let Err(reason) = key::read(source) {
+                return invalid("authentication.keys", reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a setter for each field.
+macro_rules! setters {
+    ($($setter:ident $field:ident: $value:ty,)*) => {
+        impl AuthenticationOptions {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+                #[must_use]
+                pub fn $setter(self, $field: $value) -> Self {
+                    Self { $field, ..self }
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    with_issuers issuers: Vec<String>,
+    with_audiences audiences: Vec<String>,
+    with_leeway leeway: Duration,
+    with_expires_in expires_in: Duration,
+    with_max_token_bytes max_token_bytes: usize,
+    with_deadline deadline: Duration,
+    with_max_unauthenticated_message_bytes max_unauthenticated_message_bytes: usize,
+    with_expiry_warning expiry_warning: Duration,
+    with_cookie cookie: Option<String>,
+    with_query_parameter query_parameter: bool,
+    with_max_tickets max_tickets: usize,
+    with_ticket_ttl ticket_ttl: Duration,
+    with_key_refresh key_refresh: Duration,
+    with_max_revocations max_revocations: usize,
+    with_default_scopes default_scopes: Vec<Scope>,
+}

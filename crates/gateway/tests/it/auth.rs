@@ -1,0 +1,454 @@
+//! Who is let in, and for how long.
+
+use std::{fs, time::Duration};
+
+use futures_util::SinkExt as _;
+use jsonwebtoken::{Algorithm as Jwa, EncodingKey, Header, encode, jwk::Jwk};
+use serde_json::{Value, json};
+use streamnest_core::Tenant;
+use streamnest_gateway::{Algorithm, AuthenticationOptions, GatewayOptions, Revocation, TokenKey};
+
+use crate::{
+    engine::say,
+    server::{Answer, Server},
+    socket::{Socket, contents},
+    token::{SECRET, authentication, bearer, options, seconds, sign, token, token_with},
+};
+
+async fn ask(server: &Server, token: &str) -> Answer {
+    server.ask("GET", "/executions", &[("authorization", &bearer(token))], "").await
+}
+
+/// Checks that a server of `options` is not made, because of this.
+fn refused(authentication: AuthenticationOptions) -> String {
+    let error = GatewayOptions::default().with_authentication(Some(authentication)).validate().unwrap_err();
+    assert_eq!(error.code(), "invalid_option");
+    error.to_string()
+}
+
+/// A kind of key, one of it, its public half, and what it is used with.
+type KeyPair = (&'static str, &'static str, &'static str, &'static [(Algorithm, Jwa)]);
+
+const KEYS: [KeyPair; 4] = [
+    (
+        "rsa",
+        include_str!("keys/rsa.pem"),
+        include_str!("keys/rsa.pub.pem"),
+        &[
+            (Algorithm::Rs256, Jwa::RS256),
+            (Algorithm::Rs384, Jwa::RS384),
+            (Algorithm::Rs512, Jwa::RS512),
+            (Algorithm::Ps256, Jwa::PS256),
+            (Algorithm::Ps384, Jwa::PS384),
+            (Algorithm::Ps512, Jwa::PS512),
+        ],
+    ),
+    (
+        "ec",
+        include_str!("keys/p256.pem"),
+        include_str!("keys/p256.pub.pem"),
+        &[(Algorithm::Es256, Jwa::ES256)],
+    ),
+    (
+        "ec",
+        include_str!("keys/p384.pem"),
+        include_str!("keys/p384.pub.pem"),
+        &[(Algorithm::Es384, Jwa::ES384)],
+    ),
+    (
+        "ed",
+        include_str!("keys/ed25519.pem"),
+        include_str!("keys/ed25519.pub.pem"),
+        &[(Algorithm::EdDsa, Jwa::EdDSA)],
+    ),
+];
+
+fn signing(kind: &str, pem: &str) -> EncodingKey {
+    match kind {
+        "rsa" => EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+        "ec" => EncodingKey::from_ec_pem(pem.as_bytes()).unwrap(),
+        _ => EncodingKey::from_ed_pem(pem.as_bytes()).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_every_algorithm_are_taken_where_it_is_allowed_and_nowhere_else() {
+    let claims = json!({"sub": "ada", "exp": seconds(60)});
+    for (kind, private, public, algorithms) in KEYS {
+        for (allowed, _) in algorithms {
+            let key = TokenKey::public(public, [*allowed]);
+            let server = Server::with_options(
+                GatewayOptions::default().with_authentication(Some(AuthenticationOptions::new(key))),
+            )
+            .await;
+            for (algorithm, jwa) in algorithms {
+                let token = encode(&Header::new(*jwa), &claims, &signing(kind, private)).unwrap();
+                let status = ask(&server, &token).await.status;
+                assert_eq!(
+                    status,
+                    if algorithm == allowed { 200 } else { 401 },
+                    "{algorithm:?} for {allowed:?}"
+                );
+            }
+        }
+    }
+    for (algorithm, jwa) in
+        [(Algorithm::Hs256, Jwa::HS256), (Algorithm::Hs384, Jwa::HS384), (Algorithm::Hs512, Jwa::HS512)]
+    {
+        let key = TokenKey::Secret { secret: SECRET.into(), algorithms: vec![algorithm], id: None };
+        let options = GatewayOptions::default().with_authentication(Some(AuthenticationOptions::new(key)));
+        let server = Server::with_options(options).await;
+        assert_eq!(ask(&server, &sign(&Header::new(jwa), &claims, SECRET)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn keys_and_options_that_protect_nothing_are_refused_at_start() {
+    assert!(refused(AuthenticationOptions::new(TokenKey::secret("x".repeat(31)))).contains("31 bytes"));
+    let foreign = TokenKey::Secret { secret: SECRET.into(), algorithms: vec![Algorithm::Rs256], id: None };
+    assert!(refused(AuthenticationOptions::new(foreign)).contains("Rs256"));
+    let mixed = TokenKey::public(include_str!("keys/rsa.pub.pem"), [Algorithm::Rs256, Algorithm::Hs256]);
+    assert!(refused(AuthenticationOptions::new(mixed)).contains("Hs256"));
+    let none = TokenKey::public(include_str!("keys/rsa.pub.pem"), []);
+    assert!(refused(AuthenticationOptions::new(none)).contains("without an RS"));
+    let broken =
+        TokenKey::public("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", [Algorithm::Es256]);
+    assert!(refused(AuthenticationOptions::new(broken)).contains("cannot be read"));
+    let missing = TokenKey::set_file("/nonexistent/keys.json", [Algorithm::Es256]);
+    assert!(refused(AuthenticationOptions::new(missing)).contains("/nonexistent/keys.json"));
+    assert!(refused(authentication().with_leeway(Duration::from_secs(301))).contains("leeway"));
+    assert!(refused(authentication().with_deadline(Duration::ZERO)).contains("deadline"));
+    assert!(refused(authentication().with_cookie(Some("a b".into()))).contains("cookie"));
+    let shown = format!("{:?}", authentication());
+    assert!(shown.contains("[redacted]") && !shown.contains(SECRET), "{shown}");
+}
+
+#[tokio::test]
+async fn a_set_of_keys_in_a_file_may_change_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let jwk = |kind: &str, pem: &str, algorithm: Jwa, id: &str| -> Value {
+        let mut jwk = Jwk::from_encoding_key(&signing(kind, pem), algorithm).unwrap();
+        jwk.common.key_id = Some(id.into());
+        serde_json::to_value(jwk).unwrap()
+    };
+    let (old, new) = (jwk("rsa", KEYS[0].1, Jwa::RS256, "old"), jwk("ec", KEYS[1].1, Jwa::ES256, "new"));
+    let write = |keys: Value| fs::write(&path, json!({"keys": keys}).to_string()).unwrap();
+    write(json!([old, {"kty": "unheard of", "kid": "x"}]));
+    let key = TokenKey::set_file(&path, [Algorithm::Rs256, Algorithm::Es256]);
+    let authentication = AuthenticationOptions::new(key).with_key_refresh(Duration::from_millis(1));
+    let server =
+        Server::with_options(GatewayOptions::default().with_authentication(Some(authentication))).await;
+    let claims = json!({"sub": "ada", "exp": seconds(60)});
+    let sign = |kind: &str, pem: &str, algorithm: Jwa, id: &str| {
+        let header = Header { kid: Some(id.into()), ..Header::new(algorithm) };
+        encode(&header, &claims, &signing(kind, pem)).unwrap()
+    };
+    let (by_old, by_new) =
+        (sign("rsa", KEYS[0].1, Jwa::RS256, "old"), sign("ec", KEYS[1].1, Jwa::ES256, "new"));
+    assert_eq!((ask(&server, &by_old).await.status, ask(&server, &by_new).await.status), (200, 401));
+    write(json!([old, new]));
+    assert_eq!((ask(&server, &by_old).await.status, ask(&server, &by_new).await.status), (200, 200));
+    write(json!([new]));
+    assert_eq!((ask(&server, &by_old).await.status, ask(&server, &by_new).await.status), (401, 200));
+    // While somebody writes it, the keys stay.
+    fs::write(&path, "{\"keys\": [").unwrap();
+    assert_eq!(ask(&server, &by_new).await.status, 200);
+    // A name that is right with a key that is another's is no way in.
+    assert_eq!(ask(&server, &sign("rsa", KEYS[0].1, Jwa::RS256, "new")).await.status, 401);
+}
+
+#[tokio::test]
+async fn without_a_token_only_health_and_the_page_are_there() {
+    let server = Server::with_options(options()).await;
+    for path in ["/healthz", "/readyz", "/"] {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+    for path in
+        ["/workflows", "/executions", "/executions/a", "/executions/a/events", "/v1/stream/a", "/nowhere"]
+    {
+        let answer = server.get(path).await;
+        answer.error(401, "unauthenticated");
+        assert_eq!(answer.header("www-authenticate"), Some("bearer"), "{path}");
+    }
+    for (method, path) in [
+        ("POST", "/workflows/held/executions"),
+        ("POST", "/executions/a/cancel"),
+        ("POST", "/executions/a/signals"),
+        ("DELETE", "/executions/a"),
+        ("PUT", "/v1/stream/a"),
+        ("POST", "/tickets"),
+    ] {
+        let json = [("content-type", "application/json")];
+        server.ask(method, path, &json, "{}").await.error(401, "unauthenticated");
+    }
+    let basic = [("authorization", "Basic YTpi")];
+    server.ask("GET", "/executions", &basic, "").await.error(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_socket_may_show_its_token_in_each_of_the_ways() {
+    let authentication = authentication().with_cookie(Some("session".into())).with_query_parameter(true);
+    let server = Server::with_options(options().with_authentication(Some(authentication))).await;
+    let token = token("ada");
+    let ping = json!({"type": "ping"});
+    let (header, cookie) = (bearer(&token), format!("a=b; session={token}"));
+    let protocols = format!("streamnest.v1, bearer.{token}");
+    let origin = format!("http://{}", server.address);
+    let headers: [&[(&'static str, &str)]; 3] = [
+        &[("authorization", &header)],
+        &[("sec-websocket-protocol", &protocols)],
+        &[("cookie", &cookie), ("origin", &origin)],
+    ];
+    for headers in headers {
+        let (mut socket, response) = Socket::shake(&server, "/ws", headers).await.unwrap();
+        let protocol = response.headers().get("sec-websocket-protocol").map(|value| value.to_str().unwrap());
+        assert!(protocol.is_none_or(|protocol| protocol == "streamnest.v1"), "{protocol:?}");
+        socket.expect("connected").await;
+        socket.send(ping.clone()).await;
+        socket.expect("pong").await;
+    }
+    let (mut socket, _) = Socket::shake(&server, &format!("/ws?access_token={token}"), &[]).await.unwrap();
+    socket.expect("connected").await;
+    socket.send(ping.clone()).await;
+    socket.expect("pong").await;
+    let mut socket = Socket::open(&server).await;
+    socket.send(json!({"type": "authentication", "id": "1", "payload": {"token": token}})).await;
+    let success = socket.expect("authentication_success").await;
+    assert_eq!((&success["replyTo"], &success["payload"]["subject"]), (&json!("1"), &json!("ada")));
+    assert!(success["payload"]["expiresAt"].as_i64().unwrap() > seconds(3000) * 1_000_000);
+    socket.send(ping).await;
+    socket.expect("pong").await;
+}
+
+#[tokio::test]
+async fn a_ticket_opens_one_socket_or_stream_once() {
+    let server = Server::with_options(options()).await;
+    let headers = [("content-type", "application/json"), ("authorization", &*bearer(&token("ada")))];
+    let answer = server.ask("POST", "/tickets", &headers, "{}").await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let path = format!("/ws?ticket={}", answer.json()["ticket"].as_str().unwrap());
+    let (mut socket, _) = Socket::shake(&server, &path, &[]).await.unwrap();
+    socket.expect("connected").await;
+    socket.send(json!({"type": "ping"})).await;
+    socket.expect("pong").await;
+    let (mut again, _) = Socket::shake(&server, &path, &[]).await.unwrap();
+    assert_eq!(again.until_close().await.0, Some(4401));
+    let ticket = server.ask("POST", "/tickets", &headers, "{}").await.json()["ticket"].clone();
+    let path = format!("/executions?limit=1&ticket={}", ticket.as_str().unwrap());
+    assert_eq!(server.get(&path).await.status, 200);
+    server.get(&path).await.error(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn tickets_are_bounded_in_number_and_age() {
+    let authentication = authentication().with_max_tickets(1).with_ticket_ttl(Duration::from_millis(300));
+    let server = Server::with_options(options().with_authentication(Some(authentication))).await;
+    let headers = [("content-type", "application/json"), ("authorization", &*bearer(&token("ada")))];
+    let first = server.ask("POST", "/tickets", &headers, "{}").await;
+    let refused = server.ask("POST", "/tickets", &headers, "{}").await;
+    refused.error(429, "too_many_tickets");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let path = format!("/executions?ticket={}", first.json()["ticket"].as_str().unwrap());
+    while server.ask("POST", "/tickets", &headers, "{}").await.status != 201 {
+        tokio::task::yield_now().await;
+    }
+    server.get(&path).await.error(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_cookie_counts_only_from_a_page_that_is_known() {
+    let server = Server::with_options(
+        options().with_authentication(Some(authentication().with_cookie(Some("s".into())))),
+    )
+    .await;
+    let cookie = format!("s={}", token("ada"));
+    let own = format!("http://{}", server.address);
+    let get = async |headers: &[(&str, &str)]| {
+        let mut all = vec![("cookie", &*cookie)];
+        all.extend(headers);
+        server.ask("GET", "/executions", &all, "").await
+    };
+    get(&[]).await.error(403, "origin_not_allowed");
+    get(&[("origin", "https://evil.example")]).await.error(403, "origin_not_allowed");
+    get(&[("sec-fetch-site", "cross-site")]).await.error(403, "origin_not_allowed");
+    assert_eq!(get(&[("sec-fetch-site", "same-origin")]).await.status, 200);
+    assert_eq!(get(&[("origin", &own)]).await.status, 200);
+    let twice = format!("{cookie}; s=x");
+    server
+        .ask("GET", "/executions", &[("cookie", &twice), ("origin", &own)], "")
+        .await
+        .error(400, "repeated_header");
+    // Where no cookie is named, none is read.
+    let other = Server::with_options(options()).await;
+    let headers = [("cookie", &*cookie), ("origin", &*format!("http://{}", other.address))];
+    other.ask("GET", "/executions", &headers, "").await.error(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_query_parameter_counts_only_if_it_is_enabled_and_one_token_is_enough() {
+    let server = Server::with_options(options()).await;
+    server.get(&format!("/executions?access_token={}", token("ada"))).await.error(401, "unauthenticated");
+    let enabled = options().with_authentication(Some(authentication().with_query_parameter(true)));
+    let server = Server::with_options(enabled).await;
+    assert_eq!(server.get(&format!("/executions?access_token={}&limit=1", token("ada"))).await.status, 200);
+    let path = format!("/executions?access_token={}", token("ada"));
+    let both = [("authorization", &*bearer(&token("ada")))];
+    server.ask("GET", &path, &both, "").await.error(400, "several_tokens");
+}
+
+#[tokio::test]
+async fn who_does_not_say_who_it_is_is_let_go() {
+    let authentication = authentication()
+        .with_deadline(Duration::from_millis(200))
+        .with_max_unauthenticated_message_bytes(1_000);
+    let server = Server::with_options(options().with_authentication(Some(authentication))).await;
+    assert_eq!(Socket::open(&server).await.until_close().await.0, Some(4408));
+    let mut early = Socket::open(&server).await;
+    early.send(json!({"type": "get_status", "id": "1"})).await;
+    early.expect_error("unauthenticated").await;
+    assert_eq!(early.until_close().await.0, Some(4401));
+    let mut large = Socket::open(&server).await;
+    let _ = large.stream.send(tokio_tungstenite::tungstenite::Message::text("x".repeat(1_001))).await;
+    assert_eq!(large.until_close().await.0, Some(1009));
+    // Who is known may say more at once, and stay.
+    let mut known = Socket::open(&server).await;
+    known.send(json!({"type": "authentication", "payload": {"token": token("ada")}})).await;
+    known.expect("authentication_success").await;
+    known.send(json!({"type": "ping", "payload": {}, "id": "x".repeat(128)})).await;
+    known.expect("pong").await;
+    known.send(json!({"type": "nonsense", "payload": {"x": "x".repeat(2_000)}})).await;
+    known.expect_error("unknown_type").await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_renewed_ends_its_connection_and_nothing_follows() {
+    let server = Server::with_options(options()).await;
+    let expires = seconds(2);
+    let token = token_with("ada", json!({"exp": expires}));
+    let (mut socket, _) = Socket::shake(&server, "/ws", &[("authorization", &bearer(&token))]).await.unwrap();
+    socket.expect("connected").await;
+    socket.send(json!({"type": "start_execution", "payload": {"workflow": "held", "input": {}, "executionId": "a"}})).await;
+    socket.expect("execution_started").await;
+    socket.subscribe(json!({"executionId": "a"})).await;
+    let own = crate::engine::id("a").within(&Tenant::of_subject("ada").unwrap());
+    let writer = server.logs.writer(&own).unwrap();
+    let (close, frames) = socket.until_close().await;
+    assert_eq!(close, Some(4401));
+    assert!(seconds(0) >= expires);
+    let warned = frames.iter().find(|frame| frame["type"] == "token_expiring").expect("it is told before");
+    assert_eq!(warned["payload"]["expiresAt"], json!(expires * 1_000_000));
+    say(&writer, 0, 1).await;
+    assert!(socket.message().await.is_err(), "nothing follows the close frame");
+    // Expired, it opens nothing any more.
+    ask(&server, &token).await.error(401, "token_expired");
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_in_place_without_a_gap_and_only_by_the_same_subject() {
+    let server = Server::with_options(options()).await;
+    let expires = seconds(2);
+    let first = token_with("ada", json!({"exp": expires}));
+    let (mut socket, _) = Socket::shake(&server, "/ws", &[("authorization", &bearer(&first))]).await.unwrap();
+    socket.expect("connected").await;
+    socket.send(json!({"type": "start_execution", "payload": {"workflow": "held", "input": {}, "executionId": "a"}})).await;
+    socket.expect("execution_started").await;
+    socket.subscribe(json!({"executionId": "a", "events": ["token"]})).await;
+    let own = crate::engine::id("a").within(&Tenant::of_subject("ada").unwrap());
+    let writer = server.logs.writer(&own).unwrap();
+    let mut entries = Vec::new();
+    let mut renewed = false;
+    for n in 0_usize.. {
+        say(&writer, n, n + 1).await;
+        let frame = socket.next().await;
+        match frame["type"].as_str().unwrap() {
+            "token_expiring" => {
+                socket.send(json!({"type": "authentication", "payload": {"token": token("ada")}})).await;
+                renewed = true;
+            }
+            "token" => entries.push(frame),
+            _ => {}
+        }
+        if renewed && seconds(0) > expires {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    say(&writer, 999_999, 1_000_000).await;
+    while contents(&entries).last().unwrap() != "999999" {
+        let frame = socket.next().await;
+        if frame["type"] == "token" {
+            entries.push(frame);
+        }
+    }
+    let expected: Vec<_> = (0..entries.len() - 1).map(|n| n.to_string()).collect();
+    assert_eq!(contents(&entries)[..entries.len() - 1], expected[..]);
+    socket.send(json!({"type": "authentication", "payload": {"token": token("eve")}})).await;
+    socket.expect_error("other_subject").await;
+    assert_eq!(socket.until_close().await.0, Some(4401));
+}
+
+#[tokio::test]
+async fn an_event_stream_ends_with_its_token() {
+    let server = Server::with_options(options()).await;
+    let token = token_with("ada", json!({"exp": seconds(2)}));
+    let headers = [("content-type", "application/json"), ("authorization", &*bearer(&token))];
+    let body = r#"{"input":{},"executionId":"a"}"#;
+    assert_eq!(server.ask("POST", "/workflows/held/executions", &headers, body).await.status, 202);
+    let answer = server.ask("GET", "/executions/a/events", &headers[1..], "").await;
+    assert!(answer.body.contains("running") && !answer.body.contains("completed"), "{answer:?}");
+    assert!(seconds(0) >= 2);
+}
+
+#[tokio::test]
+async fn what_is_revoked_ends_at_once_and_comes_back_only_with_a_newer_token() {
+    let server = Server::with_options(options()).await;
+    let open = async |token: &str| {
+        let (mut socket, _) =
+            Socket::shake(&server, "/ws", &[("authorization", &bearer(token))]).await.unwrap();
+        socket.expect("connected").await;
+        socket
+    };
+    let old = json!({"iat": seconds(-10)});
+    let (ada, eve) = (token_with("ada", old.clone()), token_with("eve", old));
+    let (mut of_ada, mut of_eve) = (open(&ada).await, open(&eve).await);
+    let body = r#"{"input":{},"executionId":"a"}"#;
+    let headers = [("content-type", "application/json"), ("authorization", &*bearer(&ada))];
+    server.ask("POST", "/workflows/held/executions", &headers, body).await;
+    let stream = server.ask("GET", "/executions/a/events", &headers[1..], "");
+    let revoke = async {
+        while server.gateway.sockets().connections() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let followed = crate::engine::id("a").within(&Tenant::of_subject("ada").unwrap());
+        let log = server.logs.get(&followed).unwrap();
+        log.subscribers_become(|count| count > 0).await;
+        server.gateway.revoke(&Revocation::Subject("ada".into())).unwrap();
+    };
+    let (stream, ()) = tokio::join!(stream, revoke);
+    assert!(stream.body.contains("running"), "{stream:?}");
+    assert_eq!(of_ada.until_close().await.0, Some(4401));
+    ask(&server, &ada).await.error(401, "token_revoked");
+    of_eve.send(json!({"type": "ping"})).await;
+    of_eve.expect("pong").await;
+    assert_eq!(
+        ask(&server, &token_with("ada", json!({"iat": seconds(2)}))).await.status,
+        401,
+        "from the future"
+    );
+    let named = token_with("bob", json!({"jti": "t1"}));
+    assert_eq!(ask(&server, &named).await.status, 200);
+    server.gateway.revoke(&Revocation::Token("t1".into())).unwrap();
+    ask(&server, &named).await.error(401, "token_revoked");
+    assert_eq!(ask(&server, &token("bob")).await.status, 200);
+}
+
+#[tokio::test]
+async fn revocations_are_bounded() {
+    let authentication = authentication().with_max_revocations(1);
+    let server = Server::with_options(options().with_authentication(Some(authentication))).await;
+    server.gateway.revoke(&Revocation::Token("a".into())).unwrap();
+    server.gateway.revoke(&Revocation::Token("a".into())).unwrap();
+    let error = server.gateway.revoke(&Revocation::Token("b".into())).unwrap_err();
+    assert_eq!(error.code(), "too_many_revocations");
+}
