@@ -98,5 +98,5 @@ pub fn archive(app: &App) -> Subscription {
         let text: String = batch.iter().filter_map(StreamUpdate::token).map(|token| token.content).collect();
         tracing::info!(entries = batch.len(), text, "archived");
     });
-    events.process_batch(said, 100, Duration::from_secs(1)).subscribe_with(archivist.named("archive"))
+    events.process_batch(said, 20, Duration::from_secs(1)).subscribe_with(archivist.named("archive"))
 }

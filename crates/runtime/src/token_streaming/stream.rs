@@ -94,7 +94,8 @@ impl TokenStream {
     ///
     /// # Errors
     /// [`TokenStreamingError::NotOpen`] if it is closed; [`TokenStreamingError::Stale`],
-    /// [`TokenStreamingError::ProcessorPanicked`] or [`TokenStreamingError::Log`] if that is why.
+    /// [`TokenStreamingError::ProcessorPanicked`] or [`TokenStreamingError::Log`] if that is why. If it is closed by somebody
+    /// else during the call, the token may have been taken all the same.
     ///
     /// # Cancel safety
     /// The token is taken as a whole or not at all.

@@ -24,3 +24,31 @@ fn a_cause_that_the_message_does_not_name_is_told_too() {
         "cannot listen on 127.0.0.1:80; choose another by `--listen`: address in use"
     );
 }
+
+#[test]
+fn the_services_errors_keep_their_causes_codes_and_whether_to_try_again() {
+    use crate::{StreamingError, core::StoreError, gateway::WebSocketError, log, runtime};
+    let store = || {
+        let source = std::sync::Arc::new(io::Error::other("disk on fire"));
+        log::Error::Store(StoreError::Unavailable { source })
+    };
+    let errors: [StreamingError; 3] = [
+        runtime::TokenStreamingError::Log(store()).into(),
+        WebSocketError::Log(store()).into(),
+        runtime::ViewError::Log(store()).into(),
+    ];
+    for error in errors {
+        assert_eq!((error.code(), error.is_retryable()), ("store_unavailable", true), "{error}");
+        let mut causes = Vec::new();
+        let mut cause = StdError::source(&error);
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        assert_eq!(causes.last().map(String::as_str), Some("disk on fire"), "{error:?}");
+        // What is told onwards is the fact; the cause stays with it.
+        assert!(!error.to_string().contains("disk on fire"), "{error}");
+    }
+    let full = WebSocketError::ConnectionFull { id: "c".into(), limit: 1 };
+    assert!(StreamingError::from(full).is_retryable());
+}
