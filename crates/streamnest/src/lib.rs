@@ -38,6 +38,8 @@ pub use streamnest_runtime::FeatureOptions;
 mod guide {
     #[doc = include_str!("../../../docs/guide/asking-people.md")]
     struct AskingPeople;
+    #[doc = include_str!("../../../docs/guide/modules.md")]
+    struct Modules;
     #[doc = include_str!("../../../docs/guide/services.md")]
     struct Services;
 }

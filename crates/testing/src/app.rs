@@ -33,7 +33,8 @@ impl TestAppBuilder {
         self.replace(Provider::shared(model))
     }
 
-    /// How long a run may say nothing before the test gives up. Default 60 s, which pass at once where time is paused.
+    /// How long a run may say nothing before the test gives up. Default 10 min, which pass at once where time is
+    /// paused.
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -64,7 +65,7 @@ impl TestApp {
 
     /// The application that a builder makes. Its clock is a [`PausedClock`].
     pub const fn builder(app: AppBuilder) -> TestAppBuilder {
-        TestAppBuilder { app, patience: Duration::from_secs(60) }
+        TestAppBuilder { app, patience: Duration::from_secs(600) }
     }
 
     /// Runs a workflow to its end.

@@ -64,3 +64,8 @@ pub use pattern::{IntoPattern, Pattern, check};
 pub use run::TestRun;
 pub use streamnest::models::{Script, ScriptStep, ScriptedModel};
 pub use transcript::Transcript;
+
+/// The guide's snippets, compiled and run with the documentation's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/testing.md")]
+struct Guide;

@@ -108,9 +108,10 @@ async fn a_run_is_followed_to_a_point_and_stopped_there() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_waits_for_ever_or_ends_early_is_told_with_what_it_said() {
     let model = ScriptedModel::new().script(Script::new().token("A ").hang()).answer("B");
-    let app = app(&model).patience(Duration::from_secs(600)).start().await.unwrap();
+    let app = app(&model).patience(Duration::from_secs(40)).start().await.unwrap();
     let error = app.run("draft", input()).await.unwrap_err();
     assert_eq!(error.code(), "run_stuck");
+    assert!(error.to_string().contains("40s"), "{error}");
     assert!(error.to_string().contains("token write \"A \""), "{error}");
 
     let mut run = app.start_as(ExecutionId::new("second").unwrap(), "draft", input()).await.unwrap();
