@@ -3,6 +3,7 @@
 //! The list of options is the macros' own. An option that is added there without a proof here fails this test.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
+mod branches;
 mod event;
 mod injectable;
 mod module;

@@ -9,7 +9,7 @@ use streamnest::{
     prelude::*,
     runtime::{
         EventFilter, EventOptions, Granularity, InputError, InputReader, NodeBuilder, NodeKind, ProgressFormat,
-        ProgressOptions, SchemaBuilder, State, StateUpdate, TokenFilter, TokenFormat, TokenOptions, Workflow,
+        ProgressOptions, Reducer, RetryOn, RetryOptions, SchemaBuilder, State, StateUpdate, TokenFilter, TokenFormat, TokenOptions, Workflow,
         WorkflowBuilder, reduce, stream_tokens,
     },
 };
@@ -37,6 +37,23 @@ struct Draft {
     tries: u32,
     #[state(default, reducer = merge)]
     seen: BTreeMap<String, u32>,
+    #[state(default)]
+    words: Vec<String>,
+    #[state(default)]
+    lengths: Vec<u32>,
+    #[state(default, reducer = maximum)]
+    most: u32,
+}
+
+/// A workflow within the other.
+struct Inner;
+
+#[workflow(name = "inner", state = Draft)]
+impl Inner {
+    #[node(start)]
+    async fn nothing(&self, _: &Draft) -> NodeResult<()> {
+        Ok(())
+    }
 }
 
 struct WithMacro;
@@ -88,7 +105,23 @@ impl WithMacro {
         stream::iter([state.prompt.clone()])
     }
 
-    #[node(kind = "condition", after = "tell", routes("draft", end))]
+    #[node(after = "draft", each = "words", concurrency = 4, gather = "lengths", retry(attempts = 2, on(retryable)))]
+    async fn measure(&self, _: &Draft, word: &String) -> NodeResult<u32> {
+        Ok(word.len() as u32)
+    }
+
+    #[node(kind = "subgraph", workflow = Inner, after = "draft")]
+    async fn within(&self, state: &Draft, ctx: &NodeContext) -> NodeResult<DraftUpdate> {
+        let done = ctx.run_subgraph(&Arc::new(Inner), state.clone()).await?;
+        Ok(DraftUpdate::new().most(done.most))
+    }
+
+    #[node(after(any("tell", "measure")))]
+    async fn first(&self, _: &Draft) -> NodeResult<()> {
+        Ok(())
+    }
+
+    #[node(kind = "condition", after("first", "within"), routes("draft", end))]
     async fn decide(&self, state: &Draft) -> NodeResult<Goto<DraftUpdate>> {
         Ok(if state.tries > 3 { Goto::end() } else { Goto::to("draft").with(DraftUpdate::new().tries(4_u32)) })
     }
@@ -101,6 +134,9 @@ struct Plain {
     text: String,
     tries: u32,
     seen: BTreeMap<String, u32>,
+    words: Vec<String>,
+    lengths: Vec<u32>,
+    most: u32,
 }
 
 #[derive(Clone, Default, serde::Serialize)]
@@ -113,6 +149,12 @@ struct PlainUpdate {
     tries: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seen: Option<BTreeMap<String, u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lengths: Option<Vec<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most: Option<u32>,
 }
 
 impl StateUpdate for PlainUpdate {
@@ -129,8 +171,11 @@ impl State for Plain {
             text: input.optional("text")?.unwrap_or_default(),
             tries: input.optional("tries")?.unwrap_or(3),
             seen: input.optional("seen")?.unwrap_or_default(),
+            words: input.optional("words")?.unwrap_or_default(),
+            lengths: input.optional("lengths")?.unwrap_or_default(),
+            most: input.optional("most")?.unwrap_or_default(),
         };
-        input.finish(&["prompt", "text", "tries", "seen"])?;
+        input.finish(&["prompt", "text", "tries", "seen", "words", "lengths", "most"])?;
         Ok(plain)
     }
 
@@ -147,6 +192,15 @@ impl State for Plain {
         if let Some(seen) = update.seen {
             reduce::merge(&mut self.seen, seen);
         }
+        if let Some(words) = update.words {
+            self.words = words;
+        }
+        if let Some(lengths) = update.lengths {
+            self.lengths = lengths;
+        }
+        if let Some(most) = update.most {
+            reduce::maximum(&mut self.most, most);
+        }
     }
 
     fn input_schema() -> serde_json::Value {
@@ -155,6 +209,30 @@ impl State for Plain {
             .field::<String>("text", false, None)
             .field::<u32>("tries", false, None)
             .field::<BTreeMap<String, u32>>("seen", false, None)
+            .field::<Vec<String>>("words", false, None)
+            .field::<Vec<u32>>("lengths", false, None)
+            .field::<u32>("most", false, None)
+            .finish()
+    }
+
+    fn reducer(field: &str) -> Reducer {
+        match field {
+            "text" => Reducer::Append,
+            "seen" => Reducer::Merge,
+            "most" => Reducer::Maximum,
+            _ => Reducer::Replace,
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        SchemaBuilder::of_state("Draft")
+            .field::<String>("prompt", true, Some("What to answer."))
+            .field::<String>("text", true, None)
+            .field::<u32>("tries", true, None)
+            .field::<BTreeMap<String, u32>>("seen", true, None)
+            .field::<Vec<String>>("words", true, None)
+            .field::<Vec<u32>>("lengths", true, None)
+            .field::<u32>("most", true, None)
             .finish()
     }
 }
@@ -168,6 +246,24 @@ impl ByHand {
 
     fn tell(&self, state: &Plain) -> impl Stream<Item = String> {
         stream::iter([state.prompt.clone()])
+    }
+
+    async fn measure(&self, word: &String) -> NodeResult<u32> {
+        Ok(word.len() as u32)
+    }
+
+    async fn within(&self, state: &Plain, ctx: &NodeContext) -> NodeResult<PlainUpdate> {
+        let given = Draft {
+            prompt: state.prompt.clone(),
+            text: state.text.clone(),
+            tries: state.tries,
+            seen: state.seen.clone(),
+            words: state.words.clone(),
+            lengths: state.lengths.clone(),
+            most: state.most,
+        };
+        let done = ctx.run_subgraph(&Arc::new(Inner), given).await?;
+        Ok(PlainUpdate { most: Some(done.most), ..PlainUpdate::default() })
     }
 
     async fn decide(&self, state: &Plain) -> NodeResult<Goto<PlainUpdate>> {
@@ -242,9 +338,24 @@ impl Workflow for ByHand {
                 let text = stream_tokens(this.tell(&state), &ctx).await?;
                 Ok(PlainUpdate { text: Some(text), ..PlainUpdate::default() })
             });
+        let measure = NodeBuilder::new("measure")
+            .after("draft")
+            .retry(RetryOptions::default().with_attempts(2).with_on(vec![RetryOn::Retryable]))
+            .concurrency(4)
+            .gather_each(
+                |state: &Plain| state.words.clone(),
+                |this: Arc<Self>, _: Arc<Plain>, word: String, _: NodeContext| async move { this.measure(&word).await },
+                |lengths: Vec<u32>| PlainUpdate { lengths: Some(lengths), ..PlainUpdate::default() },
+            );
+        let within = NodeBuilder::new("within").kind(NodeKind::Subgraph).after("draft").subgraph::<Inner>().run(
+            |this: Arc<Self>, state: Arc<Plain>, ctx: NodeContext| async move { this.within(&state, &ctx).await },
+        );
+        let first = NodeBuilder::new("first")
+            .after_any(&["tell", "measure"])
+            .run(|_: Arc<Self>, _: Arc<Plain>, _: NodeContext| async { Ok(()) });
         let decide = NodeBuilder::new("decide")
             .kind(NodeKind::Condition)
-            .after("tell")
+            .after_all(&["first", "within"])
             .routes(&["draft"], true)
             .run_condition(|this: Arc<Self>, state: Arc<Plain>, _: NodeContext| async move {
                 this.decide(&state).await
@@ -257,6 +368,9 @@ impl Workflow for ByHand {
             .values(true)
             .node(draft)
             .node(tell)
+            .node(measure)
+            .node(within)
+            .node(first)
             .node(decide)
     }
 }
@@ -333,6 +447,10 @@ fn main() {
     // Debug shows every part of a definition; functions as their addresses, which are the same functions here.
     assert_eq!(format!("{:#?}", WithMacro::definition()), format!("{:#?}", ByHand::definition()));
     assert_eq!(Draft::input_schema(), Plain::input_schema());
+    assert_eq!(Draft::schema(), Plain::schema());
+    for field in ["prompt", "text", "tries", "seen", "words", "lengths", "most"] {
+        assert_eq!(Draft::reducer(field), Plain::reducer(field), "{field}");
+    }
 
     let (composed, written) = (composed::AppModule::module(), written::AppModule::module());
     assert_eq!(format!("{composed:#?}"), format!("{written:#?}"));

@@ -49,8 +49,12 @@ struct Draft {
     text: ::std::string::String,
     #[state(default, reducer = append)]
     words: ::std::vec::Vec<::std::string::String>,
-    #[state(default = 3, reducer = most)]
+    #[state(default = 3, reducer = most, commutes)]
     tries: u32,
+    #[state(default)]
+    lengths: ::std::vec::Vec<usize>,
+    #[state(default, reducer = sum)]
+    total: u64,
 }
 
 fn most(current: &mut u32, update: u32) {
@@ -93,7 +97,22 @@ impl DraftReply {
         ::futures_util::stream::empty()
     }
 
-    #[node(kind = "condition", after = "tell", routes("draft", end))]
+    #[node(after = "draft", each = "words", gather = "lengths", concurrency = 2, retry(backoff = "1s", on("own", retryable)))]
+    async fn measure(&self, _: &Draft, word: &::std::string::String) -> NodeResult<usize> {
+        ::std::result::Result::Ok(word.len())
+    }
+
+    #[node(after(any("tell", "measure")))]
+    async fn first(&self, _: &Draft) -> NodeResult<()> {
+        ::std::result::Result::Ok(())
+    }
+
+    #[node(kind = "subgraph", workflow = DraftReply, after("first"))]
+    async fn within(&self, _: &Draft, _: &NodeContext) -> NodeResult<()> {
+        ::std::result::Result::Ok(())
+    }
+
+    #[node(kind = "condition", after = "within", routes("draft", end))]
     async fn decide(&self, _: &Draft) -> NodeResult<Goto<DraftUpdate>> {
         ::std::result::Result::Ok(Goto::end().with(<DraftUpdate as ::std::default::Default>::default()))
     }

@@ -54,9 +54,9 @@ use crate::{
 /// | `values` | also emit the whole state after each step | off |
 /// | `crate = path` | where the facade is, if the dependency was renamed | `::streamnest` |
 ///
-/// A node method takes `&self`, `&State` and, if it wants, `&NodeContext`. It is an `async fn` that returns
-/// `NodeResult<Update>` or `NodeResult<Goto<Update>>`, or an `fn` or `async fn` that returns `impl Stream` of tokens,
-/// also in a `NodeResult`. `#[cfg]` and `#[cfg_attr]` work on nodes: one that is configured out is not in the workflow.
+/// A node method takes `&self`, `&State`, with `each` an item, and, if it wants, `&NodeContext`. It is an `async fn` that
+/// returns `NodeResult<Update>`, `NodeResult<Goto<Update>>` or `NodeResult<()>`, with `each` and `gather` a `NodeResult` of any
+/// value, or an `fn` or `async fn` that returns `impl Stream` of tokens, also in a `NodeResult`. `#[cfg]` and `#[cfg_attr]` work on nodes: one that is configured out is not in the workflow.
 #[proc_macro_attribute]
 pub fn workflow(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand_workflow(arguments.into(), item.into(), Pass::First).into()
@@ -73,12 +73,18 @@ pub fn workflow_configured(arguments: TokenStream, item: TokenStream) -> TokenSt
 ///
 /// | option | meaning | default |
 /// |---|---|---|
-/// | `kind = "…"` | `standard`, `llm`, `tool`, `task`, `condition`, `stream`; `llm` and `tool` add their start and complete events, a `condition` returns a `Goto`, a `stream` a `Stream` | `standard` |
+/// | `kind = "…"` | `standard`, `llm`, `tool`, `task`, `condition`, `aggregator`, `stream`, `subgraph`; `llm` and `tool` add their start and complete events, a `condition` returns a `Goto`, an `aggregator` runs after several, a `stream` returns a `Stream`, a `subgraph` runs a `workflow` | `standard` |
 /// | `start` | the workflow starts here | off |
-/// | `after = "node"` | runs when that node is complete | none |
+/// | `after = "a"` | runs when that node is complete; several nodes after one run at the same time | none |
+/// | `after("a", "b")` | runs once a round when all of them have come that still can | |
+/// | `after(any("a", "b"))` | runs once a round when the first has come; what could only come later is stopped | |
 /// | `routes("a", "b", end)` | where the `Goto` that it returns may lead | none |
-/// | `timeout = "30s"` | the longest a visit may take, less what it waits for an answer | none |
-/// | `gather = "field"` | the field of the state that takes the whole text of a returned `Stream` | none |
+/// | `retry(attempts = 3, backoff = "1s", max_backoff = "30s", jitter = 0.5, on("code", retryable))` | tries a visit, or an item, again when it fails: how often in all, after what wait, which doubles up to the longest and of which a random share is left out, and which failures | once; these values, and all failures but panics |
+/// | `timeout = "30s"` | the longest an attempt may take, less what it waits for an answer | none |
+/// | `each = "field"` | runs once for each item of that list, as one visit | once |
+/// | `concurrency = 16` | how many items at once | 16 |
+/// | `workflow = Type` | the workflow that a `subgraph` runs by `ctx.run_subgraph` | none |
+/// | `gather = "field"` | the field of the state that takes the whole text of a returned `Stream`; with `each`, the values or texts of all items in their order | none |
 /// | `name = "…"` | 1 to 64 characters of `a-z A-Z 0-9 - _` | the method's name |
 /// | `description = "…"`, `tags("…")` | for whoever looks at the graph | none |
 #[proc_macro_attribute]
@@ -147,8 +153,10 @@ pub fn stream_all(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// A field is required in the input unless it has a default. On a field, `#[state(…)]` takes
 ///
 /// - `default`, or `default = expression`: what it holds when the input leaves it out;
-/// - `reducer = replace`, `append`, `merge`, or the path of a `fn(&mut T, T)`: how an update meets what it holds
-///   (default `replace`).
+/// - `reducer = replace`, `append`, `merge`, `maximum`, `minimum`, `sum`, or the path of a `fn(&mut T, T)`: how an update
+///   meets what it holds (default `replace`). Branches that run at the same time may change a field together unless it is
+///   replaced or has a function;
+/// - `commutes`: that function comes to the same in any order, and so branches may.
 ///
 /// On the struct, `#[state(crate = path)]` says where the facade is if the dependency was renamed.
 #[proc_macro_derive(State, attributes(state))]

@@ -46,12 +46,18 @@ impl Node {
     /// Whether the method's value is taken as a stream of tokens, and if so, whether it comes in a `Result`: its type
     /// is spelt so, or `gather` or `kind = "stream"` says it.
     pub(crate) fn streams(&self) -> Option<Fallible> {
-        let said = self.options.gather.is_some() || matches!(self.options.kind, Some((Kind::Stream, _)));
+        let gathers_text = self.options.gather.is_some() && self.options.each.is_none();
+        let said = gathers_text || matches!(self.options.kind, Some((Kind::Stream, _)));
         match self.signature.output {
             Output::Stream { fallible } => Some(Fallible(fallible)),
             Output::Outcome { fallible, goto: false } if said => Some(Fallible(fallible)),
             Output::Outcome { .. } => None,
         }
+    }
+
+    /// Whether it waits for several nodes, or for the first of several.
+    pub(crate) fn is_join(&self) -> bool {
+        self.options.after.as_ref().is_some_and(|after| after.any || after.nodes.len() > 1)
     }
 
     /// The node's kind.
@@ -75,9 +81,13 @@ pub(crate) struct NodeName {
 pub(crate) struct NodeOptions {
     pub(crate) kind: Option<(Kind, Span)>,
     pub(crate) start: Option<Span>,
-    pub(crate) after: Option<LitStr>,
+    pub(crate) after: Option<After>,
     pub(crate) routes: Option<Routes>,
+    pub(crate) retry: Option<Retry>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) each: Option<LitStr>,
+    pub(crate) concurrency: Option<(usize, Span)>,
+    pub(crate) workflow: Option<(Type, Span)>,
     pub(crate) gather: Option<LitStr>,
     pub(crate) name: Option<LitStr>,
     pub(crate) description: Option<LitStr>,
@@ -93,6 +103,31 @@ impl NodeOptions {
     pub(crate) fn names(&self, option: &str) -> bool {
         self.said.contains(&option)
     }
+}
+
+/// The nodes that a node runs after.
+pub(crate) struct After {
+    /// The option's name.
+    pub(crate) span: Span,
+    pub(crate) nodes: Vec<LitStr>,
+    /// Whether the first of them is enough.
+    pub(crate) any: bool,
+}
+
+/// What `retry(…)` says; what it leaves out is the runtime's default.
+#[derive(Default)]
+pub(crate) struct Retry {
+    pub(crate) attempts: Option<u32>,
+    pub(crate) backoff: Option<Duration>,
+    pub(crate) max_backoff: Option<Duration>,
+    pub(crate) jitter: Option<f64>,
+    pub(crate) on: Option<Vec<RetryOn>>,
+}
+
+/// A failure that is worth another try.
+pub(crate) enum RetryOn {
+    Code(LitStr),
+    Retryable,
 }
 
 /// Where a node's `Goto` may lead.
@@ -112,7 +147,9 @@ pub(crate) enum Kind {
     Tool,
     Task,
     Condition,
+    Aggregator,
     Stream,
+    Subgraph,
 }
 
 /// What of a method's signature the glue needs.
@@ -120,6 +157,8 @@ pub(crate) struct NodeSignature {
     pub(crate) is_async: bool,
     /// The span of the type of the parameter that takes the state.
     pub(crate) state: Span,
+    /// The span of the type of the parameter that takes the item, of a node with `each`.
+    pub(crate) item: Option<Span>,
     /// The span of the type of the parameter that takes the context, if there is one.
     pub(crate) context: Option<Span>,
     pub(crate) output: Output,
@@ -262,6 +301,12 @@ pub(crate) enum Reducer {
     Append(Span),
     /// The update's entries are put in.
     Merge(Span),
-    /// A function of the user's.
-    Function(Path),
+    /// The greater value stays.
+    Maximum(Span),
+    /// The smaller value stays.
+    Minimum(Span),
+    /// The update is added.
+    Sum(Span),
+    /// A function of the user's, and whether it comes to the same in any order.
+    Function { path: Path, commutes: bool },
 }

@@ -54,9 +54,23 @@ pub(crate) const NODE: Attribute = Attribute {
     options: &[
         opt("kind", "kind = \"llm\""),
         opt("start", "start"),
-        opt("after", "after = \"draft\""),
+        opt("after", "after(\"draft\")"),
         opt("routes", "routes(\"draft\", end)"),
+        group(
+            "retry",
+            "retry(attempts = 5, backoff = \"2s\")",
+            &[
+                opt("attempts", "attempts = 5"),
+                opt("backoff", "backoff = \"2s\""),
+                opt("max_backoff", "max_backoff = \"60s\""),
+                opt("jitter", "jitter = 0.2"),
+                opt("on", "on(\"node_timeout\", retryable)"),
+            ],
+        ),
         opt("timeout", "timeout = \"30s\""),
+        opt("each", "each = \"parts\""),
+        opt("concurrency", "concurrency = 4"),
+        opt("workflow", "workflow = Research"),
         opt("gather", "gather = \"content\""),
         opt("name", "name = \"first-draft\""),
         opt("description", "description = \"Writes a first draft\""),
@@ -185,8 +199,10 @@ pub(crate) const STATE_STRUCT: Attribute =
     Attribute { name: "state", options: &[opt("crate", "crate = my_streamnest")] };
 
 /// `#[state]` on a field of a struct that derives `State`.
-pub(crate) const STATE_FIELD: Attribute =
-    Attribute { name: "state", options: &[opt("default", "default"), opt("reducer", "reducer = append")] };
+pub(crate) const STATE_FIELD: Attribute = Attribute {
+    name: "state",
+    options: &[opt("default", "default"), opt("reducer", "reducer = append"), opt("commutes", "commutes")],
+};
 
 /// Every attribute.
 #[allow(dead_code, reason = "the macros know each by its name; the tests walk over all")]

@@ -54,29 +54,31 @@ fn expansion_with(attribute: &Attribute, is_field: bool, option: &str) -> TokenS
             expand_workflow(tokens(&arguments), tokens(&one_node("#[node(start)]")), Pass::First)
         }
         ("node", _) => {
-            let streams = option.starts_with("gather");
-            let output = if streams { "impl Stream<Item = String>" } else { "NodeResult<Goto<SUpdate>>" };
-            let routes =
-                if streams || option.starts_with("routes") { "" } else { ", routes(\"draft\", end)" };
+            let named = |name: &str| option.split([' ', '(']).next() == Some(name);
+            let (mut parameters, mut more) = ("s: &S", ", routes(\"draft\", end)");
+            let mut output = "NodeResult<Goto<SUpdate>>";
+            if named("gather") {
+                (output, more) = ("impl Stream<Item = String>", "");
+            } else if named("routes") {
+                more = "";
+            } else if named("each") || named("concurrency") {
+                (parameters, output) = ("s: &S, item: &String", "NodeResult<SUpdate>");
+                more = if named("each") { "" } else { ", each = \"parts\"" };
+            } else if named("workflow") {
+                (parameters, output) = ("s: &S, ctx: &NodeContext", "NodeResult<SUpdate>");
+                more = ", kind = \"subgraph\"";
+            }
             let start = if option == "start" { "" } else { "start, " };
             let first = if option.starts_with("name") { "first-draft" } else { "a" };
             workflow(&format!(
                 "impl W {{
-                    #[node({start}{option}{routes})] async fn a(&self, s: &S) -> {output} {{}}
+                    #[node({start}{option}{more})] async fn a(&self, {parameters}) -> {output} {{}}
                     #[node(after = \"{first}\", name = \"draft\")] async fn b(&self, s: &S) -> NodeResult<SUpdate> {{}}
                 }}"
             ))
         }
-        ("module", _) => expand_module(tokens(option), tokens("struct AppModule;")),
-        ("injectable", _) => {
-            expand_injectable(tokens(option), tokens("struct Writer { model: Arc<dyn ChatModel> }"))
-        }
-        ("inject", _) => {
-            let inject = if option.is_empty() { String::new() } else { format!("#[inject({option})]") };
-            expand_injectable(
-                TokenStream::new(),
-                tokens(&format!("struct Writer {{ {inject} model: Arc<Model> }}")),
-            )
+        ("state", true) if option == "commutes" => {
+            state("struct S { #[state(reducer = mine, commutes)] words: Vec<String> }")
         }
         ("state", true) => state(&format!("struct S {{ #[state({option})] words: Vec<String> }}")),
         ("state", false) => state(&format!("#[state({option})] struct S {{ words: Vec<String> }}")),
@@ -115,7 +117,7 @@ fn every_listed_option_is_read_and_changes_the_expansion() {
         let is_field = index + 1 == ATTRIBUTES.len();
         count += walk(attribute, is_field, attribute.options, &str::to_owned);
     }
-    assert_eq!(count, 109, "an option came or went; count again, so that none slips out of the walk");
+    assert_eq!(count, 119, "an option came or went; count again, so that none slips out of the walk");
 }
 
 #[test]
@@ -235,7 +237,8 @@ fn generated_code_uses_every_name_of_the_list_and_no_other() {
                     #[stream_event(events(ToolStart), delivery = \"exactly-once\", filter(min_priority = \"high\"))]
                     #[stream_progress(granularity = \"coarse\", format(show_rate))]
                     async fn a(&self, s: &S) -> NodeResult<SUpdate> {}
-                    #[node(after = \"a\", gather = \"x\")] fn b(&self, s: &S) -> impl Stream<Item = String> {}
+                    #[node(after = \"a\", gather = \"x\", retry(on(retryable)))] fn b(&self, s: &S) -> impl Stream<Item = String> {}
+                    #[node(after = \"b\", each = \"x\")] async fn c(&self, s: &S, i: &I) -> NodeResult<()> {}
                 }",
             ),
             Pass::First,

@@ -66,7 +66,7 @@ impl Place {
             name.push('/');
         }
         name.push_str(node);
-        NodeName::new(&name).map_err(Error::Name)
+        NodeName::new(&name).map_err(|error| Error::name(&name, error))
     }
 
     /// The place within `node` of `workflow`, which runs here.

@@ -9,8 +9,14 @@ use streamnest_core::NodeName;
 #[non_exhaustive]
 pub enum Error {
     /// A workflow or node has a name that is none.
-    #[error("{0}")]
-    Name(#[source] streamnest_core::Error),
+    #[error("`{name}`: {reason}")]
+    Name {
+        /// What was given for a name.
+        name: String,
+        /// Why it is none.
+        #[source]
+        reason: streamnest_core::Error,
+    },
     /// Two workflows have one name.
     #[error("there are two workflows `{workflow}`; give one of them another name")]
     DuplicateWorkflow {
@@ -43,6 +49,14 @@ pub enum Error {
         workflow: String,
         /// The node.
         node: String,
+    },
+    /// There is nothing to run.
+    #[error(
+        "workflow `{workflow}` has no nodes; add the first one by `WorkflowBuilder::node`, marked by `start`"
+    )]
+    NoNodes {
+        /// The workflow.
+        workflow: String,
     },
     /// No node is the start.
     #[error("workflow `{workflow}` has no start; mark the first node by `start`, nodes: {nodes}")]
@@ -289,10 +303,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// `name` is no name.
+    pub(crate) fn name(name: &str, reason: streamnest_core::Error) -> Self {
+        Self::Name { name: name.into(), reason }
+    }
+
     /// A stable identifier, listed in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Name(error) => error.code(),
+            Self::Name { reason, .. } => reason.code(),
             Self::Log(error) => error.code(),
             Self::TooSmall { .. } => "invalid_option",
             Self::HasWorkflows => "has_workflows",

@@ -73,7 +73,8 @@ impl Graph {
         definition: &WorkflowBuilder<W>,
         subgraphs: Vec<Option<Graph>>,
     ) -> Result<Self, Error> {
-        let workflow = WorkflowName::new(&definition.name).map_err(Error::Name)?;
+        let workflow =
+            WorkflowName::new(&definition.name).map_err(|error| Error::name(&definition.name, error))?;
         let checked = check::edges(definition)?;
         let mut joins = Vec::new();
         let mut races = 0;

@@ -214,3 +214,6 @@ pub(crate) fn clash_of<S: State>(first: &Value, second: &Value) -> Option<(Strin
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

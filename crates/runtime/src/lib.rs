@@ -58,6 +58,6 @@ pub use token_streaming::{
     TokenStreamingService,
 };
 pub use workflow::{
-    ConditionOutcome, Goto, NodeBuilder, NodeKind, NodeOutcome, RetryOn, RetryOptions, Step, Workflow,
-    WorkflowBuilder,
+    ConditionOutcome, Goto, ItemList, NodeBuilder, NodeKind, NodeOutcome, Pick, RetryOn, RetryOptions, Step,
+    Workflow, WorkflowBuilder, items,
 };

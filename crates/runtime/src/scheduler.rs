@@ -62,8 +62,11 @@ pub(crate) enum Command<T> {
 /// Why a run cannot go on.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum ScheduleError {
-    #[error("more than {limit} steps, the limit of `max_steps`; raise it if the loop is meant to run longer")]
-    MaxSteps { limit: u32 },
+    #[error(
+        "node `{node}` would be one step more than the {limit} that `max_steps` of workflow `{workflow}` allows; raise it if \
+         the loop is meant to run longer"
+    )]
+    MaxSteps { workflow: String, node: String, limit: u32 },
     #[error("node `{node}` went to `{target}`, which is not among its routes: {routes}")]
     NotRouted { node: String, target: String, routes: String },
     #[error("node `{node}` has routes but did not say where to go")]
@@ -209,7 +212,8 @@ impl<T: Clone> Scheduler<T> {
             return;
         }
         if self.steps == self.graph.max_steps {
-            return self.fail(ScheduleError::MaxSteps { limit: self.steps }, commands);
+            let (workflow, node) = (self.graph.workflow.to_string(), self.graph.name(node).into());
+            return self.fail(ScheduleError::MaxSteps { workflow, node, limit: self.steps }, commands);
         }
         self.steps += 1;
         let Some(number) = self.visits.get_mut(node) else { return };

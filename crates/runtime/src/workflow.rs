@@ -1,6 +1,7 @@
 //! A workflow as its author writes it: nodes, edges and what they stream.
 
 mod each;
+mod item_list;
 mod node;
 mod outcome;
 mod retry;
@@ -16,6 +17,7 @@ pub(crate) use self::{
     retry::random,
 };
 pub use self::{
+    item_list::{ItemList, Pick, items},
     node::{NodeBuilder, NodeKind},
     outcome::{ConditionOutcome, Goto, NodeOutcome, Step},
     retry::{RetryOn, RetryOptions},

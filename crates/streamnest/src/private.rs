@@ -7,6 +7,7 @@ pub use streamnest_macros::workflow_configured;
 pub use streamnest_modules::{Given, Injectable, Module, ModuleDefinition, Provider, ProviderScope};
 pub use streamnest_runtime::{
     EventFilter, EventOptions, Granularity, InputError, InputReader, NodeBuilder, NodeContext, NodeKind,
-    NodeResult, ProgressFormat, ProgressOptions, Reducer, SchemaBuilder, State, StateUpdate, TokenFilter,
-    TokenFormat, TokenOptions, WithWorkflows, Workflow, WorkflowBuilder, reduce, stream_tokens,
+    NodeResult, ProgressFormat, ProgressOptions, Reducer, RetryOn, RetryOptions, SchemaBuilder, State,
+    StateUpdate, TokenFilter, TokenFormat, TokenOptions, WithWorkflows, Workflow, WorkflowBuilder, items,
+    reduce, stream_tokens,
 };

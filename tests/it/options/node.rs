@@ -2,6 +2,7 @@
 
 use streamnest::prelude::*;
 
+use super::branches;
 use super::script::{Talk, TalkUpdate, app, only, run, talker};
 
 struct Two;
@@ -50,6 +51,7 @@ pub(crate) async fn prove(option: &str) -> bool {
             let nodes = log.0.iter().filter(|entry| entry.event().event_type().as_str() == "node_start");
             let nodes: Vec<_> = nodes.map(|entry| entry.event().node().unwrap().to_string()).collect();
             assert_eq!(nodes, ["first", "second"]);
+            assert!(option == "start" || branches::prove(option).await);
         }
         "routes" => {
             let log = run(Choosing, &[]).await;
@@ -78,7 +80,7 @@ pub(crate) async fn prove(option: &str) -> bool {
             let graph = only(&app(talker!([] [, tags("a", "b")])).await).graph;
             assert_eq!(graph["nodes"][0]["tags"], serde_json::json!(["a", "b"]));
         }
-        _ => return false,
+        other => return branches::prove(other).await,
     }
     true
 }

@@ -35,7 +35,9 @@ fn setters(node: &Node, paths: &Paths) -> Vec<TokenStream> {
             Kind::Tool => quote!(Tool),
             Kind::Task => quote!(Task),
             Kind::Condition => quote!(Condition),
+            Kind::Aggregator => quote!(Aggregator),
             Kind::Stream => quote!(Stream),
+            Kind::Subgraph => quote!(Subgraph),
         };
         setters.push(quote!(kind(#kind::#variant)));
     }
@@ -43,11 +45,26 @@ fn setters(node: &Node, paths: &Paths) -> Vec<TokenStream> {
         setters.push(quote!(start()));
     }
     if let Some(after) = &said.after {
-        setters.push(quote!(after(#after)));
+        let nodes = &after.nodes;
+        setters.push(match (nodes.as_slice(), after.any) {
+            ([only], false) => quote!(after(#only)),
+            (_, false) => quote!(after_all(&[#(#nodes),*])),
+            (_, true) => quote!(after_any(&[#(#nodes),*])),
+        });
     }
     if let Some(routes) = &said.routes {
         let (targets, end) = (&routes.targets, routes.end);
         setters.push(quote!(routes(&[#(#targets),*], #end)));
+    }
+    if let Some(retry) = &said.retry {
+        let retry = options::retry(retry, paths);
+        setters.push(quote!(retry(#retry)));
+    }
+    if let Some((concurrency, _)) = said.concurrency {
+        setters.push(quote!(concurrency(#concurrency)));
+    }
+    if let Some((workflow, _)) = &said.workflow {
+        setters.push(quote!(subgraph::<#workflow>()));
     }
     if let Some(timeout) = said.timeout {
         let timeout = options::duration(timeout);
@@ -90,30 +107,112 @@ fn run(node: &Node, workflow: &Workflow, paths: &Paths) -> TokenStream {
     let state_argument = quote_spanned!(there.span()=> &*#there);
     let context_argument = signature.context.map(|span| respell(&ctx, span)).into_iter();
     let context_argument = context_argument.map(|ctx| quote_spanned!(ctx.span()=> &#ctx));
-    let mut call = quote_spanned!(span=> Self::#method(&*#this, #state_argument #(, #context_argument)*));
+    let each = each(node, workflow, paths);
+    let item_argument = each.as_ref().map(|each| &each.argument).into_iter();
+    let mut call = quote_spanned!(
+        span=> Self::#method(&*#this, #state_argument #(, #item_argument)* #(, #context_argument)*)
+    );
     if signature.is_async {
         call = quote_spanned!(span=> #call.await);
     }
-    let body = match node.streams() {
-        None => call,
-        Some(fallible) => gather(node, call, fallible, workflow, paths),
+    let body = match (node.streams(), &each) {
+        (None, _) => call,
+        (Some(fallible), None) => gather(node, call, fallible, workflow, paths),
+        (Some(fallible), Some(_)) => whole_text(node, call, fallible, paths),
     };
-    let run = match node.options.routes {
-        Some(_) => Ident::new("run_condition", span),
-        None => Ident::new("run", span),
+    let run = match (&each, &node.options.gather, &node.options.routes) {
+        (Some(_), Some(_), _) => "gather_each",
+        (Some(_), None, _) => "run_each",
+        (None, _, Some(_)) => "run_condition",
+        (None, _, None) => "run",
     };
+    let run = Ident::new(run, span);
     // The context of a method that takes none is dropped with the future, not before.
     let keep = signature.context.is_none().then(|| quote!(let _ = &#ctx;));
+    let items = each.as_ref().map(|each| &each.items).into_iter();
+    let item = each.as_ref().map(|each| &each.parameter).into_iter();
+    let finish = each.as_ref().and_then(|_| node.options.gather.as_ref());
+    let finish = finish.map(|field| gather_values(field, workflow, paths)).into_iter();
     quote_spanned! {span=>
-        #run(|
+        #run(#(#items,)* |
             #this: ::std::sync::Arc<Self>,
             #state: ::std::sync::Arc<#state_type>,
+            #(#item: usize,)*
             #ctx: #context,
         | async move {
             #keep
             #body
-        })
+        } #(, #finish)*)
     }
+}
+
+/// How a node with `each` comes by its items.
+struct EachItem {
+    /// The closure that finds them in the state: their places in the list.
+    items: TokenStream,
+    /// The variable that holds an item's place.
+    parameter: Ident,
+    /// The item, as the method takes it.
+    argument: TokenStream,
+}
+
+fn each(node: &Node, workflow: &Workflow, paths: &Paths) -> Option<EachItem> {
+    let literal = node.options.each.as_ref()?;
+    let field = field_ident(literal);
+    let [state, place] = ["state", "item"].map(local);
+    let state_type = &workflow.state;
+    // What is wrong with the field is told once: both expressions say it in the same words at the same place.
+    let list = |span: Span, pick: TokenStream| {
+        let (list, there) = (paths.spanned("items", span), literal.span().resolved_at(Span::mixed_site()));
+        let state = respell(&state, literal.span());
+        let field = quote_spanned!(there=> &(&*#state).#field);
+        quote_spanned!(span=> #list(#field, #pick))
+    };
+    let there = literal.span().resolved_at(Span::mixed_site());
+    let places = list(there, quote!(..));
+    let items = quote!(|#state: &#state_type| #places);
+    let argument_span = node.signature.item.unwrap_or(there).resolved_at(Span::mixed_site());
+    let argument = list(argument_span, quote!(#place));
+    Some(EachItem { items, parameter: place, argument })
+}
+
+/// The closure that makes an update of the values of all items.
+fn gather_values(field: &syn::LitStr, workflow: &Workflow, paths: &Paths) -> TokenStream {
+    let [values, update] = ["values", "update"].map(local);
+    let trait_ = paths.get("State");
+    let (state, field_name) = (&workflow.state, field_ident(field));
+    let span = field.span().resolved_at(Span::mixed_site());
+    let values = respell(&values, field.span());
+    quote_spanned! {span=>
+        |#values| {
+            let #update = <<#state as #trait_>::Update as ::core::default::Default>::default();
+            #update.#field_name(#values)
+        }
+    }
+}
+
+/// Streams what the method returns for one item and returns the whole text.
+fn whole_text(node: &Node, call: TokenStream, fallible: Fallible, paths: &Paths) -> TokenStream {
+    let span = node.signature.span.resolved_at(Span::mixed_site());
+    let [stream, ctx] = ["stream", "ctx"].map(local);
+    let stream_tokens = paths.spanned("stream_tokens", span);
+    let question = fallible.0.then(|| quote_spanned!(span=> ?));
+    quote_spanned! {span=>
+        let #stream = #call #question;
+        #stream_tokens(#stream, &#ctx).await
+    }
+}
+
+/// The field that a literal names.
+fn field_ident(literal: &syn::LitStr) -> Ident {
+    let name = literal.value();
+    let bare = name.strip_prefix("r#").unwrap_or(&name);
+    let field = match syn::parse_str::<Ident>(bare) {
+        Ok(_) => Ident::new(bare, literal.span()),
+        Err(_) => Ident::new_raw(bare, literal.span()),
+    };
+    debug_assert_eq!(field.unraw().to_string(), bare, "a field's name is an identifier");
+    field
 }
 
 /// The same variable, spelt at `span`.
@@ -140,13 +239,7 @@ fn gather(
     let update_type = quote!(<#state as #trait_>::Update);
     // Validation refuses a streaming node without `gather`.
     let set = node.options.gather.as_ref().map(|field| {
-        let name = field.value();
-        let bare = name.strip_prefix("r#").unwrap_or(&name);
-        let field = match syn::parse_str::<Ident>(bare) {
-            Ok(_) => Ident::new(bare, field.span()),
-            Err(_) => Ident::new_raw(bare, field.span()),
-        };
-        debug_assert_eq!(field.unraw().to_string(), bare, "a field's name is an identifier");
+        let field = field_ident(field);
         quote!(let #update = #update.#field(#text);)
     });
     quote_spanned! {span=>

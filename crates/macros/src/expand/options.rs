@@ -7,7 +7,8 @@ use quote::quote;
 
 use crate::{
     model::{
-        EventFilter, EventOptions, EventType, ProgressFormat, ProgressOptions, TokenFilter, TokenOptions,
+        EventFilter, EventOptions, EventType, ProgressFormat, ProgressOptions, Retry, RetryOn, TokenFilter,
+        TokenOptions,
     },
     paths::Paths,
 };
@@ -63,6 +64,25 @@ fn token_filter(filter: &TokenFilter, paths: &Paths) -> TokenStream {
         .with("max_length", filter.max_length)
         .with("pattern", filter.pattern.as_ref())
         .with("exclude_whitespace", filter.exclude_whitespace)
+        .0
+}
+
+/// `RetryOptions`.
+pub(super) fn retry(retry: &Retry, paths: &Paths) -> TokenStream {
+    let on = retry.on.as_ref().map(|on| {
+        let ty = paths.get("RetryOn");
+        let on = on.iter().map(|on| match on {
+            RetryOn::Code(code) => quote!(#ty::Code(::std::borrow::ToOwned::to_owned(#code))),
+            RetryOn::Retryable => quote!(#ty::Retryable),
+        });
+        quote!(::std::vec![#(#on),*])
+    });
+    Chain::new("RetryOptions", paths)
+        .with("attempts", retry.attempts)
+        .with("backoff", retry.backoff.map(duration))
+        .with("max_backoff", retry.max_backoff.map(duration))
+        .with("jitter", retry.jitter)
+        .with("on", on)
         .0
 }
 

@@ -58,7 +58,10 @@ fn setter_doc(field: &StateField) -> String {
         Reducer::Replace => "in place of what it holds".to_owned(),
         Reducer::Append(_) => "to follow what it holds".to_owned(),
         Reducer::Merge(_) => "to be merged into what it holds".to_owned(),
-        Reducer::Function(path) => {
+        Reducer::Maximum(_) => "which stays if it is greater than what it holds".to_owned(),
+        Reducer::Minimum(_) => "which stays if it is smaller than what it holds".to_owned(),
+        Reducer::Sum(_) => "to be added to what it holds".to_owned(),
+        Reducer::Function { path, .. } => {
             format!("to be joined to what it holds by `{}`", crate::parse::args::text(path).replace(' ', ""))
         }
     };
@@ -200,13 +203,18 @@ fn reduce(field: &StateField, update: &Ident, value: &Ident, paths: &Paths) -> T
     let StateField { name, ty, reducer, .. } = field;
     let reduce = paths.get("reduce");
     let function = local("reducer");
+    let ours = |span: &Span, name: &str| {
+        let name = Ident::new(name, Span::mixed_site());
+        quote_spanned!(span.resolved_at(Span::mixed_site())=> #reduce::#name::<#ty>)
+    };
     let by = match reducer {
         Reducer::Replace => quote!(#reduce::replace::<#ty>),
-        Reducer::Append(span) => {
-            quote_spanned!(span.resolved_at(Span::mixed_site())=> #reduce::append::<#ty>)
-        }
-        Reducer::Merge(span) => quote_spanned!(span.resolved_at(Span::mixed_site())=> #reduce::merge::<#ty>),
-        Reducer::Function(path) => quote!(#path),
+        Reducer::Append(span) => ours(span, "append"),
+        Reducer::Merge(span) => ours(span, "merge"),
+        Reducer::Maximum(span) => ours(span, "maximum"),
+        Reducer::Minimum(span) => ours(span, "minimum"),
+        Reducer::Sum(span) => ours(span, "sum"),
+        Reducer::Function { path, .. } => quote!(#path),
     };
     quote! {
         if let ::core::option::Option::Some(#value) = #update.#name {
@@ -222,7 +230,11 @@ fn reducer_variant(reducer: &Reducer) -> Ident {
         Reducer::Replace => "Replace",
         Reducer::Append(_) => "Append",
         Reducer::Merge(_) => "Merge",
-        Reducer::Function(_) => "Function",
+        Reducer::Maximum(_) => "Maximum",
+        Reducer::Minimum(_) => "Minimum",
+        Reducer::Sum(_) => "Sum",
+        Reducer::Function { commutes: false, .. } => "Function",
+        Reducer::Function { commutes: true, .. } => "Commuting",
     };
     Ident::new(name, Span::mixed_site())
 }

@@ -1,7 +1,7 @@
 //! A node: `#[node(…)]`, its stream attributes and its method.
 
 use proc_macro2::TokenStream;
-use syn::{Expr, ExprLit, Ident, Lit, LitStr, ext::IdentExt, parse::Parser};
+use syn::{Expr, ExprCall, ExprLit, Ident, Lit, LitStr, ext::IdentExt, parse::Parser};
 
 use super::{
     args::{self, Arg, Owner, text},
@@ -11,7 +11,7 @@ use super::{
     value::{self, Zero},
 };
 use crate::{
-    model::{Kind, Node, NodeName, NodeOptions, Routes},
+    model::{After, Kind, Node, NodeName, NodeOptions, Retry, RetryOn, Routes},
     report::Report,
 };
 
@@ -21,7 +21,9 @@ const KINDS: &[(&str, Kind)] = &[
     ("tool", Kind::Tool),
     ("task", Kind::Task),
     ("condition", Kind::Condition),
+    ("aggregator", Kind::Aggregator),
     ("stream", Kind::Stream),
+    ("subgraph", Kind::Subgraph),
 ];
 
 /// The longest name of a node or a workflow, in characters.
@@ -51,7 +53,8 @@ pub(crate) fn parse(item: &Item, report: &mut Report) -> Option<Node> {
     let mut options = parse_options(arguments, report);
     options.broken |= report.len() > before;
     let streams = stream::parse(&ours, report);
-    let (method, signature) = signature::parse(&item.rest, report)?;
+    let each = options.names("each");
+    let (method, signature) = signature::parse(&item.rest, each, report)?;
     let name = match &options.name {
         Some(literal) => NodeName { text: literal.value(), span: literal.span() },
         None => NodeName { text: method.unraw().to_string(), span: method.span() },
@@ -76,10 +79,17 @@ fn parse_options(tokens: TokenStream, report: &mut Report) -> NodeOptions {
         match arg.option.name {
             "kind" => node.kind = Some((arg.choice(KINDS)?, arg.name.span())),
             "start" => node.start = arg.flag()?.then(|| arg.name.span()),
-            "after" => node.after = Some(after(&arg)?),
+            "after" => node.after = Some(after(&arg, report)?),
             "routes" => node.routes = Some(routes(&arg, report)?),
+            "retry" => node.retry = Some(retry(&arg, report)?),
             "timeout" => node.timeout = Some(arg.duration(Zero::Refused)?),
-            "gather" => node.gather = Some(gather(&arg)?),
+            "each" => node.each = Some(field(&arg, "lists the items")?),
+            "concurrency" => {
+                let count = usize::try_from(arg.count(1, u32::MAX.into())?).unwrap_or(usize::MAX);
+                node.concurrency = Some((count, arg.name.span()));
+            }
+            "workflow" => node.workflow = Some((arg.parsed("type")?, arg.name.span())),
+            "gather" => node.gather = Some(field(&arg, "takes the whole text, or the values of all items")?),
             "name" => node.name = Some(name(&arg, "node")?),
             "description" => node.description = Some(arg.string()?),
             "tags" => node.tags = tags(&arg, report)?,
@@ -92,13 +102,98 @@ fn parse_options(tokens: TokenStream, report: &mut Report) -> NodeOptions {
     node
 }
 
-fn after(arg: &Arg<'_>) -> syn::Result<LitStr> {
-    if arg.is_list() {
-        arg.list()?;
-        let message = "`after` takes one node; write `after = \"draft\"` (a node that waits for several is not supported)";
-        return Err(syn::Error::new_spanned(&arg.name, message));
+/// `after = "a"`, `after("a", "b")` or `after(any("a", "b"))`.
+fn after(arg: &Arg<'_>, report: &mut Report) -> syn::Result<After> {
+    let span = arg.name.span();
+    if !arg.is_list() {
+        return Ok(After { span, nodes: vec![arg.string()?], any: false });
     }
-    arg.string()
+    let mut after = After { span, nodes: Vec::new(), any: false };
+    let mut items = value::expressions(arg.list()?, arg, report);
+    if let [Expr::Call(call)] = items.as_slice()
+        && is_any(call)
+    {
+        after.any = true;
+        items = call.args.iter().cloned().map(args::ungroup).collect();
+    }
+    if items.is_empty() && after.any {
+        report.at(&arg.name, "`any()` lists nothing; write `after(any(\"a\", \"b\"))`");
+    }
+    for item in items {
+        match item {
+            Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => {
+                if after.nodes.iter().any(|other| other.value() == literal.value()) {
+                    let text = text(&literal);
+                    report.at(&literal, format!("`{text}` is listed twice in `after(…)`; keep one of them"));
+                }
+                after.nodes.push(literal);
+            }
+            Expr::Call(call) if is_any(&call) => {
+                let message = "`any(…)` stands alone in `after(…)`: a node waits for all that it lists, or for the first";
+                report.at(call, message);
+            }
+            Expr::Path(path) => {
+                let name = text(&path);
+                report.at(path, format!("`{name}` in `after(…)` has no quotes; write `\"{name}\"`"));
+            }
+            other => {
+                let message = format!(
+                    "`{}` is no node; write `after(\"a\", \"b\")` to wait for all, or `after(any(\"a\", \"b\"))` for the first",
+                    text(&other)
+                );
+                report.at(other, message);
+            }
+        }
+    }
+    Ok(after)
+}
+
+fn is_any(call: &ExprCall) -> bool {
+    matches!(&*call.func, Expr::Path(path) if path.path.is_ident("any"))
+}
+
+fn retry(arg: &Arg<'_>, report: &mut Report) -> syn::Result<Retry> {
+    let mut retry = Retry::default();
+    args::read(arg.list()?, arg.group("`retry(…)`"), report, |arg, report| {
+        match arg.option.name {
+            "attempts" => {
+                retry.attempts = Some(arg.count(2, u32::MAX.into())?.try_into().unwrap_or(u32::MAX));
+            }
+            "backoff" => retry.backoff = Some(arg.duration(Zero::Allowed)?),
+            "max_backoff" => retry.max_backoff = Some(arg.duration(Zero::Allowed)?),
+            "jitter" => retry.jitter = Some(arg.share()?),
+            "on" => retry.on = Some(retry_on(&arg, report)?),
+            _ => return Err(args::unread(&arg)),
+        }
+        Ok(())
+    });
+    if let (Some(first), Some(longest)) = (retry.backoff, retry.max_backoff)
+        && longest < first
+    {
+        let message = format!(
+            "`max_backoff` is {longest:?} and `backoff` is {first:?}; the longest wait is no shorter than the first"
+        );
+        report.at(&arg.name, message);
+    }
+    Ok(retry)
+}
+
+fn retry_on(arg: &Arg<'_>, report: &mut Report) -> syn::Result<Vec<RetryOn>> {
+    let mut on = Vec::new();
+    for item in value::expressions(arg.list()?, arg, report) {
+        match item {
+            Expr::Lit(ExprLit { lit: Lit::Str(code), .. }) => on.push(RetryOn::Code(code)),
+            Expr::Path(path) if path.path.is_ident("retryable") => on.push(RetryOn::Retryable),
+            other => {
+                let message = format!(
+                    "`{}` is no failure; write a code in quotes, as in `\"node_timeout\"`, or `retryable`",
+                    text(&other)
+                );
+                report.at(other, message);
+            }
+        }
+    }
+    Ok(on)
 }
 
 fn routes(arg: &Arg<'_>, report: &mut Report) -> syn::Result<Routes> {
@@ -129,15 +224,14 @@ fn routes(arg: &Arg<'_>, report: &mut Report) -> syn::Result<Routes> {
     Ok(routes)
 }
 
-fn gather(arg: &Arg<'_>) -> syn::Result<LitStr> {
+/// The name of a field of the state that does `what`.
+fn field(arg: &Arg<'_>, what: &str) -> syn::Result<LitStr> {
     let literal = arg.string()?;
     if Ident::parse_any.parse_str(&literal.value()).is_ok() {
         return Ok(literal);
     }
-    let message = format!(
-        "`gather = {}` is no field; name the field of the state that takes the whole text",
-        text(&literal)
-    );
+    let message =
+        format!("`{} = {}` is no field; name the field of the state that {what}", arg.name, text(&literal));
     Err(syn::Error::new_spanned(literal, message))
 }
 

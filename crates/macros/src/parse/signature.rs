@@ -15,7 +15,9 @@ use crate::{
 };
 
 /// Reads the signature in `rest`, and looks no further than its body's brace.
-pub(crate) fn parse(rest: &TokenStream, report: &mut Report) -> Option<(Ident, NodeSignature)> {
+///
+/// A method of a node with `each` takes an item behind the state.
+pub(crate) fn parse(rest: &TokenStream, each: bool, report: &mut Report) -> Option<(Ident, NodeSignature)> {
     let is_fn = |token: TokenTree| matches!(token, TokenTree::Ident(ident) if ident == "fn");
     if !rest.clone().into_iter().any(is_fn) {
         let message =
@@ -33,11 +35,11 @@ pub(crate) fn parse(rest: &TokenStream, report: &mut Report) -> Option<(Ident, N
         Ok(signature)
     };
     let signature = report.keep(parser.parse2(rest.clone()))?;
-    let node = check(&signature, report)?;
+    let node = check(&signature, each, report)?;
     Some((signature.ident, node))
 }
 
-fn check(signature: &Signature, report: &mut Report) -> Option<NodeSignature> {
+fn check(signature: &Signature, each: bool, report: &mut Report) -> Option<NodeSignature> {
     let name = &signature.ident;
     let mut whole = true;
     let mut wrong = |tokens: &dyn ToTokens, message: String| {
@@ -109,6 +111,17 @@ fn check(signature: &Signature, report: &mut Report) -> Option<NodeSignature> {
             "the state comes first and then the context: `&self, state: &State, ctx: &NodeContext`".into(),
         );
     }
+    let item = if each { inputs.next() } else { None };
+    if each && item.and_then(reference).is_none_or(is_context) {
+        let message = format!(
+            "`#[node]` method `{name}` has `each` and takes no item; write `fn {name}(&self, state: &State, item: &Item)`, and \
+             `ctx: &NodeContext` behind that if it wants"
+        );
+        match item {
+            Some(item) => wrong(ty_of(item), message),
+            None => wrong(name, message),
+        }
+    }
     let context = inputs.next();
     if let Some(input) = context
         && reference(input).is_none()
@@ -116,12 +129,14 @@ fn check(signature: &Signature, report: &mut Report) -> Option<NodeSignature> {
         wrong(ty_of(input), "the context comes as `&NodeContext`".into());
     }
     if let Some(extra) = inputs.next() {
+        let most = if each {
+            "`&State`, the item and at most `&NodeContext`"
+        } else {
+            "`&State` and at most `&NodeContext`"
+        };
         wrong(
             extra,
-            format!(
-                "`{}` is one parameter too many; `#[node]` methods take `&self`, `&State` and at most `&NodeContext`",
-                text(extra)
-            ),
+            format!("`{}` is one parameter too many; `#[node]` methods take `&self`, {most}", text(extra)),
         );
     }
     for input in &signature.inputs {
@@ -152,6 +167,7 @@ fn check(signature: &Signature, report: &mut Report) -> Option<NodeSignature> {
     Some(NodeSignature {
         is_async: signature.asyncness.is_some(),
         state: ty_of(state?.0).span(),
+        item: item.map(|input| ty_of(input).span()),
         context: context.map(|input| ty_of(input).span()),
         output: classify(output),
         span: output.span(),

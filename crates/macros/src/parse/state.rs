@@ -81,14 +81,27 @@ fn field_of(field: &Field, input: &DeriveInput, report: &mut Report) -> Option<S
     }
     let mut default = None;
     let mut reducer = Reducer::Replace;
+    let mut commutes = None;
     args::read(arguments(&field.attrs, report), FIELD, report, |arg, _| {
         match arg.option.name {
             "default" => default = Some(default_of(&arg)?),
             "reducer" => reducer = reducer_of(&arg)?,
+            "commutes" => commutes = arg.flag()?.then(|| arg.name.clone()),
             _ => return Err(args::unread(&arg)),
         }
         Ok(())
     });
+    match (&mut reducer, commutes) {
+        (Reducer::Function { commutes, .. }, Some(_)) => *commutes = true,
+        (_, Some(said)) => {
+            let message = format!(
+                "`commutes` says of a function of your own that its order does not matter; field `{name}` has none, write \
+                 `reducer = path, commutes`"
+            );
+            report.at(said, message);
+        }
+        (_, None) => {}
+    }
     serde_of_field(field, &name, default.is_some(), report);
     Some(StateField { wire, ty: field.ty.clone(), doc: doc(&field.attrs), default, reducer, name })
 }
@@ -101,20 +114,24 @@ fn default_of(arg: &Arg<'_>) -> syn::Result<FieldDefault> {
 }
 
 fn reducer_of(arg: &Arg<'_>) -> syn::Result<Reducer> {
-    let own = "replace, append, merge, or the path of your own `fn(&mut T, T)`";
+    let own = "replace, append, merge, maximum, minimum, sum, or the path of your own `fn(&mut T, T)`";
     match arg.expression()? {
         Expr::Path(path) if path.qself.is_none() => {
             let reducer = match path.path.get_ident().map(ToString::to_string).as_deref() {
                 Some("replace") => Reducer::Replace,
                 Some("append") => Reducer::Append(path.span()),
                 Some("merge") => Reducer::Merge(path.span()),
-                _ => Reducer::Function(path.path),
+                Some("maximum") => Reducer::Maximum(path.span()),
+                Some("minimum") => Reducer::Minimum(path.span()),
+                Some("sum") => Reducer::Sum(path.span()),
+                _ => Reducer::Function { path: path.path, commutes: false },
             };
             Ok(reducer)
         }
         Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) => {
             let word = literal.value();
-            let near = suggest::nearest(&word, ["replace", "append", "merge"]).unwrap_or("append");
+            let near = suggest::nearest(&word, ["replace", "append", "merge", "maximum", "minimum", "sum"])
+                .unwrap_or("append");
             let message =
                 format!("`reducer = \"{word}\"` is text; write `reducer = {near}` without quotes: {own}");
             Err(syn::Error::new_spanned(literal, message))

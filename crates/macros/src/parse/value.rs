@@ -45,6 +45,24 @@ impl Arg<'_> {
         }
     }
 
+    /// A number from 0 to 1.
+    pub(crate) fn share(&self) -> syn::Result<f64> {
+        let value = self.expression()?;
+        let number = match &value {
+            Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.base10_parse::<f64>().ok(),
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<f64>().ok(),
+            _ => None,
+        };
+        number.filter(|number| (0.0..=1.0).contains(number)).ok_or_else(|| {
+            let (name, example) = (&self.name, self.option.example);
+            let message = format!(
+                "`{name} = {}` is no share; write a number from 0 to 1, as in `{example}`",
+                text(&value)
+            );
+            syn::Error::new_spanned(&value, message)
+        })
+    }
+
     /// A duration with its unit, as in `"100ms"`.
     pub(crate) fn duration(&self, zero: Zero) -> syn::Result<Duration> {
         let value = self.expression()?;

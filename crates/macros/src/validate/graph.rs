@@ -27,9 +27,13 @@ pub(super) fn check(workflow: &Workflow, report: &mut Report) {
     let follow = followers(nodes, report);
     if known && started && follow {
         let before = report.len();
-        reachable(nodes, report);
+        let edges = Edges::of(nodes);
+        reachable(nodes, &edges, report);
         if report.len() == before {
-            endless(nodes, report);
+            endless(nodes, &edges, report);
+        }
+        if report.len() == before {
+            missing_joins(nodes, &edges, report);
         }
     }
 }
@@ -68,7 +72,7 @@ fn targets_exist(workflow: &Workflow, report: &mut Report) -> bool {
             .at(target, format!("`{spelt}` names no node of `{ty}`{hint} nodes: {}", suggest::list(names())));
     };
     for node in nodes {
-        if let Some(after) = &node.options.after {
+        for after in node.options.after.iter().flat_map(|after| &after.nodes) {
             check(after, format!("after = \"{}\"", after.value()));
         }
         for target in node.options.routes.iter().flat_map(|routes| &routes.targets) {
@@ -102,14 +106,14 @@ fn one_start(workflow: &Workflow, report: &mut Report) -> bool {
     one
 }
 
-/// Whether at most one node comes after each; after one that chooses its own way, only what that one names.
+/// Whether a node that chooses its own way names those that come after it.
 fn followers(nodes: &[Node], report: &mut Report) -> bool {
     let before = report.len();
-    for (index, node) in nodes.iter().enumerate() {
-        let Some(after) = &node.options.after else { continue };
-        let name = after.value();
-        let before = nodes.iter().find(|other| other.name.text == name);
-        if let Some(routes) = before.and_then(|before| before.options.routes.as_ref()) {
+    for node in nodes {
+        for after in node.options.after.iter().flat_map(|after| &after.nodes) {
+            let name = after.value();
+            let before = nodes.iter().find(|other| other.name.text == name);
+            let Some(routes) = before.and_then(|before| before.options.routes.as_ref()) else { continue };
             if !routes.targets.iter().any(|target| target.value() == node.name.text) {
                 let message = format!(
                     "`after = \"{name}\"` follows a node that chooses its way, and not to here; add \"{}\" to the \
@@ -118,38 +122,65 @@ fn followers(nodes: &[Node], report: &mut Report) -> bool {
                 );
                 report.at(after, message);
             }
-            continue;
-        }
-        let follows = |other: &&Node| other.options.after.as_ref().is_some_and(|after| after.value() == name);
-        if let Some(other) = nodes.iter().take(index).find(follows) {
-            let message = format!(
-                "`{}` comes after `{name}`, and so does `{}`; branches that run at once are not supported, chain them \
-                 or choose between them with `routes(…)`",
-                node.name.text, other.name.text
-            );
-            report.at(after, message);
         }
     }
     report.len() == before
 }
 
-/// Where a node may lead.
-fn successors<'a>(node: &'a Node, nodes: &'a [Node]) -> impl Iterator<Item = &'a Node> {
-    nodes.iter().filter(|other| match &node.options.routes {
-        Some(routes) => routes.targets.iter().any(|target| target.value() == other.name.text),
-        None => other.options.after.as_ref().is_some_and(|after| after.value() == node.name.text),
-    })
+/// Where each node may lead, by number.
+struct Edges(Vec<Edge>);
+
+struct Edge {
+    targets: Vec<usize>,
+    /// Whether the node chooses among them.
+    chosen: bool,
+    /// Whether a branch may end at the node.
+    ends: bool,
 }
 
-fn reachable(nodes: &[Node], report: &mut Report) {
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    let mut open: Vec<&Node> = nodes.iter().filter(|node| node.options.start.is_some()).collect();
-    while let Some(node) = open.pop() {
-        if seen.insert(&node.name.text) {
-            open.extend(successors(node, nodes));
-        }
+impl Edges {
+    fn of(nodes: &[Node]) -> Self {
+        let number = |name: &LitStr| nodes.iter().position(|node| node.name.text == name.value());
+        let edges = nodes.iter().map(|node| match &node.options.routes {
+            Some(routes) => {
+                let targets = routes.targets.iter().filter_map(number).collect();
+                Edge { targets, chosen: true, ends: routes.end }
+            }
+            None => {
+                let follows = |other: &Node| {
+                    let mut before = other.options.after.iter().flat_map(|after| &after.nodes);
+                    before.any(|before| before.value() == node.name.text)
+                };
+                let targets: Vec<_> =
+                    nodes.iter().enumerate().filter(|(_, other)| follows(other)).map(|(n, _)| n).collect();
+                let ends = targets.is_empty();
+                Edge { targets, chosen: false, ends }
+            }
+        });
+        Self(edges.collect())
     }
-    for node in nodes.iter().filter(|node| !seen.contains(node.name.text.as_str())) {
+
+    fn targets(&self, node: usize) -> &[usize] {
+        self.0.get(node).map_or(&[], |edge| &edge.targets)
+    }
+
+    /// The nodes that `from` reaches, itself among them, not beyond those where `stop` holds.
+    fn reach(&self, from: usize, stop: impl Fn(usize) -> bool) -> BTreeSet<usize> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(node) = open.pop() {
+            if reached.insert(node) && !stop(node) {
+                open.extend(self.targets(node));
+            }
+        }
+        reached
+    }
+}
+
+fn reachable(nodes: &[Node], edges: &Edges, report: &mut Report) {
+    let start = nodes.iter().position(|node| node.options.start.is_some());
+    let seen = start.map(|start| edges.reach(start, |_| false)).unwrap_or_default();
+    for (_, node) in nodes.iter().enumerate().filter(|(index, _)| !seen.contains(index)) {
         let name = &node.name.text;
         let fix = if node.options.after.is_some() {
             "nothing leads to the node it comes after either"
@@ -160,36 +191,80 @@ fn reachable(nodes: &[Node], report: &mut Report) {
     }
 }
 
-/// A circle of `after` alone has no way out.
-fn endless(nodes: &[Node], report: &mut Report) {
+/// A circle in which nobody chooses to leave it has no way out, and neither has one that leads nowhere else.
+fn endless(nodes: &[Node], edges: &Edges, report: &mut Report) {
+    let before = report.len();
     for (index, node) in nodes.iter().enumerate() {
-        let Some(after) = &node.options.after else { continue };
-        let Some(circle) = circle(index, nodes) else { continue };
-        // Each circle is told once, by the first of its nodes.
-        if circle.iter().any(|other| *other < index) {
+        for after in node.options.after.iter().flat_map(|after| &after.nodes) {
+            let name = after.value();
+            let Some(last) = nodes.iter().position(|other| other.name.text == name) else { continue };
+            let chooses = |node: usize| edges.0.get(node).is_none_or(|edge| edge.chosen);
+            if chooses(last) {
+                continue;
+            }
+            let circle = edges.reach(index, chooses);
+            // Each circle is told once, by the first of its nodes.
+            let first = circle
+                .iter()
+                .copied()
+                .find(|node| !chooses(*node) && edges.reach(*node, chooses).contains(&index));
+            if circle.contains(&last) && first == Some(index) {
+                let message = format!(
+                    "`after = \"{name}\"` closes a circle that never ends; let a condition choose between `\"{}\"` and `end`",
+                    node.name.text
+                );
+                report.at(after, message);
+            }
+        }
+    }
+    if report.len() > before {
+        return;
+    }
+    for (index, node) in nodes.iter().enumerate() {
+        let ends = |node: &usize| edges.0.get(*node).is_some_and(|edge| edge.ends);
+        if edges.reach(index, |_| false).iter().any(ends) {
             continue;
         }
+        let Some(routes) = &node.options.routes else { continue };
         let message = format!(
-            "`after = \"{}\"` closes a circle that never ends; let a condition choose between `\"{}\"` and `end`",
-            after.value(),
+            "from node `{}` nothing leads to the end; add `end`, or a node from which it is reached, to the `routes(…)` of one \
+             of the nodes in the circle",
             node.name.text
         );
-        report.at(after, message);
+        // The others of the circle would say the same.
+        return report.span(routes.span, message);
     }
 }
 
-/// The nodes of the circle that leads from a node back to it, if no node in it chooses its way.
-fn circle(first: usize, nodes: &[Node]) -> Option<Vec<usize>> {
-    let mut circle = vec![first];
-    let mut node = nodes.get(first)?;
-    for _ in nodes {
-        let before = node.options.after.as_ref()?.value();
-        let index = nodes.iter().position(|other| other.name.text == before)?;
-        node = nodes.get(index).filter(|node| node.options.routes.is_none())?;
-        if index == first {
-            return Some(circle);
+/// Two branches that run at once meet only where a node says how.
+fn missing_joins(nodes: &[Node], edges: &Edges, report: &mut Report) {
+    let mut told = BTreeSet::new();
+    let name = |node: usize| nodes.get(node).map_or("", |node| node.name.text.as_str());
+    let joins = |node: usize| nodes.get(node).is_some_and(Node::is_join);
+    for (fork, edge) in edges.0.iter().enumerate().filter(|(_, edge)| !edge.chosen) {
+        let reach = |branch: &usize| (*branch, edges.reach(*branch, |node| node == fork || joins(node)));
+        let reach: Vec<_> = edge.targets.iter().map(reach).collect();
+        for (index, (first, reached)) in reach.iter().enumerate() {
+            for (second, others) in reach.iter().skip(index + 1) {
+                let Some(node) = reached.intersection(others).copied().find(|node| !joins(*node)) else {
+                    continue;
+                };
+                if told.insert(node)
+                    && let Some(here) = nodes.get(node)
+                {
+                    let message = format!(
+                        "node `{}` is reached from `{}` and from `{}`, which run at once after `{}`, and would run once for \
+                         each; list the nodes before it, `after(\"a\", \"b\")` to wait for all or `after(any(\"a\", \"b\"))` for \
+                         the first",
+                        name(node),
+                        name(*first),
+                        name(*second),
+                        name(fork)
+                    );
+                    let span = here.options.after.as_ref().map_or(here.name.span, |after| after.span);
+                    report.span(span, message);
+                }
+            }
         }
-        circle.push(index);
     }
-    None
 }

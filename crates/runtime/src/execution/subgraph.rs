@@ -15,12 +15,12 @@ pub(crate) async fn run<V: Workflow>(
     let subgraph = output.plan.subgraph.as_ref();
     let Some(definition) = subgraph.and_then(|subgraph| subgraph.definition::<V>()) else {
         let runs = match subgraph {
-            Some(subgraph) => format!("runs the workflow `{}`", subgraph.workflow),
-            None => "runs no workflow".into(),
+            Some(subgraph) => format!("declares the workflow `{}`", subgraph.workflow),
+            None => "declares no workflow".into(),
         };
         let (node, other) = (&output.plan.name, std::any::type_name::<V>());
         let message = format!(
-            "node `{node}` {runs}, not `{other}`; name that one by `workflow = …` in `#[node]` or by `NodeBuilder::subgraph`"
+            "node `{node}` {runs} and ran `{other}`; name that one by `workflow = …` in `#[node]` or by `NodeBuilder::subgraph`"
         );
         return Err(NodeError::coded("subgraph_not_declared", message).conclusive());
     };

@@ -50,7 +50,7 @@ fn node_names<W: Workflow>(definition: &WorkflowBuilder<W>) -> Result<Vec<NodeNa
         if node.name.contains('/') {
             return Err(Error::Slash { workflow: workflow(), node: name() });
         }
-        names.push(NodeName::new(&node.name).map_err(Error::Name)?);
+        names.push(NodeName::new(&node.name).map_err(|error| Error::name(&node.name, error))?);
     }
     Ok(names)
 }
@@ -69,6 +69,9 @@ fn find<W: Workflow>(definition: &WorkflowBuilder<W>, by: &str, name: &str) -> R
 fn start<W: Workflow>(definition: &WorkflowBuilder<W>) -> Result<NodeIndex, Error> {
     let mut starts = definition.nodes.iter().enumerate().filter(|(_, node)| node.start);
     let Some((start, first)) = starts.next() else {
+        if definition.nodes.is_empty() {
+            return Err(Error::NoNodes { workflow: definition.name.clone() });
+        }
         let nodes = definition.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
         return Err(Error::NoStart { workflow: definition.name.clone(), nodes });
     };

@@ -162,7 +162,8 @@ fn a_loop_counts_its_visits_and_stops_at_the_limit() {
     let graph = graph(5, &["draft", "check < draft > draft end"]);
     let again = "check → draft";
     let told = play(&graph, &["draft", again, "draft", again, "draft"]);
-    let limit = "more than 5 steps, the limit of `max_steps`; raise it if the loop is meant to run longer";
+    let limit = "node `check` would be one step more than the 5 that `max_steps` of workflow `any` allows; raise it if the loop is \
+                 meant to run longer";
     assert_eq!(told, ["+draft1", "+check1", "+draft2", "+check2", "+draft3", limit]);
 }
 

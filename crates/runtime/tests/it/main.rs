@@ -26,3 +26,4 @@ mod support;
 mod threads;
 mod token_streaming;
 mod tokens;
+mod wrong;

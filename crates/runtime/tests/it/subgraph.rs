@@ -185,7 +185,9 @@ async fn a_workflow_within_itself_and_one_that_was_not_declared_are_refused() {
     let error = told(&start(&engine, json!("x")).await).await.end().error.unwrap();
     assert_eq!(error.code, "subgraph_not_declared");
     assert!(
-        error.message.starts_with("node `node` runs the workflow `inner`, not `it::subgraph::Snake`; "),
+        error
+            .message
+            .starts_with("node `node` declares the workflow `inner` and ran `it::subgraph::Snake`; "),
         "{error:?}"
     );
 }

@@ -157,7 +157,11 @@ pub(crate) fn refusal(definition: Definition) -> String {
     let error = built.expect_err("the definition is wrong");
     assert_eq!(
         error.code(),
-        if matches!(error, streamnest_runtime::Error::Name(_)) { "invalid_name" } else { "invalid_workflow" }
+        if matches!(error, streamnest_runtime::Error::Name { .. }) {
+            "invalid_name"
+        } else {
+            "invalid_workflow"
+        }
     );
     error.to_string()
 }

@@ -3,14 +3,21 @@ use streamnest::prelude::*;
 #[derive(State, Clone, serde::Serialize)]
 struct Draft {
     text: String,
+    #[state(default)]
+    parts: Vec<String>,
 }
 
 struct DraftReply;
 
 #[workflow(state = Draft)]
 impl DraftReply {
-    #[node(start, kind = "aggregator")]
+    #[node(start)]
     async fn draft(&self, _: &Draft) -> NodeResult<DraftUpdate> {
+        Ok(DraftUpdate::new())
+    }
+
+    #[node(after("draft", "draft"))]
+    async fn send(&self, _: &Draft) -> NodeResult<DraftUpdate> {
         Ok(DraftUpdate::new())
     }
 }

@@ -3,6 +3,8 @@ use streamnest::prelude::*;
 #[derive(State, Clone, serde::Serialize)]
 struct Draft {
     text: String,
+    #[state(default)]
+    parts: Vec<String>,
 }
 
 struct DraftReply;
@@ -14,12 +16,7 @@ impl DraftReply {
         Ok(DraftUpdate::new())
     }
 
-    #[node(after = "draft")]
-    async fn review(&self, _: &Draft) -> NodeResult<DraftUpdate> {
-        Ok(DraftUpdate::new())
-    }
-
-    #[node(after = "draft")]
+    #[node(after(draft))]
     async fn send(&self, _: &Draft) -> NodeResult<DraftUpdate> {
         Ok(DraftUpdate::new())
     }

@@ -3,14 +3,16 @@ use streamnest::prelude::*;
 #[derive(State, Clone, serde::Serialize)]
 struct Draft {
     text: String,
+    #[state(default)]
+    parts: Vec<String>,
 }
 
 struct DraftReply;
 
 #[workflow(state = Draft)]
 impl DraftReply {
-    #[node(start, retry(attempts = 3))]
-    async fn draft(&self, _: &Draft) -> NodeResult<DraftUpdate> {
+    #[node(start, each = "parts", kind = "condition")]
+    async fn draft(&self, _: &Draft, _: &String) -> NodeResult<DraftUpdate> {
         Ok(DraftUpdate::new())
     }
 }

@@ -1,0 +1,25 @@
+use streamnest::prelude::*;
+
+#[derive(State, Clone, serde::Serialize)]
+struct Draft {
+    text: String,
+    #[state(default)]
+    parts: Vec<String>,
+}
+
+struct DraftReply;
+
+#[workflow(state = Draft)]
+impl DraftReply {
+    #[node(start)]
+    async fn draft(&self, _: &Draft) -> NodeResult<DraftUpdate> {
+        Ok(DraftUpdate::new())
+    }
+
+    #[node(after = "draft", kind = "aggregator")]
+    async fn send(&self, _: &Draft) -> NodeResult<DraftUpdate> {
+        Ok(DraftUpdate::new())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use streamnest::prelude::*;
+
+#[derive(State, Clone, serde::Serialize)]
+struct Draft {
+    #[state(reducer = sum)]
+    text: String,
+}
+
+fn most(current: &mut u32, update: u32) {
+    *current = update.max(*current);
+}
+
+fn main() {
+    let _ = most;
+}
