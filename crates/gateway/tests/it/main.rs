@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod attacks;
 mod auth;
 mod close;
 mod commands;

@@ -1,0 +1,175 @@
+//! WebSockets.
+
+use futures_util::SinkExt as _;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+use super::watch::Watch;
+use crate::{
+    socket::Socket,
+    token::{bearer, token, token_with},
+};
+
+async fn open(watch: &Watch, subject: &str) -> Socket {
+    let authorization = bearer(&token_with(subject, json!({"scope": "admin"})));
+    let (mut socket, _) =
+        Socket::shake(&watch.server, "/ws", &[("authorization", &authorization)]).await.unwrap();
+    socket.expect("connected").await;
+    socket
+}
+
+/// The code with which a socket is closed after these messages.
+async fn closed(watch: &Watch, messages: Vec<Message>) -> String {
+    let mut socket = open(watch, "eve").await;
+    for message in messages {
+        if socket.stream.send(message).await.is_err() {
+            break;
+        }
+    }
+    format!("{:?}", socket.until_close().await.0)
+}
+
+fn frame(opcode: Data, payload: &'static str, last: bool) -> Message {
+    Message::Frame(Frame::message(payload, OpCode::Data(opcode), last))
+}
+
+pub(crate) async fn run(watch: &mut Watch) {
+    let mut socket = open(watch, "eve").await;
+    let commands: [(&str, Value, &str); 12] = [
+        (
+            "following another's run",
+            json!({"type": "subscribe_execution", "payload": {"executionId": "run-of-ada"}}),
+            "unknown_execution",
+        ),
+        (
+            "under a name",
+            json!({"type": "subscribe_execution", "payload": {"executionId": "run-of-ada", "subscription": "s"}}),
+            "unknown_execution",
+        ),
+        (
+            "from a position of it",
+            json!({"type": "subscribe_execution", "payload": {"executionId": "run-of-ada", "from": "0000000000000001_0000000000000001"}}),
+            "unknown_execution",
+        ),
+        (
+            "by its key",
+            json!({"type": "subscribe_execution", "payload": {"executionId": "~ada/run-of-ada"}}),
+            "invalid_execution_id",
+        ),
+        (
+            "stopping another's run",
+            json!({"type": "cancel_execution", "payload": {"executionId": "run-of-ada"}}),
+            "unknown_execution",
+        ),
+        (
+            "answering for another",
+            json!({"type": "signal", "payload": {"executionId": "run-of-ada", "ask": "ask1", "answer": {"publish": true}}}),
+            "unknown_execution",
+        ),
+        (
+            "acknowledging for another",
+            json!({"type": "ack", "payload": {"executionId": "run-of-ada", "subscription": "s", "sequence": 9}}),
+            "unknown_execution",
+        ),
+        (
+            "a number that JSON cannot hold",
+            json!({"type": "ack", "payload": {"executionId": "x", "subscription": "s", "sequence": 1u64 << 60}}),
+            "invalid_field",
+        ),
+        (
+            "an event type with a line break",
+            json!({"type": "subscribe_events", "payload": {"eventTypes": ["a\ndata: x"]}}),
+            "invalid_event_type",
+        ),
+        (
+            "a list without end",
+            json!({"type": "subscribe_events", "payload": {"eventTypes": vec!["a"; 65]}}),
+            "invalid_field",
+        ),
+        (
+            "an id with NUL",
+            json!({"type": "subscribe_execution", "payload": {"executionId": "a\u{0}"}}),
+            "invalid_execution_id",
+        ),
+        ("a prototype", json!({"type": "ping", "payload": {"__proto__": {"admin": true}}}), "unknown_field"),
+    ];
+    for (name, command, expected) in commands {
+        socket.send(command).await;
+        let came = socket.next().await["payload"]["code"].as_str().unwrap_or_default().to_owned();
+        watch.took(name, expected, came).await;
+    }
+    // Waiting for an id of another's waits for one's own.
+    socket
+        .send(json!({"type": "subscribe_execution", "payload": {"executionId": "run-of-ada", "wait": true}}))
+        .await;
+    let confirmed = socket.next().await["payload"]["state"].clone();
+    watch.took("waiting for another's run", "\"waiting\"", confirmed).await;
+    socket.send(json!({"type": "subscribe_events", "payload": {"eventTypes": ["token"]}})).await;
+    socket.next().await;
+    watch.took("all events", "", "").await;
+    let silent = socket.is_silent().await;
+    watch.took("events of another's run in a view of all", true, silent).await;
+    let mut other = open(watch, "eve").await;
+    other.send(json!({"type": "authentication", "payload": {"token": token("ada")}})).await;
+    other.next().await;
+    let came = format!("{:?}", other.until_close().await.0);
+    watch.took("becoming another", "Some(4401)", came).await;
+
+    let many = |message: fn() -> Message, count: usize| (0..count).map(|_| message()).collect::<Vec<_>>();
+    let floods: Vec<(&str, Vec<Message>, &str)> = vec![
+        ("bad frames", many(|| Message::text("{"), 10), "Some(4400)"),
+        ("binary frames", many(|| Message::binary(vec![0; 9]), 10), "Some(4400)"),
+        ("JSON without end", many(|| Message::text("[".repeat(60_000)), 10), "Some(4400)"),
+        ("a message over the limit", vec![Message::text("x".repeat(65 << 10))], "Some(1009)"),
+        (
+            "fragments without end",
+            std::iter::once(frame(Data::Text, "x", false))
+                .chain((0..70_000).map(|_| frame(Data::Continue, "x", false)))
+                .collect(),
+            "Some(1009)",
+        ),
+        ("a fragment of nothing", vec![frame(Data::Continue, "x", true)], "Some(1002)"),
+        (
+            "text that is no UTF-8",
+            vec![Message::Frame(Frame::message(vec![0xFF], OpCode::Data(Data::Text), true))],
+            "Some(1007)",
+        ),
+    ];
+    for (name, messages, expected) in floods {
+        let came = closed(watch, messages).await;
+        watch.took(name, expected, came).await;
+    }
+    let mut pinging = open(watch, "eve").await;
+    for _ in 0..1_000 {
+        pinging.stream.feed(Message::Ping(vec![0; 125].into())).await.unwrap();
+    }
+    pinging.stream.flush().await.unwrap();
+    pinging.send(json!({"type": "ping"})).await;
+    pinging.expect("pong").await;
+    watch.took("a thousand pings", "", "").await;
+
+    let good = token("ada");
+    let forged = format!("streamnest.v1, bearer.{}x", good);
+    let handshakes: [(&str, Vec<(&'static str, &str)>, &str); 4] = [
+        ("a page of another origin", vec![("origin", "https://evil.example")], "403"),
+        ("a forged subprotocol", vec![("sec-websocket-protocol", &forged)], "Some(4401)"),
+        ("a cookie without an origin", vec![("cookie", "session=x")], "403"),
+        ("a forged header", vec![("authorization", "Bearer x.y.z")], "401"),
+    ];
+    for (name, headers, expected) in handshakes {
+        let came = match Socket::shake(&watch.server, "/ws", &headers).await {
+            Ok((mut socket, _)) => format!("{:?}", socket.until_close().await.0),
+            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
+                response.status().as_u16().to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        watch.took(name, expected, came).await;
+    }
+}
