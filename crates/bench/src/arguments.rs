@@ -59,10 +59,29 @@ pub(crate) enum Command {
         #[command(flatten)]
         load: Load,
     },
+    /// Servers of the Durable Streams protocol beside each other: appends, catch-up and live latency, a line of JSON for each.
+    Streams(StreamOptions),
     /// The figures of docs/benchmarks.md, server and floor in turn, as a Markdown table.
     Table(TableOptions),
     /// Runs the floor alone, as a server.
     Floor(FloorOptions),
+}
+
+/// What servers of streams are given.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StreamOptions {
+    /// A server that runs already, `http://127.0.0.1:8080`; may be repeated.
+    #[arg(long, required = true)]
+    pub(crate) url: Vec<String>,
+    /// How long each figure is measured.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u64,
+    /// The size of an append, in bytes.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) bytes: usize,
+    /// The size of the stream that is read, in MiB.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) megabytes: usize,
 }
 
 /// What the connections are and what they are given.
@@ -166,7 +185,7 @@ impl Command {
                 (Mode::Stalled { stalled, receive_buffer }, load)
             }
             Self::Resume { drops, seed, load } => (Mode::Resume { drops, seed }, load),
-            Self::Table(_) | Self::Floor(_) => return None,
+            Self::Table(_) | Self::Floor(_) | Self::Streams(_) => return None,
         })
     }
 }

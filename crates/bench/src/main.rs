@@ -17,6 +17,7 @@ mod process;
 mod report;
 mod sequence;
 mod sse;
+mod streams;
 mod swarm;
 mod system;
 mod table;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
 fn run() -> Result<bool, Error> {
     match arguments::Arguments::parse().command {
         Command::Table(options) => table::run(&options),
+        Command::Streams(options) => streams::run(&options).map(|()| true),
         Command::Floor(options) => match floor::run_in_foreground(&options)? {},
         command => {
             let Some((mode, options)) = command.load() else { return Ok(true) };

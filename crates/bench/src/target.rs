@@ -125,7 +125,7 @@ impl Drop for Target {
     }
 }
 
-fn parse(url: &str) -> Result<SocketAddrV4, Error> {
+pub(crate) fn parse(url: &str) -> Result<SocketAddrV4, Error> {
     let authority = url.trim().strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
     authority
         .and_then(|authority| authority.parse().ok())
