@@ -14,6 +14,7 @@ mod flags;
 mod modules;
 mod options;
 mod origins;
+mod restart;
 mod services;
 mod shutdown;
 mod stalled;

@@ -42,8 +42,8 @@ pub struct DiskStore {
     inner: Arc<Inner>,
     recovery: Recovery,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Given up last, when nothing is written any more.
-    _lock: Box<dyn Send + Sync>,
+    /// Given up when nothing is written any more.
+    lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
 /// What the threads share.
@@ -146,7 +146,7 @@ impl DiskStore {
         inner.files.io(&active.name(), active.file.sync())?;
         let touched = touched(recovered.touched);
         let threads = start(&inner, active, touched)?;
-        Ok(Self { inner, recovery: report, threads: Mutex::new(threads), _lock: lock })
+        Ok(Self { inner, recovery: report, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) })
     }
 
     /// What the start found.
@@ -193,6 +193,8 @@ impl DiskStore {
                 tracing::error!("a thread of the log store panicked");
             }
         }
+        // What is read from here on is read from files that are open.
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn find(&self, name: &LogName) -> Option<Arc<Log>> {

@@ -136,7 +136,13 @@ fn clippy(workspace: &Workspace) -> Result<Report, Failed> {
     Report::checked("no warnings")
 }
 
+/// The store's tests look at its system calls, and let some fail.
+const STRACE: debian::Program = debian::Program { names: &["strace"], packages: &["strace"] };
+
 fn tests(workspace: &Workspace) -> Result<Report, Failed> {
+    if cfg!(target_os = "linux") {
+        debian::find_or_install(workspace, &STRACE)?;
+    }
     if has_nextest(workspace) {
         let output = Run::cargo(workspace)
             .args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast"])

@@ -5,6 +5,7 @@
 
 mod conformance;
 mod faults;
+mod killed;
 mod room;
 mod simulated;
 mod streams;

@@ -184,7 +184,7 @@ impl Engine {
             ends.insert(id, last);
         }
         drop(ending);
-        found.sort_by(|a, b| a.summary.started_at.cmp(&b.summary.started_at));
+        found.sort_by_key(|kept| kept.summary.started_at);
         let mut executions = self.0.executions();
         for mut kept in found {
             if let Some((status, last)) = ends.remove(&kept.summary.execution_id) {
