@@ -6,6 +6,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::watch::Watch;
 use crate::token::{bearer, token, token_with};
 
+/// Its name; method, path, headers and body; the status that it gets.
+type Attempt<'a> = (&'a str, &'a str, String, Vec<(&'a str, &'a str)>, &'a str, u16);
+
 /// The status of what comes back for bytes that are sent as they are; 0 if nothing does.
 async fn status_of(watch: &Watch, bytes: &[u8]) -> u16 {
     let mut stream = tokio::net::TcpStream::connect(watch.server.address).await.unwrap();
@@ -23,7 +26,7 @@ pub(crate) async fn run(watch: &mut Watch) {
     let with = |more: &'static [(&'static str, &'static str)]| more.to_vec();
     let deep = "[".repeat(10_000);
     let wide = format!("{{\"input\":{{}},\"executionId\":\"{}\"}}", "x".repeat(1 << 20));
-    let cases: Vec<(&str, &str, String, Vec<(&str, &str)>, &str, u16)> = vec![
+    let cases: Vec<Attempt<'_>> = vec![
         ("another's run", "GET", "/executions/run-of-ada".into(), with(&[]), "", 404),
         ("another's events", "GET", "/executions/run-of-ada/events".into(), with(&[]), "", 404),
         (

@@ -16,6 +16,9 @@ use crate::{
     token::{bearer, token, token_with},
 };
 
+/// Its name, headers, and what comes of it.
+type Handshake<'a> = (&'a str, Vec<(&'static str, &'a str)>, &'a str);
+
 async fn open(watch: &Watch, subject: &str) -> Socket {
     let authorization = bearer(&token_with(subject, json!({"scope": "admin"})));
     let (mut socket, _) =
@@ -156,7 +159,7 @@ pub(crate) async fn run(watch: &mut Watch) {
 
     let good = token("ada");
     let forged = format!("streamnest.v1, bearer.{}x", good);
-    let handshakes: [(&str, Vec<(&'static str, &str)>, &str); 4] = [
+    let handshakes: [Handshake<'_>; 4] = [
         ("a page of another origin", vec![("origin", "https://evil.example")], "403"),
         ("a forged subprotocol", vec![("sec-websocket-protocol", &forged)], "Some(4401)"),
         ("a cookie without an origin", vec![("cookie", "session=x")], "403"),
