@@ -10,6 +10,7 @@
 mod asks;
 mod delivery;
 mod endings;
+mod examples;
 mod flags;
 mod modules;
 mod options;

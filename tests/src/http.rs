@@ -57,9 +57,13 @@ pub struct EventStream {
 impl EventStream {
     /// Follows an execution; after `last_event_id`, if one is given. `None` when there is nothing to come (204).
     pub async fn open(address: SocketAddr, execution: &str, last_event_id: Option<&str>) -> Option<Self> {
+        Self::open_at(address, &format!("/executions/{execution}/events"), last_event_id).await
+    }
+
+    /// As [`open`](Self::open), for an event stream that is served at `path`.
+    pub async fn open_at(address: SocketAddr, path: &str, last_event_id: Option<&str>) -> Option<Self> {
         let headers: Vec<_> = last_event_id.iter().map(|id| ("last-event-id", *id)).collect();
-        let path = format!("/executions/{execution}/events");
-        let (response, connection) = request(address, "GET", &path, &headers, None).await;
+        let (response, connection) = request(address, "GET", path, &headers, None).await;
         match response.status() {
             StatusCode::NO_CONTENT => return None,
             status => assert_eq!(status, StatusCode::OK),

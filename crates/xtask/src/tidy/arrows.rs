@@ -119,7 +119,9 @@ const ROWS: &[Row] = &[
     Row {
         krate: "streamnest-tests",
         may: &[
+            "axum-mount",
             "content-generation",
+            "parallel-research",
             "services",
             "streamnest",
             "streamnest-client",
@@ -138,6 +140,7 @@ const ROWS: &[Row] = &[
         why: "tests across crates use public interfaces only",
     },
     Row { krate: "approval", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
+    Row { krate: "axum-mount", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "by-hand", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row {
         krate: "content-generation",
@@ -146,7 +149,9 @@ const ROWS: &[Row] = &[
         outside: None,
         why: EXAMPLE,
     },
+    Row { krate: "parallel-research", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "services", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
+    Row { krate: "subgraph", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "token-fountain", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row {
         krate: "streamnest-bench",
