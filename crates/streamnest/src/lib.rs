@@ -38,8 +38,14 @@ pub use streamnest_runtime::FeatureOptions;
 mod guide {
     #[doc = include_str!("../../../docs/guide/asking-people.md")]
     struct AskingPeople;
+    #[doc = include_str!("../../../docs/guide/attributes.md")]
+    struct Attributes;
+    #[doc = include_str!("../../../docs/guide/first-workflow.md")]
+    struct FirstWorkflow;
     #[doc = include_str!("../../../docs/guide/modules.md")]
     struct Modules;
     #[doc = include_str!("../../../docs/guide/services.md")]
     struct Services;
+    #[doc = include_str!("../../../docs/guide/state-and-routes.md")]
+    struct StateAndRoutes;
 }
