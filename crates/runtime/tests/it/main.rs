@@ -17,6 +17,7 @@ mod operators;
 mod panics;
 mod progress;
 mod property;
+mod reference;
 mod retry;
 mod scope;
 mod stores;
