@@ -91,6 +91,11 @@ impl<W: Workflow> Steps<W> {
                         running.extend(before.map(|begin| self.beside_others(begin, &mut stops)));
                     }
                     Command::Stop { visit } => {
+                        // One that was to begin in this very moment says nothing.
+                        let begins = |begin: &mut Begin<W::State>| begin.visit == visit;
+                        if last.take_if(begins).is_some() {
+                            continue;
+                        }
                         stops.iter().filter(|(other, _)| *other == visit).for_each(|(_, stop)| stop.abort());
                     }
                     Command::End { token } => {

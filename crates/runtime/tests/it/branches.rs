@@ -121,6 +121,20 @@ async fn the_first_goes_on_and_the_others_are_stopped_without_a_trace() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_branch_that_loses_in_the_moment_in_which_it_begins_does_not_run() {
+    let failing = does(NodeBuilder::new("a"), |_| async { Err::<(), _>(NodeError::public("it ran")) });
+    let told = run(of(vec![
+        says("s", 0).start(),
+        failing.after("s"),
+        // `s` itself is the first of them.
+        says("join", 5).after_any(&["s", "a"]),
+    ]))
+    .await;
+    assert_eq!(course(&told), ["start s", "complete s", "start join", "complete join"]);
+    assert_eq!(result(&told)["text"], "sjoin");
+}
+
+#[tokio::test(start_paused = true)]
 async fn branches_that_lose_a_race_do_not_clash_with_the_winner() {
     let told = run(of(vec![
         says("s", 0).start(),
