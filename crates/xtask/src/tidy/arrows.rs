@@ -133,6 +133,7 @@ const ROWS: &[Row] = &[
             "streamnest-protocol",
             "streamnest-runtime",
             "streamnest-testing",
+            "subgraph",
             "token-fountain",
         ],
         dev: &[],
