@@ -131,7 +131,7 @@ fn run(node: &Node, workflow: &Workflow, paths: &Paths) -> TokenStream {
     let keep = signature.context.is_none().then(|| quote!(let _ = &#ctx;));
     let items = each.as_ref().map(|each| &each.items).into_iter();
     let item = each.as_ref().map(|each| &each.parameter).into_iter();
-    let finish = each.as_ref().and_then(|_| node.options.gather.as_ref());
+    let finish = node.options.gather.as_ref().filter(|_| each.is_some());
     let finish = finish.map(|field| gather_values(field, workflow, paths)).into_iter();
     quote_spanned! {span=>
         #run(#(#items,)* |

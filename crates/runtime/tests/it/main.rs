@@ -11,6 +11,7 @@ mod event_processing;
 mod events;
 mod graph;
 mod items;
+mod load;
 mod nodes;
 mod observables;
 mod operators;
