@@ -127,7 +127,7 @@ fn main() -> Result<(), Failed> {
         let logs: Result<Vec<_>, _> = numbers.iter().map(|number| own.open(*number)).collect();
         threads.push((own, numbers, logs?));
     }
-    println!("ready");
+    writeln!(io::stdout(), "ready")?;
     thread::scope(|scope| {
         let run = |(own, numbers, logs): &(Producer, Vec<u64>, Vec<_>)| own.run(numbers, logs);
         let running: Vec<_> = threads.iter().map(|thread| scope.spawn(move || run(thread))).collect();

@@ -159,7 +159,7 @@ fn tell(lines: &[String], expected: &[Pattern], reached: &[BTreeMap<usize, usize
         let mark = if near == Some(index) { '?' } else { ' ' };
         let met = met.get(&index).and_then(|number| expected.get(*number));
         let met = met.map(|pattern| format!("  = {pattern}")).unwrap_or_default();
-        text.push_str(&format!("{mark}{:4}  {line:width$}{met}", index + 1).trim_end());
+        text.push_str(format!("{mark}{:4}  {line:width$}{met}", index + 1).trim_end());
         text.push('\n');
     }
     if lines.is_empty() {

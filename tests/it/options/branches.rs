@@ -87,11 +87,11 @@ struct Each {
 #[workflow(state = Parts)]
 impl Each {
     #[node(start, each = "parts", concurrency = 2)]
-    async fn repeat(&self, _: &Parts, part: &String) -> NodeResult<PartsUpdate> {
+    async fn repeat(&self, _: &Parts, part: &str) -> NodeResult<PartsUpdate> {
         self.most.fetch_max(self.running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         sleep(Duration::from_secs(1)).await;
         self.running.fetch_sub(1, Ordering::SeqCst);
-        Ok(PartsUpdate::new().told([part.clone()]))
+        Ok(PartsUpdate::new().told([part.to_owned()]))
     }
 
     #[node(after = "repeat", each = "parts", gather = "lengths")]
@@ -100,8 +100,8 @@ impl Each {
     }
 
     #[node(after = "measure", each = "parts", gather = "told")]
-    fn spell(&self, _: &Parts, part: &String) -> impl futures_util::Stream<Item = String> + use<> {
-        futures_util::stream::iter([part.clone(), "!".into()])
+    fn spell(&self, _: &Parts, part: &str) -> impl futures_util::Stream<Item = String> + use<> {
+        futures_util::stream::iter([part.to_owned(), "!".into()])
     }
 }
 
