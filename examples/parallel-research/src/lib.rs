@@ -113,8 +113,8 @@ impl Researcher {
         timeout = "30s"
     )]
     #[stream_token]
-    async fn investigate(&self, _: &Research, question: &String) -> NodeResult<Finding> {
-        Ok(Finding { question: question.clone(), answer: self.ask(question.clone()).await? })
+    async fn investigate(&self, _: &Research, question: &str) -> NodeResult<Finding> {
+        Ok(Finding { question: question.to_owned(), answer: self.ask(question.to_owned()).await? })
     }
 
     /// Doubts all of it, at the same time.

@@ -100,8 +100,8 @@ impl Editor {
         concurrency = 2,
         gather = "articles"
     )]
-    async fn articles(&self, _: &Issue, topic: &String, ctx: &NodeContext) -> NodeResult<Article> {
-        let article = Article { topic: topic.clone(), text: String::new(), drafts: 0 };
+    async fn articles(&self, _: &Issue, topic: &str, ctx: &NodeContext) -> NodeResult<Article> {
+        let article = Article { topic: topic.to_owned(), text: String::new(), drafts: 0 };
         ctx.run_subgraph(&self.author, article).await
     }
 
