@@ -6,6 +6,8 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 /// A flat directory of files.
@@ -110,6 +112,11 @@ impl Directory {
     }
 }
 
+/// How often the lock is tried again, and the wait before each try: a second together, in which a store that is being closed, by a
+/// server that is just replaced or by a read that is not done yet, gives it up.
+const LOCK_TRIES: u32 = 100;
+const LOCK_RETRY_AFTER: Duration = Duration::from_millis(10);
+
 impl Storage for Directory {
     fn place(&self) -> String {
         self.0.display().to_string()
@@ -117,10 +124,17 @@ impl Storage for Directory {
 
     fn lock(&self) -> io::Result<Option<Box<dyn Send + Sync>>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.0.join(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Box::new(file))),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if tries == LOCK_TRIES => return Ok(None),
+                Err(TryLockError::WouldBlock) => {
+                    tries += 1;
+                    thread::sleep(LOCK_RETRY_AFTER);
+                }
+            }
         }
     }
 
