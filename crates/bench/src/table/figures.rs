@@ -111,13 +111,12 @@ pub(super) fn all(options: &TableOptions) -> Vec<Figure> {
             unbuffered,
             vec![Aim::CpuTimesFloor(1.4)],
         ),
-        // The aim is of ready frames, one for each token. A floor that joins tokens first has hardly anything to do for the
-        // others, so this tells what waking up for a token costs.
+        // A floor that joins tokens first has hardly anything to do for the others, so this tells what waking up for a token costs.
         (
             format!("chat, {thousand} runs × 1, 50 tokens/s, default buffer, which the floor has too"),
             Mode::Chat,
             base.clone(),
-            Vec::new(),
+            vec![Aim::CpuTimesFloor(1.4)],
         ),
         (
             format!("idle, {ten_thousand} WebSocket connections"),
