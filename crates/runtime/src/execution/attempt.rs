@@ -101,7 +101,11 @@ impl<W: Workflow> Steps<W> {
             Ok(reached) => {
                 self.say_complete(EventType::NODE_COMPLETE, began, &output).await.map(|()| reached)
             }
-            Err(error) => return Err(self.say_failed(node, &self.live, &ctx, error).await),
+            Err(error) => {
+                let wait = wait_after(node, &output, &error);
+                self.say_failed(node, &self.live, &ctx, &error, wait).await;
+                return Err((error, wait));
+            }
         };
         self.live.leave(&ctx);
         reached.map_err(|error| (error, None))
@@ -216,20 +220,19 @@ impl<W: Workflow> Steps<W> {
         output.fault().map_or(Ok(()), |error| Err(error.conclusive()))
     }
 
-    /// The last words of an attempt that failed: that it is tried again, and after what time, or that it is not.
+    /// The last words of an attempt that failed: that it is tried again after `wait`, or that it is not.
     pub(super) async fn say_failed(
         &self,
         node: &Node<W>,
         live: &Live,
         ctx: &NodeContext,
-        error: NodeError,
-    ) -> (NodeError, Option<Duration>) {
+        error: &NodeError,
+        wait: Option<Duration>,
+    ) {
         let output = ctx.output();
         output.close().await;
         output.end_progress(Ending::Failed).await;
-        let failure = self.execution.failure_of(&error, Some(&node.plan.name));
-        let retry = node.retry.as_ref();
-        let wait = retry.and_then(|retry| retry.wait_after(output.attempt, &error, random()));
+        let failure = self.execution.failure_of(error, Some(&node.plan.name));
         let mut data = json!({"code": failure.code, "message": failure.message, "visit": output.visit, "attempt": output.attempt});
         say_item(output, &mut data);
         if let (Some(wait), Value::Object(fields)) = (wait, &mut data) {
@@ -240,8 +243,16 @@ impl<W: Workflow> Steps<W> {
         output.emit_own(event_type, data).await;
         output.seal().await;
         live.leave(ctx);
-        (error, wait)
     }
+}
+
+/// How long to wait before the next attempt after one that failed; `None` if there is no other.
+pub(super) fn wait_after<W: Workflow>(
+    node: &Node<W>,
+    output: &NodeOutput,
+    error: &NodeError,
+) -> Option<Duration> {
+    node.retry.as_ref().and_then(|retry| retry.wait_after(output.attempt, error, random()))
 }
 
 /// What the user's body returned: updates, also as JSON, and where to go on.

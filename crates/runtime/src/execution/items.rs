@@ -11,7 +11,7 @@ use streamnest_core::EventType;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    attempt::Pass,
+    attempt::{Pass, wait_after},
     live::Live,
     panicked,
     steps::{Reached, Steps},
@@ -53,8 +53,11 @@ impl<W: Workflow> Steps<W> {
             Ok(reached) => {
                 self.say_complete(EventType::NODE_COMPLETE, began, &output).await.map(|()| reached)
             }
-            // The items had their attempts.
-            Err(error) => return Err(self.say_failed(node, &self.live, &ctx, error.conclusive()).await.0),
+            // The items had their attempts, but the node around this one has its own.
+            Err(error) => {
+                self.say_failed(node, &self.live, &ctx, &error, None).await;
+                return Err(error);
+            }
         };
         self.live.leave(&ctx);
         reached
@@ -128,10 +131,12 @@ impl<W: Workflow> Steps<W> {
                     live.leave(&ctx);
                     return said;
                 }
-                Err(error) => match self.say_failed(node, live, &ctx, error).await {
-                    (_, Some(wait)) => sleep(wait).await,
-                    (error, None) => return Err(error),
-                },
+                Err(error) => {
+                    let wait = wait_after(node, &output, &error);
+                    self.say_failed(node, live, &ctx, &error, wait).await;
+                    let Some(wait) = wait else { return Err(error) };
+                    sleep(wait).await;
+                }
             }
             attempt += 1;
         }

@@ -1,4 +1,4 @@
-//! Sixty graphs, each with a name.
+//! Graphs, each with a name.
 
 use super::spec::{Spec, spec};
 use crate::support::chaos;
@@ -198,6 +198,11 @@ fn subgraphs() -> Vec<(&'static str, Spec)> {
         (
             "a subgraph within a subgraph that is tried again",
             spec(&["g : attempts=2"]).within("g", spec(&["h", "x < h : fails=1 flaky"]).within("h", inner())),
+        ),
+        (
+            "items that fail for good in a subgraph that is tried again",
+            spec(&["g : attempts=3", "j < g"])
+                .within("g", spec(&["each : items=3/2 fails=2 attempts=2 flaky", "x < each"])),
         ),
     ]
 }
