@@ -11,7 +11,7 @@ use std::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake},
     thread,
 };
 
@@ -49,13 +49,23 @@ impl Heard {
     }
 }
 
-/// Waits for a future that a thread completes.
+/// Wakes a thread.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future that a thread of the store completes.
 fn wait<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
+    let waker = Arc::new(Unpark(thread::current())).into();
     loop {
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(value) => return value,
-            Poll::Pending => thread::yield_now(),
+            Poll::Pending => thread::park(),
         }
     }
 }

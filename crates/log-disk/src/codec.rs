@@ -264,6 +264,12 @@ pub(crate) fn read(body: &[u8]) -> Option<Body<'_>> {
     })
 }
 
+/// Reads a body that is about no log but about the segment; `None` if it is another.
+pub(crate) fn read_mark(body: &[u8]) -> Option<Body<'_>> {
+    let is_mark = |tag: &u8| [Kind::Batch as u8, Kind::Close as u8].contains(tag);
+    body.first().filter(|tag| is_mark(tag)).and_then(|_| read(body))
+}
+
 pub(crate) fn read_state(reader: &mut Reader<'_>) -> Option<State> {
     let name = reader.text()?.to_owned();
     let [epoch, term, trimmed, last] = [reader.u64()?, reader.u64()?, reader.u64()?, reader.u64()?];

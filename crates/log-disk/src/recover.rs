@@ -1,13 +1,18 @@
 //! What a start reads: the directories of the full segments' indexes, and the segment that grew last.
 
-use std::{io, sync::Arc, time::Duration, time::Instant};
+use std::{
+    collections::HashSet,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Error, Files,
     catalog::{Catalog, Rebuild},
     codec::{self, Body},
     index::{self, IndexedLog},
-    record::{self, Found, Header},
+    record::{self, Found, HEADER, Header},
     segment::{SEGMENT_HEADER, Segment, is_header},
 };
 
@@ -64,8 +69,8 @@ pub(crate) struct Recovered {
 /// What the records of one segment say, before anything is done about it.
 struct Scan {
     bytes: Vec<u8>,
-    /// Where sound records begin, and where damaged stretches do.
-    records: Vec<(usize, bool)>,
+    /// Sound records and damaged stretches, in order. Checksums are computed for this once, and not again by who goes through it.
+    stretches: Vec<Stretch>,
     /// All before this was durable when some later batch was written.
     synced: u64,
     /// Where the last sound record ends.
@@ -73,6 +78,29 @@ struct Scan {
     ends_closed: bool,
     /// Whether a batch after the last orderly stop was written in another mode than `Sync`.
     lossy: bool,
+}
+
+/// A sound record, or bytes up to the next one that are none.
+#[derive(Clone, Copy)]
+struct Stretch {
+    start: usize,
+    end: usize,
+    /// Of a damaged record what is sure of it.
+    header: Option<Header>,
+    is_sound: bool,
+}
+
+impl Scan {
+    /// What lies before `cut`.
+    fn before(&self, cut: usize) -> impl Iterator<Item = &Stretch> {
+        self.stretches.iter().take_while(move |stretch| stretch.start < cut)
+    }
+
+    /// What a sound record says; `None` if that is of another format, or if the stretch is damaged.
+    fn body(&self, stretch: &Stretch) -> Option<Body<'_>> {
+        let body = self.bytes.get(stretch.start + HEADER..stretch.end).filter(|_| stretch.is_sound)?;
+        codec::read(body)
+    }
 }
 
 /// Reads the files.
@@ -203,42 +231,38 @@ pub(crate) fn point_to_index(log: &crate::log::Log, segment: &Arc<Segment>, inde
 fn scan(segment: &Segment) -> io::Result<Scan> {
     let length = usize::try_from(segment.length()).unwrap_or(usize::MAX);
     let bytes = segment.read(0, length)?;
-    let (mut records, mut synced) = (Vec::new(), 0);
+    let (mut stretches, mut synced) = (Vec::new(), 0);
     let (mut ends_closed, mut lossy) = (false, false);
-    let mut offset = (SEGMENT_HEADER as usize).min(bytes.len());
-    let mut end = offset;
-    while let Some(found) = record::read(&bytes, offset) {
-        let start = offset;
-        match found {
-            Found::Record { body, end: next, .. } => {
-                records.push((start, true));
+    let mut start = (SEGMENT_HEADER as usize).min(bytes.len());
+    let mut sound_end = start;
+    while let Some(found) = record::read(&bytes, start) {
+        let stretch = match found {
+            Found::Record { header, body, end } => {
                 ends_closed = false;
-                match codec::read(body) {
+                match codec::read_mark(body) {
                     Some(Body::Batch { synced: said, durability }) => {
                         synced = synced.max(said);
                         lossy |= durability != 0;
                     }
-                    Some(Body::Close) => {
-                        (ends_closed, lossy, synced) = (true, false, synced.max(next as u64))
-                    }
+                    Some(Body::Close) => (ends_closed, lossy, synced) = (true, false, synced.max(end as u64)),
                     _ => {}
                 }
-                (offset, end) = (next, next);
+                sound_end = end;
+                Stretch { start, end, header: Some(header), is_sound: true }
             }
-            Found::Damage { end: next, .. } => {
-                records.push((start, false));
-                offset = next;
-            }
-        }
+            Found::Damage { header, end } => Stretch { start, end, header, is_sound: false },
+        };
+        start = stretch.end;
+        stretches.push(stretch);
     }
-    Ok(Scan { bytes, records, synced, end, ends_closed, lossy })
+    Ok(Scan { bytes, stretches, synced, end: sound_end, ends_closed, lossy })
 }
 
 /// Where a segment that grew last ends: at the first damage that was not known to be durable. What follows it was part of the
 /// same batch, and not acknowledged.
 fn cut_point(scan: &Scan) -> usize {
-    let torn = scan.records.iter().find(|(start, sound)| !sound && *start as u64 >= scan.synced);
-    torn.map_or(scan.end, |(start, _)| *start)
+    let is_torn = |stretch: &&Stretch| !stretch.is_sound && stretch.start as u64 >= scan.synced;
+    scan.stretches.iter().find(is_torn).map_or(scan.end, |torn| torn.start)
 }
 
 /// Does what the records before `cut` say. Whether some are damaged of which it is not known whose they were.
@@ -253,22 +277,19 @@ fn apply(
     if !is_header(&scan.bytes, segment.id) && cut > SEGMENT_HEADER as usize {
         report.damages.push(damage(segment, 0, SEGMENT_HEADER as usize, None));
     }
-    for (start, _) in scan.records.iter().filter(|(start, _)| *start < cut) {
-        let (said, end) = match record::read(&scan.bytes, *start) {
-            Some(Found::Record { header, body, end }) => {
-                let at = (*start as u64, u32::try_from(end - start).unwrap_or(u32::MAX));
-                let read = codec::read(body);
-                unknown |= matches!(read, Some(Body::Hole)) && header.log == 0;
-                if read.is_some_and(|body| rebuild.apply(segment, &header, body, at)) {
-                    continue;
-                }
-                (Some(header), end)
+    for stretch in scan.before(cut) {
+        let body = scan.body(stretch);
+        if let (Some(body), Some(header)) = (body, &stretch.header) {
+            unknown |= matches!(body, Body::Hole) && header.log == 0;
+            let at = (stretch.start as u64, u32::try_from(stretch.end - stretch.start).unwrap_or(u32::MAX));
+            if rebuild.apply(segment, header, body, at) {
+                continue;
             }
-            Some(Found::Damage { header, end }) => (header, end),
-            None => continue,
-        };
+        }
+        let said = stretch.header;
         unknown |= said.is_none();
-        report.damages.push(damage(segment, *start, end, said.and_then(|said| name_of(&said, rebuild))));
+        let name = said.and_then(|said| name_of(&said, rebuild));
+        report.damages.push(damage(segment, stretch.start, stretch.end, name));
         if let Some(said) = said {
             rebuild.skip_damaged(said.log, said.last);
         }
@@ -287,15 +308,11 @@ fn damage(segment: &Segment, start: usize, end: usize, log: Option<String>) -> D
 
 /// The logs that have records before `cut`.
 fn touched_by(scan: &Scan, cut: usize, rebuild: &Rebuild) -> Vec<(u64, Option<Arc<crate::log::Log>>)> {
-    let starts = scan.records.iter().map(|(start, _)| *start).filter(|start| *start < cut);
     // A damaged record has moved the end of its log, which is to be remembered too.
-    let headers = starts.filter_map(|start| {
-        let bytes = scan.bytes.get(start..)?;
-        Header::read(bytes).or_else(|| Header::guess(bytes))
-    });
-    let mut numbers: Vec<u64> = headers.map(|header| header.log).filter(|number| *number > 0).collect();
+    let numbers = scan.before(cut).filter_map(|stretch| stretch.header).map(|header| header.log);
+    let distinct: HashSet<u64> = numbers.filter(|number| *number > 0).collect();
+    let mut numbers: Vec<u64> = distinct.into_iter().collect();
     numbers.sort_unstable();
-    numbers.dedup();
     numbers.into_iter().map(|number| (number, rebuild.by_number.get(&number).cloned())).collect()
 }
 
@@ -306,11 +323,10 @@ pub(crate) fn verify(segment: &Arc<Segment>) -> io::Result<Vec<Damage>> {
     if !is_header(&scan.bytes, segment.id) {
         damages.push(damage(segment, 0, SEGMENT_HEADER as usize, None));
     }
-    for (start, _) in scan.records.iter().filter(|(_, sound)| !sound) {
-        if let Some(Found::Damage { header, end }) = record::read(&scan.bytes, *start) {
-            let log = header.filter(|header| header.log > 0).map(|header| format!("number {}", header.log));
-            damages.push(damage(segment, *start, end, log));
-        }
+    for stretch in scan.stretches.iter().filter(|stretch| !stretch.is_sound) {
+        let log =
+            stretch.header.filter(|header| header.log > 0).map(|header| format!("number {}", header.log));
+        damages.push(damage(segment, stretch.start, stretch.end, log));
     }
     Ok(damages)
 }
