@@ -11,6 +11,7 @@ mod pull;
 mod session;
 mod standing;
 mod subscription;
+mod throttle;
 
 use std::{
     pin::Pin,
@@ -35,6 +36,7 @@ use self::{
     owed::{Owed, Written},
     standing::Standing,
     subscription::{EventsView, Subscription},
+    throttle::Throttle,
 };
 pub(crate) use self::{pull::gap_frame, session::Session};
 use crate::{
@@ -46,8 +48,6 @@ use crate::{
 
 /// What tungstenite may keep of control frames of its own, in bytes. It keeps none: what it writes is taken at once.
 const CODEC_WRITE_BYTES: usize = 1 << 10;
-/// What a refused client waits before it comes back.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A connection after the handshake.
 pub(crate) struct Connection {
@@ -83,7 +83,8 @@ pub(crate) struct Connection {
     listed: Listed,
     since: Instant,
     listening: bool,
-    _seat: Seat,
+    throttle: Throttle,
+    seat: Seat,
 }
 
 /// A close frame was sent, or came.
@@ -133,8 +134,9 @@ impl Connection {
             listed: shared.directory.enter(),
             since: now,
             listening: false,
+            throttle: Throttle::default(),
             shared,
-            _seat: seat,
+            seat,
         };
         connection.greet();
         connection.stand(admission);
@@ -148,10 +150,9 @@ impl Connection {
         self.reply(&ServerFrame::Connected(connected), None);
         tracing::Span::current().record("connection", tracing::field::display(self.listed.id()));
         tracing::debug!("WebSocket opened");
-        if self._seat.is_over() {
-            let limit = self.shared.options.max_connections;
-            tracing::warn!(limit, "WebSocket refused: as many as may be are open");
-            self.close(CloseCode::RateLimited, &CloseCode::retry_after_reason(RETRY_AFTER));
+        if let Some(retry_after) = self.seat.turned_away() {
+            tracing::warn!(?retry_after, "WebSocket refused: over a limit of connections");
+            self.close(CloseCode::RateLimited, &CloseCode::retry_after_reason(retry_after));
         }
     }
 

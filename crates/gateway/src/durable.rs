@@ -28,6 +28,7 @@ use self::headers::Headers;
 use crate::{
     access::{Action, Visitor},
     http::Refusal,
+    limits::Who,
     shared::Shared,
 };
 
@@ -51,6 +52,11 @@ struct Asked {
 impl Asked {
     fn headers(&self) -> Headers<'_> {
         Headers::new(&self.headers)
+    }
+
+    /// For whom limits count.
+    fn who(&self) -> Option<Who> {
+        Who::of(&self.visitor, self.parts.extensions.get().copied())
     }
 
     /// The stream's URL, as the client sees it.

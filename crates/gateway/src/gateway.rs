@@ -8,8 +8,8 @@ use streamnest_log::Registry;
 use tokio::net::TcpListener;
 
 use crate::{
-    AccessPolicy, ClaimsPolicy, Error, GatewayOptions, Revocation, StreamingWebSocketGateway,
-    WebSocketBridgeService, http, serve, shared::Shared,
+    AccessPolicy, AuthenticationOptions, ClaimsPolicy, Error, GatewayOptions, Revocation,
+    StreamingWebSocketGateway, WebSocketBridgeService, auth::Authenticator, http, serve, shared::Shared,
 };
 
 /// Lets clients start, follow and stop executions. A cheap handle; all clones are the same gateway.
@@ -44,9 +44,24 @@ impl Gateway {
         Ok(Self(Arc::new(Shared::new(control, logs, options, policy)?)))
     }
 
+    /// Asks clients who they are from here on: what a program learns only when it starts to listen.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] if the options are wrong, or if [`GatewayOptions::authentication`] has said so before.
+    pub fn authenticate(&self, authentication: AuthenticationOptions) -> Result<(), Error> {
+        authentication.validate()?;
+        match self.0.authenticate(Authenticator::new(authentication)?) {
+            true => Ok(()),
+            false => {
+                let reason = "is set by the program already; give it in one place".into();
+                Err(Error::InvalidOption { option: "authentication", reason })
+            }
+        }
+    }
+
     /// Whether it asks who its clients are.
     pub fn authenticates(&self) -> bool {
-        self.0.auth.is_some()
+        self.0.auth().is_some()
     }
 
     /// Takes no token any more that `revocation` is about and that was issued till now, and ends the connections that were
@@ -58,7 +73,7 @@ impl Gateway {
     /// # Errors
     /// [`Error::TooManyRevocations`], and then nothing is revoked.
     pub fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
-        let Some(auth) = &self.0.auth else { return Ok(()) };
+        let Some(auth) = self.0.auth() else { return Ok(()) };
         let now = self.0.logs.now();
         auth.revoke(revocation, now)?;
         tracing::info!(?revocation, "tokens revoked");

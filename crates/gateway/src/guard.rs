@@ -26,6 +26,7 @@ use crate::{
     access::Visitor,
     auth::{self, Admission},
     http::Refusal,
+    limits::{ClientAddress, Who},
     shared::Shared,
     upgrade,
 };
@@ -107,6 +108,10 @@ pub(crate) fn split_origin(origin: &str) -> Option<(Scheme, Authority)> {
 
 /// The layer around every route: checks, then answers to browsers that ask for an allowed page.
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let address = ClientAddress::of(&request, &shared.trusted_proxies);
+    if let Some(address) = address {
+        request.extensions_mut().insert(address);
+    }
     let asker = match check(&shared.access, &request) {
         Ok(asker) => asker,
         Err(refusal) => {
@@ -124,7 +129,14 @@ pub(crate) async fn guard(State(shared): State<Arc<Shared>>, mut request: Reques
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE);
         return finish(response, asker);
     }
-    let admission = match auth::admit(&shared, &mut request) {
+    let admitted = auth::admit(&shared, &mut request);
+    // Who is not known is counted by its address, whatever it has shown.
+    let counted = match (&admitted, is_always_answered(request.uri().path())) {
+        (_, true) => Ok(()),
+        (Ok(Admission::Admitted(visitor)), _) => shared.limits.request(|| Who::of(visitor, address)),
+        _ => shared.limits.request(|| address.map(Who::Address)),
+    };
+    let admission = match counted.map_err(Refusal::from).and(admitted) {
         Ok(admission) => admission,
         Err(refusal) => return finish(refusal.into_response(), asker),
     };
@@ -135,12 +147,17 @@ pub(crate) async fn guard(State(shared): State<Arc<Shared>>, mut request: Reques
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
-    if let (Some(auth), Admission::Admitted(Visitor::Known(principal))) = (&shared.auth, &admission) {
+    if let (Some(auth), Admission::Admitted(Visitor::Known(principal))) = (shared.auth(), &admission) {
         response = auth::leash(&shared, auth, principal, response).unwrap_or_else(Refusal::into_response);
     }
     let response = finish(response, asker);
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
+}
+
+/// What a proxy or a supervisor asks of a server, however much everybody else does.
+fn is_always_answered(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
 }
 
 /// Checks a request. Gives the origin of a page that is not the server's own, but allowed.

@@ -1,12 +1,13 @@
 //! The bounds and times of a gateway.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use http::uri::Authority;
+use ipnet::IpNet;
 use streamnest_log::durable::StreamOptions;
 use streamnest_protocol::native::MAX_FLUSH_WINDOW;
 
-use crate::{AuthenticationOptions, Error, guard::split_origin};
+use crate::{AuthenticationOptions, Error, RateLimitOptions, guard::split_origin};
 
 /// The longest time that an option may be, a year: points in time stay within what the clock can tell.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -24,6 +25,16 @@ pub struct GatewayOptions {
     /// WebSockets of one principal that may be open at once. One more replaces the oldest, which is closed with 4409.
     /// Default 5.
     pub max_connections_per_user: usize,
+    /// Connections of one address that may be open at once, those of plain HTTP too; one more is answered with 429 and let go. An
+    /// address is one of IPv4, or a /64 network of IPv6. Default `None`, no limit but that of all: behind a proxy all
+    /// clients have one, see [`trusted_proxies`](Self::trusted_proxies).
+    pub max_connections_per_address: Option<usize>,
+    /// How often clients may connect, ask, start and read again. Default `None`: as often as they like, which suits a server
+    /// that only its own machine reaches. `Some(RateLimitOptions::default())` suits one that everybody does.
+    pub rate_limit: Option<RateLimitOptions>,
+    /// Proxies, as addresses and networks (`10.0.0.0/8`), whose `Forwarded` or `X-Forwarded-For` says from where a client comes.
+    /// Default none: such a header is not looked at.
+    pub trusted_proxies: Vec<String>,
     /// Event streams of one principal that may be open at once; one more is refused with 429. Default 32.
     pub max_event_streams_per_user: usize,
     /// Subscriptions of one WebSocket connection. Default 64.
@@ -113,6 +124,9 @@ impl Default for GatewayOptions {
             max_connections: 16_384,
             authentication: None,
             max_connections_per_user: 5,
+            max_connections_per_address: None,
+            rate_limit: None,
+            trusted_proxies: Vec::new(),
             max_event_streams_per_user: 32,
             max_subscriptions: 64,
             max_event_subscriptions: 64,
@@ -167,6 +181,9 @@ setters! {
     with_max_connections max_connections: usize,
     with_authentication authentication: Option<AuthenticationOptions>,
     with_max_connections_per_user max_connections_per_user: usize,
+    with_max_connections_per_address max_connections_per_address: Option<usize>,
+    with_rate_limit rate_limit: Option<RateLimitOptions>,
+    with_trusted_proxies trusted_proxies: Vec<String>,
     with_max_event_streams_per_user max_event_streams_per_user: usize,
     with_max_subscriptions max_subscriptions: usize,
     with_max_event_subscriptions max_event_subscriptions: usize,
@@ -210,6 +227,7 @@ impl GatewayOptions {
         let counts = [
             ("max_connections", self.max_connections),
             ("max_connections_per_user", self.max_connections_per_user),
+            ("max_connections_per_address", self.max_connections_per_address.unwrap_or(1)),
             ("max_event_streams_per_user", self.max_event_streams_per_user),
             ("max_subscriptions", self.max_subscriptions),
             ("max_event_subscriptions", self.max_event_subscriptions),
@@ -260,6 +278,10 @@ impl GatewayOptions {
         if let Some(authentication) = &self.authentication {
             authentication.validate()?;
         }
+        if let Some(rate_limit) = &self.rate_limit {
+            rate_limit.validate()?;
+        }
+        self.trusted_proxies()?;
         for host in &self.allowed_hosts {
             if host.parse::<Authority>().is_err() || host.contains('@') {
                 return invalid("allowed_hosts", format!("has {host:?}, which is no host name or address"));
@@ -273,6 +295,18 @@ impl GatewayOptions {
             }
         }
         Ok(())
+    }
+
+    /// The networks of the proxies that are trusted.
+    pub(crate) fn trusted_proxies(&self) -> Result<Vec<IpNet>, Error> {
+        let network = |text: &String| {
+            let address = || text.parse().ok().map(|address: IpAddr| address.to_canonical().into());
+            text.parse::<IpNet>().ok().or_else(address).ok_or_else(|| Error::InvalidOption {
+                option: "trusted_proxies",
+                reason: format!("has {text:?}, which is neither an address nor a network like 10.0.0.0/8"),
+            })
+        };
+        self.trusted_proxies.iter().map(network).collect()
     }
 }
 

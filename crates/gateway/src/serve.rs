@@ -1,20 +1,24 @@
 //! Accepting connections, and letting them go.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tower::Service as _;
 use tracing::Instrument as _;
 
-use crate::{Error, GatewayOptions, guard::LocalAddress, io::Unstalled, shared::Shared};
+use crate::{
+    Error, GatewayOptions, guard::LocalAddress, http::Refusal, io::Unstalled, limits::PeerAddress,
+    shared::Shared,
+};
 
 /// HTTP connections that are held besides those whose place is a stream's.
 const SPARE_CONNECTIONS: usize = 256;
@@ -22,6 +26,8 @@ const SPARE_CONNECTIONS: usize = 256;
 const HTTP_BUFFER_BYTES: usize = 16 << 10;
 /// The pause after a failure to accept that is not the connection's own, for example too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+/// How long a client may take to be told that it may not connect.
+const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
 /// How many such failures in a row mean that the listener is broken.
 const ACCEPT_FAILURES: u32 = 240;
 
@@ -83,12 +89,23 @@ fn is_of_connection(error: &io::Error) -> bool {
 }
 
 async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<Shared>, router: Router) {
+    let peer = stream.peer_addr().ok().map(|peer| peer.ip());
+    let crowd = match peer.map_or(Ok(None), |peer| shared.crowd(peer)) {
+        Ok(crowd) => crowd,
+        Err(refusal) => return turn_away(stream, &refusal).await,
+    };
     if let Err(error) = prepare(&stream, &shared.options) {
         tracing::debug!(%error, "connection is gone before it was served");
         return;
     }
     let local = stream.local_addr().ok();
-    let service = service_fn(move |request: hyper::Request<Incoming>| route(router.clone(), request, local));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let extensions = request.extensions_mut();
+        local.map(|local| extensions.insert(LocalAddress(local.ip())));
+        peer.map(|peer| extensions.insert(PeerAddress(peer)));
+        crowd.clone().map(|crowd| extensions.insert(crowd));
+        route(router.clone(), request)
+    });
     let options = &shared.options;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -125,13 +142,20 @@ fn prepare(stream: &TcpStream, options: &GatewayOptions) -> io::Result<()> {
     }
 }
 
+/// Tells a client that it may not connect now, without reading what it asks for.
+async fn turn_away(mut stream: TcpStream, refusal: &Refusal) {
+    let answer = refusal.to_http1();
+    // Whether it listens is its own business.
+    let told = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await
+    };
+    let _ = timeout(TURNED_AWAY_WITHIN, told).await;
+}
+
 async fn route(
     mut router: Router,
-    mut request: hyper::Request<Incoming>,
-    local: Option<SocketAddr>,
+    request: hyper::Request<Incoming>,
 ) -> Result<axum::response::Response, std::convert::Infallible> {
-    if let Some(local) = local {
-        request.extensions_mut().insert(LocalAddress(local.ip()));
-    }
     router.call(request.map(Body::new)).await
 }

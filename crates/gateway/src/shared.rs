@@ -1,13 +1,16 @@
 //! What all connections of one gateway share.
 
 use std::{
+    net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use http::Extensions;
+use ipnet::IpNet;
 use streamnest_core::ExecutionControl;
 use streamnest_log::{Registry, durable::Streams};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,7 +20,8 @@ use crate::{
     auth::Authenticator,
     directory::{Directory, Signal},
     guard::Access,
-    http::Idempotency,
+    http::{Idempotency, Refusal},
+    limits::{ClientAddress, Crowds, Limits, OfCrowd, is_trusted},
     people::People,
 };
 
@@ -33,8 +37,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Streams,
     pub(crate) options: GatewayOptions,
     pub(crate) access: Access,
-    /// `None` asks nobody who they are.
-    pub(crate) auth: Option<Authenticator>,
+    /// Empty, it asks nobody who they are.
+    auth: OnceLock<Authenticator>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) people: Arc<People>,
     pub(crate) directory: Arc<Directory>,
@@ -47,25 +51,54 @@ pub(crate) struct Shared {
     pub(crate) ending: CancellationToken,
     /// What still goes on is dropped.
     pub(crate) abort: CancellationToken,
+    pub(crate) limits: Limits,
+    pub(crate) crowds: Arc<Crowds>,
+    /// Proxies whose word about addresses counts.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     seats: Arc<AtomicUsize>,
+    /// WebSockets that are only to be told that they may not be.
+    turned_away: Arc<AtomicUsize>,
     event_views: Arc<AtomicUsize>,
     stream_readers: Arc<AtomicUsize>,
 }
 
-/// WebSockets over the limit that may be open at once, each for long enough to be told so.
-const SPARE_SEATS: usize = 256;
+/// WebSockets that may be open at once only to be told that they are too many.
+const MAX_TURNED_AWAY: usize = 256;
+/// When somebody comes back who was told that all places are taken.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One open connection, event stream or view of many executions, counted until it is dropped.
 pub(crate) struct Seat {
     taken: Arc<AtomicUsize>,
-    over: bool,
+    /// Set for one that may not be: when to come back.
+    turned_away: Option<Duration>,
+    address: Option<ClientAddress>,
+    _crowd: Option<Arc<OfCrowd>>,
 }
 
 impl Seat {
-    /// Whether it is one more than may be.
-    pub(crate) const fn is_over(&self) -> bool {
-        self.over
+    /// When to come back, if it is one more than may be.
+    pub(crate) const fn turned_away(&self) -> Option<Duration> {
+        self.turned_away
     }
+
+    /// From where its client comes, if that is known.
+    pub(crate) const fn address(&self) -> Option<ClientAddress> {
+        self.address
+    }
+
+    /// A place among `limit` that `taken` counts; `None` if all are taken.
+    fn among(taken: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let before = taken.fetch_add(1, Ordering::AcqRel);
+        let seat = Self { taken: taken.clone(), turned_away: None, address: None, _crowd: None };
+        (before < limit).then_some(seat)
+    }
+}
+
+/// Why there is no place.
+pub(crate) struct Refused {
+    pub(crate) refusal: Box<Refusal>,
+    retry_after: Duration,
 }
 
 impl Drop for Seat {
@@ -81,12 +114,16 @@ impl Shared {
         options: GatewayOptions,
         policy: Arc<dyn AccessPolicy>,
     ) -> Result<Self, Error> {
+        let auth = OnceLock::new();
+        if let Some(authentication) = &options.authentication {
+            let _ = auth.set(Authenticator::new(authentication.clone())?);
+        }
         Ok(Self {
             control,
             streams: Streams::new(logs.clone(), options.streams.clone()),
             logs,
             access: Access::new(&options),
-            auth: options.authentication.clone().map(Authenticator::new).transpose()?,
+            auth,
             policy,
             people: Arc::default(),
             directory: Arc::default(),
@@ -95,33 +132,83 @@ impl Shared {
             draining: CancellationToken::new(),
             ending: CancellationToken::new(),
             abort: CancellationToken::new(),
+            limits: Limits::new(options.rate_limit.as_ref(), options.max_write_bytes),
+            crowds: Arc::default(),
+            trusted_proxies: options.trusted_proxies()?,
             seats: Arc::default(),
+            turned_away: Arc::default(),
             event_views: Arc::default(),
             stream_readers: Arc::default(),
             options,
         })
     }
 
-    /// Takes a place for a connection or an event stream; `None` if even the spare ones are taken.
-    pub(crate) fn seat(&self) -> Option<Seat> {
+    /// What asks clients who they are; `None` asks nobody.
+    pub(crate) fn auth(&self) -> Option<&Authenticator> {
+        self.auth.get()
+    }
+
+    /// Asks clients who they are from here on; whether nothing did so before.
+    pub(crate) fn authenticate(&self, authenticator: Authenticator) -> bool {
+        self.auth.set(authenticator).is_ok()
+    }
+
+    /// Takes a place for a connection or an event stream that a request asks for.
+    ///
+    /// # Errors
+    /// There is none, or its address may not open one more now.
+    pub(crate) fn seat(&self, asked: &Extensions) -> Result<Seat, Refused> {
+        let address = asked.get::<ClientAddress>().copied();
+        self.limits.connect(address).map_err(|exceeded| Refused {
+            retry_after: exceeded.retry_after,
+            refusal: Box::new(exceeded.into()),
+        })?;
+        let refused = |refusal| Refused { retry_after: RETRY_AFTER, refusal: Box::new(refusal) };
+        // A connection that came by itself counts since it was accepted.
+        let crowd = match (asked.get::<Arc<OfCrowd>>(), address, self.options.max_connections_per_address) {
+            (Some(counted), _, _) => Some(counted.clone()),
+            (None, Some(address), Some(limit)) => {
+                let entered = self.crowds.enter(address, limit);
+                Some(Arc::new(entered.ok_or_else(|| refused(Refusal::crowded(limit)))?))
+            }
+            _ => None,
+        };
         let limit = self.options.max_connections;
-        let before = self.seats.fetch_add(1, Ordering::AcqRel);
-        let seat = Seat { taken: self.seats.clone(), over: before >= limit };
-        (before < limit.saturating_add(SPARE_SEATS)).then_some(seat)
+        let seat = Seat::among(&self.seats, limit);
+        let mut seat = seat.ok_or_else(|| refused(Refusal::too_many_connections(limit)))?;
+        (seat.address, seat._crowd) = (address, crowd);
+        Ok(seat)
+    }
+
+    /// Takes a place for a WebSocket that is only told why it may not be: a page cannot read the answer to its handshake. `None`
+    /// if even of those there are too many.
+    pub(crate) fn turn_away(&self, refused: &Refused) -> Option<Seat> {
+        let mut seat = Seat::among(&self.turned_away, MAX_TURNED_AWAY)?;
+        seat.turned_away = Some(refused.retry_after);
+        Some(seat)
+    }
+
+    /// Counts a connection that was accepted from `peer`, unless a proxy speaks for many.
+    ///
+    /// # Errors
+    /// As many of its address are open as may be.
+    pub(crate) fn crowd(&self, peer: IpAddr) -> Result<Option<Arc<OfCrowd>>, Refusal> {
+        let Some(limit) = self.options.max_connections_per_address else { return Ok(None) };
+        if is_trusted(peer, &self.trusted_proxies) {
+            return Ok(None);
+        }
+        let entered = self.crowds.enter(ClientAddress::new(peer), limit);
+        entered.map(|entered| Some(Arc::new(entered))).ok_or_else(|| Refusal::crowded(limit))
     }
 
     /// Takes a place for a view of many executions; `None` if all are taken.
     pub(crate) fn event_view(&self) -> Option<Seat> {
-        let before = self.event_views.fetch_add(1, Ordering::AcqRel);
-        let seat = Seat { taken: self.event_views.clone(), over: false };
-        (before < self.options.max_event_subscriptions).then_some(seat)
+        Seat::among(&self.event_views, self.options.max_event_subscriptions)
     }
 
     /// Takes a place for a reader that waits for more of a stream; `None` if all are taken.
     pub(crate) fn stream_reader(&self) -> Option<Seat> {
-        let before = self.stream_readers.fetch_add(1, Ordering::AcqRel);
-        let seat = Seat { taken: self.stream_readers.clone(), over: false };
-        (before < self.options.max_stream_readers).then_some(seat)
+        Seat::among(&self.stream_readers, self.options.max_stream_readers)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

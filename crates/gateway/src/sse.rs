@@ -9,7 +9,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use streamnest_core::Seq;
 use streamnest_log::{EventLog, Filter, Start};
 use streamnest_protocol::native::{StartAt, sse};
@@ -18,6 +18,7 @@ use self::body::EventStream;
 use crate::{
     access::{Action, Visitor},
     http::{Query, Refusal, executions_id},
+    limits::Who,
     shared::Shared,
 };
 
@@ -32,6 +33,7 @@ pub(crate) async fn events(
     uri: Uri,
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
+    asked: Extensions,
 ) -> Result<Response, Refusal> {
     let id = visitor.execution(&shared, Action::Read, &executions_id(&uri, id)?)?;
     let query = Query::of(&uri, &["from", "events", "nodes"])?;
@@ -42,14 +44,14 @@ pub(crate) async fn events(
         // An `EventSource` that gets this stays away.
         return Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]).into_response());
     }
-    let seat = shared.seat().filter(|seat| !seat.is_over());
-    let seat = seat.ok_or_else(|| Refusal::too_many_connections(shared.options.max_connections))?;
+    let seat = shared.seat(&asked).map_err(|refused| *refused.refusal)?;
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
         tracing::debug!(execution = %id, "event stream opened");
         let filter = (!filter.is_all()).then(|| Box::new(filter));
-        Body::new(EventStream::new(log.cursor(from), filter, seat, &shared))
+        let who = Who::of(&visitor, seat.address());
+        Body::new(EventStream::new(log.cursor(from), filter, seat, who, &shared))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -56,9 +56,9 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
     let accept =
         HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| Refusal::internal())?;
     let subprotocol = has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
-    // One over the limit is told so by a close code, which takes an open WebSocket; a flood of them is just refused.
-    let too_many = || Refusal::too_many_connections(shared.options.max_connections);
-    let seat = shared.seat().ok_or_else(too_many)?;
+    // One over a limit is told so by a close code, which takes an open WebSocket; a flood of them is just refused.
+    let seat = shared.seat(request.extensions());
+    let seat = seat.or_else(|refused| shared.turn_away(&refused).ok_or(*refused.refusal))?;
     // Where the layer that finds out who asks has not been, nobody is let in.
     let admission = request.extensions().get::<Admission>().cloned();
     let admission = admission.unwrap_or(Admission::Rejected(Rejected::Missing));

@@ -1,6 +1,10 @@
 //! How tokens may be signed.
 
+use std::{fmt, str::FromStr};
+
 use jsonwebtoken::{Algorithm as Jwa, AlgorithmFamily};
+
+use crate::Error;
 
 /// How a token may be signed (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,6 +37,40 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Every one.
+    pub const ALL: [Self; 12] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// Its name in a token's header: `HS256`, `EdDSA`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
     pub(super) const fn jwa(self) -> Jwa {
         match self {
             Self::Hs256 => Jwa::HS256,
@@ -57,5 +95,24 @@ impl Algorithm {
             Self::EdDsa => AlgorithmFamily::Ed,
             _ => AlgorithmFamily::Rsa,
         }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = Error;
+
+    /// Reads its name, as a token's header has it.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
+            let legal = Self::ALL.map(Self::as_str).join(", ");
+            let reason = format!("has {name:?}, which is none; legal are {legal}");
+            Error::InvalidOption { option: "authentication.algorithms", reason }
+        })
     }
 }

@@ -42,7 +42,7 @@ enum Kind {
 
 /// Finds out who asks, and takes the token out of the request's address. What needs nobody's name is let through.
 pub(crate) fn admit(shared: &Shared, request: &mut Request) -> Result<Admission, Refusal> {
-    let Some(auth) = &shared.auth else { return Ok(Admission::Admitted(Visitor::Anyone)) };
+    let Some(auth) = shared.auth() else { return Ok(Admission::Admitted(Visitor::Anyone)) };
     let is_socket = upgrade::is_asked_for(request.headers());
     let found = take(&auth.options, request, is_socket)?;
     let Some(found) = found else {

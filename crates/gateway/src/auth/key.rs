@@ -99,6 +99,23 @@ pub(super) fn read(source: &TokenKey) -> Result<Vec<Key>, String> {
     }
 }
 
+/// The algorithm that a public key is usually used with, by what kind of key it is.
+pub(super) fn usual_algorithm(pem: &str) -> Option<Algorithm> {
+    let pem = pem.as_bytes();
+    if DecodingKey::from_rsa_pem(pem).is_ok() {
+        return Some(Algorithm::Rs256);
+    }
+    if let Ok(key) = DecodingKey::from_ec_pem(pem) {
+        // A point of the curve, not compressed: one byte and two coordinates (SEC 1 §2.3.3).
+        return match key.kind() {
+            DecodingKeyKind::SecretOrDer(point) if point.len() == 65 => Some(Algorithm::Es256),
+            DecodingKeyKind::SecretOrDer(point) if point.len() == 97 => Some(Algorithm::Es384),
+            _ => None,
+        };
+    }
+    DecodingKey::from_ed_pem(pem).is_ok().then_some(Algorithm::EdDsa)
+}
+
 fn of_family(algorithms: &[Algorithm], family: AlgorithmFamily, what: &str) -> Result<Vec<Jwa>, String> {
     if algorithms.is_empty() {
         return Err(format!("has {what} without an algorithm; name those that it is used with"));

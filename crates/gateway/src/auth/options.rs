@@ -103,6 +103,21 @@ impl TokenKey {
         Self::Public { pem: pem.into(), algorithms: algorithms.into(), id: None }
     }
 
+    /// A public key in PEM, for the algorithm that is usual for it: RS256, ES256 or ES384 by its curve, EdDSA.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] if it is no such key.
+    pub fn from_pem(pem: impl Into<String>) -> Result<Self, Error> {
+        let pem = pem.into();
+        match key::usual_algorithm(&pem) {
+            Some(algorithm) => Ok(Self::public(pem, [algorithm])),
+            None => {
+                let reason = "has a public key that cannot be read: it is no PEM of an RSA, P-256, P-384 or Ed25519 key";
+                Err(Error::InvalidOption { option: "authentication.keys", reason: reason.into() })
+            }
+        }
+    }
+
     /// A set of keys in a file.
     pub fn set_file(path: impl Into<PathBuf>, algorithms: impl Into<Vec<Algorithm>>) -> Self {
         Self::SetFile { path: path.into(), algorithms: algorithms.into() }

@@ -78,7 +78,7 @@ struct Ticket {
 
 /// `POST /tickets`
 pub(crate) async fn issue(State(shared): State<Arc<Shared>>, visitor: Visitor) -> Result<Response, Refusal> {
-    let (Some(auth), Visitor::Known(principal)) = (&shared.auth, visitor) else {
+    let (Some(auth), Visitor::Known(principal)) = (shared.auth(), visitor) else {
         return Err(Refusal::not_found("/tickets"));
     };
     let tickets = &auth.tickets;

@@ -215,6 +215,9 @@ impl Connection {
         if self.shared.is_draining() {
             return self.reply(&ServerFrame::Error((&ControlError::Draining).into()), reply_to.as_deref());
         }
+        if let Err(exceeded) = self.shared.limits.start(|| self.who()) {
+            return self.reply(&exceeded.frame(), reply_to.as_deref());
+        }
         request.execution_id = match visitor.to_start(&self.shared, request.execution_id.take()) {
             Ok(id) => id,
             Err(error) => return self.reply(&ServerFrame::Error((&error).into()), reply_to.as_deref()),

@@ -160,6 +160,7 @@ impl Connection {
                 self.begin_closing();
             }
             _ if self.closing.is_some() => {}
+            _ if self.is_too_much(&message) => {}
             Message::Text(text) => match Request::parse(&text) {
                 Ok(request) => self.on_request(request),
                 Err(error) => {

@@ -41,7 +41,12 @@ impl Connection {
         }
         self.pull_at = None;
         let mut changed = !self.replies.is_empty();
-        let mut room = self.shared.options.max_write_bytes;
+        if let Some(not_before) = self.replays_not_before() {
+            self.pull_at = Some(not_before);
+            return changed;
+        }
+        let whole = self.shared.options.max_write_bytes;
+        let mut room = whole;
         let count = self.subscriptions.len();
         let first = self.turn;
         for turn in first..first + count {
@@ -88,6 +93,7 @@ impl Connection {
                 break;
             }
         }
+        self.replayed(whole - room);
         changed
     }
 

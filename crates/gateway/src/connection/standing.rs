@@ -56,7 +56,7 @@ impl Standing {
 impl Connection {
     /// Begins as the handshake left it.
     pub(super) fn stand(&mut self, admission: Admission) {
-        match (admission, &self.shared.auth) {
+        match (admission, self.shared.auth()) {
             (Admission::Admitted(Visitor::Known(principal)), _) => self.be(principal),
             (Admission::Admitted(Visitor::Anyone), _) | (_, None) => {}
             (Admission::Pending, Some(auth)) => {
@@ -80,14 +80,14 @@ impl Connection {
         self.set_times(&mut known, now);
         self.standing = Standing::Known(known);
         self.limit_messages(self.shared.options.max_message_bytes);
-        let again = self.shared.auth.as_ref().map(|auth| auth.check_again(&entered, self.shared.logs.now()));
+        let again = self.shared.auth().map(|auth| auth.check_again(&entered, self.shared.logs.now()));
         if let Some(Err(rejected)) = again {
             self.refuse(&rejected);
         }
     }
 
     fn set_times(&self, known: &mut Known, now: Instant) {
-        let Some(auth) = &self.shared.auth else { return };
+        let Some(auth) = self.shared.auth() else { return };
         let left = auth.time_left(&known.principal, self.shared.logs.now());
         let warning = auth.options.expiry_warning.min(left / 2);
         known.ends = now + left;
@@ -103,7 +103,7 @@ impl Connection {
 
     /// Takes a token: the first, or a new one of the same principal, with which everything goes on as it is.
     pub(super) fn authenticate(&mut self, token: &str, reply_to: Option<&str>) {
-        let Some(auth) = &self.shared.auth else {
+        let Some(auth) = self.shared.auth() else {
             let message = "this server asks nobody who they are; leave it out";
             return self.reply(&ServerFrame::error("not_supported", message, false), reply_to);
         };

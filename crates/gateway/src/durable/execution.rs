@@ -57,6 +57,7 @@ pub(super) async fn create(
     if shared.is_draining() {
         return Err(Refusal::draining());
     }
+    shared.limits.start(|| asked.who())?;
     let creation = Creation { content_type: json::MEDIA_TYPE.into(), events, ..creation };
     create::make(shared, asked, &id.log_name(), creation).await
 }

@@ -15,7 +15,7 @@ use super::{
     refusal::refuse,
     subject::{Subject, messages},
 };
-use crate::{http::Refusal, shared::Shared};
+use crate::{http::Refusal, limits::REPLAY_BYTES, shared::Shared};
 
 /// How long a cache may keep what was read, in seconds (§10.1).
 const MAX_AGE: u64 = 60;
@@ -67,11 +67,26 @@ async fn catch_up(
 ) -> Result<Response, Refusal> {
     let from_now = query.offset == Some(Offset::Now);
     let chunk = reader.read(shared.options.max_stream_read_bytes).await.map_err(refuse)?;
+    count(shared, asked, &chunk)?;
     let mut response = respond(shared, asked, subject, &chunk, from_now)?;
     if from_now {
         put(&mut response, "cache-control", "no-store");
     }
     Ok(response)
+}
+
+/// Counts what is read again. It is counted once it is known how much that is, so what is refused was read for nothing, but
+/// not sent.
+fn count(shared: &Shared, asked: &Asked, chunk: &Chunk) -> Result<(), Refusal> {
+    if !shared.limits.counts_replay() {
+        return Ok(());
+    }
+    let bytes =
+        chunk.parts.iter().flat_map(|(_, entries)| entries).map(|entry| entry.event().payload().len()).sum();
+    if bytes < REPLAY_BYTES {
+        return Ok(());
+    }
+    Ok(shared.limits.replay(bytes, || asked.who())?)
 }
 
 async fn long_poll(
@@ -83,6 +98,7 @@ async fn long_poll(
 ) -> Result<Response, Refusal> {
     let bytes = shared.options.max_stream_read_bytes;
     let mut chunk = reader.read(bytes).await.map_err(refuse)?;
+    count(shared, asked, &chunk)?;
     if chunk.is_empty() && !chunk.closed {
         let _subscribed = subject.subscribe();
         let _place = live::place(shared)?;

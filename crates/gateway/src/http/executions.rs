@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     access::{Action, Visitor, new_id},
+    limits::Who,
     shared::Shared,
 };
 
@@ -110,6 +111,7 @@ pub(super) async fn start(
     if shared.is_draining() {
         return Err(Refusal::draining());
     }
+    shared.limits.start(|| Who::of(&visitor, parts.extensions.get().copied()))?;
     let mut request = StartExecution {
         workflow,
         input: body.input,

@@ -131,6 +131,14 @@ impl Refusal {
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    pub(crate) fn crowded(limit: usize) -> Self {
+        let message = format!(
+            "{limit} connections of one address are open, the limit of `GatewayOptions::max_connections_per_address`; close one, or try again later"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections_of_address", message)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     pub(crate) fn too_many_readers(limit: usize) -> Self {
         let message = format!(
             "{limit} readers wait for more of a stream, the limit of `GatewayOptions::max_stream_readers`; try again later"
@@ -166,6 +174,25 @@ impl Refusal {
         );
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_event_streams", message)
             .retry_after(std::time::Duration::from_secs(1))
+    }
+
+    /// The answer as it goes over HTTP/1.1, for a connection that ends with it.
+    pub(crate) fn to_http1(&self) -> Vec<u8> {
+        let (status, body) = (self.status, self.body.to_json());
+        let mut answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: {}\r\n",
+            body.len()
+        )
+        .into_bytes();
+        for (name, value) in &self.headers {
+            answer.extend_from_slice(name.as_str().as_bytes());
+            answer.extend_from_slice(b": ");
+            answer.extend_from_slice(value.as_bytes());
+            answer.extend_from_slice(b"\r\n");
+        }
+        answer.extend_from_slice(b"\r\n");
+        answer.extend_from_slice(body.as_bytes());
+        answer
     }
 
     /// Says when to come back, in whole seconds.

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
     connection::gap_frame,
+    limits::{REPLAY_BYTES, Who},
     shared::{Seat, Shared},
 };
 
@@ -37,11 +38,22 @@ pub(super) struct EventStream {
     /// The position that the reader knows; a filter may have passed others since.
     told: Position,
     ended: bool,
+    /// Whose reading again is counted; nobody's, if that is not limited.
+    who: Option<Who>,
+    /// Bytes that were read again and are still to be counted, and until when that has to wait.
+    replay: Option<(usize, Pin<Box<Sleep>>)>,
+    shared: Arc<Shared>,
     _seat: Seat,
 }
 
 impl EventStream {
-    pub(super) fn new(cursor: Cursor, filter: Option<Box<Filter>>, seat: Seat, shared: &Arc<Shared>) -> Self {
+    pub(super) fn new(
+        cursor: Cursor,
+        filter: Option<Box<Filter>>,
+        seat: Seat,
+        who: Option<Who>,
+        shared: &Arc<Shared>,
+    ) -> Self {
         let options = &shared.options;
         let mut greeting = sse::HEARTBEAT.to_vec();
         sse::retry(options.sse_retry, &mut greeting);
@@ -55,6 +67,9 @@ impl EventStream {
             heartbeat_interval: options.heartbeat_interval,
             ending: Box::pin(shared.ending.clone().cancelled_owned()),
             ended: false,
+            who: who.filter(|_| shared.limits.counts_replay()),
+            replay: None,
+            shared: shared.clone(),
             _seat: seat,
         }
     }
@@ -62,6 +77,7 @@ impl EventStream {
     /// Takes what comes next from the log; whether the stream goes on.
     fn poll_log(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
+            ready!(self.poll_replay(cx));
             let read = match self.cursor.poll_next_batch(cx, self.limit) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(read))) => read,
@@ -89,10 +105,26 @@ impl EventStream {
                 Read::Batch(batch) => self.take(&batch),
             }
             if !self.owed.is_empty() {
+                let bytes = self.owed.iter().map(Bytes::len).sum();
+                if self.who.is_some() && bytes >= REPLAY_BYTES {
+                    self.replay = Some((bytes, Box::pin(sleep_until(Instant::now()))));
+                }
                 self.owed.reverse();
                 return Poll::Ready(true);
             }
         }
+    }
+
+    /// Waits until what was read again may have been.
+    fn poll_replay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some((bytes, wait)) = &mut self.replay {
+            ready!(wait.as_mut().poll(cx));
+            match self.shared.limits.replay(*bytes, || self.who.clone()) {
+                Ok(()) => self.replay = None,
+                Err(exceeded) => wait.as_mut().reset(Instant::now() + exceeded.retry_after),
+            }
+        }
+        Poll::Ready(())
     }
 
     fn take(&mut self, entries: &[Arc<Entry>]) {

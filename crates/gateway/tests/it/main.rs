@@ -19,6 +19,7 @@ mod engine;
 mod http;
 mod limits;
 mod mounted;
+mod rates;
 mod resume;
 mod rubbish;
 mod server;

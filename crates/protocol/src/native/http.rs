@@ -13,7 +13,7 @@ pub struct ErrorBody {
 impl ErrorBody {
     /// The body of an error.
     pub fn new(code: impl Into<String>, message: impl Into<String>, retryable: bool) -> Self {
-        Self { error: super::ErrorFrame { code: code.into(), message: message.into(), retryable } }
+        Self { error: super::ErrorFrame::new(code, message, retryable) }
     }
 
     /// The body as JSON.

@@ -3,6 +3,8 @@
 //! All have one envelope, `{"type":…,"replyTo"?:…,"payload":{…}}`; `replyTo` repeats the `id` of the request that a
 //! frame answers. Fields that are absent are left out, never `null`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamnest_core::{AskId, ControlError, EventType, ExecutionId, Position, Seq, Status, Timestamp};
@@ -119,6 +121,7 @@ impl GapReason {
 
 /// Why a request was refused.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ErrorFrame {
     /// A stable identifier, listed in `docs/errors.md`.
     pub code: String,
@@ -126,17 +129,34 @@ pub struct ErrorFrame {
     pub message: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+    /// After how many milliseconds it may, where a limit says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl ErrorFrame {
+    /// Why a request was refused.
+    pub fn new(code: impl Into<String>, message: impl Into<String>, retryable: bool) -> Self {
+        Self { code: code.into(), message: message.into(), retryable, retry_after_ms: None }
+    }
+
+    /// Says when the same request may succeed.
+    #[must_use]
+    pub fn with_retry_after(self, after: Duration) -> Self {
+        let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        Self { retry_after_ms: Some(millis.min(Seq::MAX.get())), ..self }
+    }
 }
 
 impl From<&ParseError> for ErrorFrame {
     fn from(error: &ParseError) -> Self {
-        Self { code: error.code.into(), message: error.message.clone(), retryable: false }
+        Self::new(error.code, error.message.clone(), false)
     }
 }
 
 impl From<&ControlError> for ErrorFrame {
     fn from(error: &ControlError) -> Self {
-        Self { code: error.code().into(), message: error.to_string(), retryable: error.is_retryable() }
+        Self::new(error.code(), error.to_string(), error.is_retryable())
     }
 }
 
@@ -323,7 +343,7 @@ impl ServerFrame {
 
     /// An error of any origin.
     pub fn error(code: impl Into<String>, message: impl Into<String>, retryable: bool) -> Self {
-        Self::Error(ErrorFrame { code: code.into(), message: message.into(), retryable })
+        Self::Error(ErrorFrame::new(code, message, retryable))
     }
 
     /// The frame as JSON on one line; `reply_to` is the `id` of the request that it answers.

@@ -1,0 +1,92 @@
+//! From where a client asks.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request};
+use http::{HeaderMap, header};
+use ipnet::IpNet;
+
+/// The most proxies of a chain that are looked at.
+const MAX_HOPS: usize = 32;
+
+/// The address of a connection's other end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
+/// From where a client asks: the address for which its limits count. Of IPv6 it is the /64 network.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct ClientAddress(IpAddr);
+
+impl ClientAddress {
+    pub(crate) fn new(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()),
+            v4 @ IpAddr::V4(_) => Self(v4),
+        }
+    }
+
+    /// From where a request comes. What proxies that are trusted say counts; what anybody else says does not. `None` where
+    /// another program accepted the connection and does not tell.
+    pub(crate) fn of(request: &Request, trusted: &[IpNet]) -> Option<Self> {
+        let extensions = request.extensions();
+        let peer = extensions.get::<PeerAddress>().map(|peer| peer.0);
+        let peer = peer.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()))?;
+        Some(Self::new(forwarded(peer, request.headers(), trusted)))
+    }
+}
+
+/// Whether an address is one of the networks'.
+pub(crate) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.contains(&address))
+}
+
+/// Goes back along the proxies, from the nearest, as long as each is trusted. What cannot be read ends the chain: it is from
+/// beyond the last one that is.
+fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let mut address = peer;
+    if !is_trusted(address, trusted) {
+        return address;
+    }
+    // RFC 7239; where a proxy does not send that, what came before it.
+    let hops: Vec<_> = if headers.contains_key(header::FORWARDED) {
+        texts(headers, header::FORWARDED.as_str()).map(of_forwarded).collect()
+    } else {
+        texts(headers, "x-forwarded-for").map(|text| of_node(text)).collect()
+    };
+    for hop in hops.into_iter().rev().take(MAX_HOPS) {
+        let Some(next) = hop else { break };
+        address = next;
+        if !is_trusted(address, trusted) {
+            break;
+        }
+    }
+    address
+}
+
+/// The members of a header that lists some, in order.
+fn texts<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or_default());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// The address in `for=…` of one member of `Forwarded`.
+fn of_forwarded(member: &str) -> Option<IpAddr> {
+    let pairs = member.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let mut nodes = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, node)| node);
+    of_node(nodes.next()?.trim_matches('"'))
+}
+
+/// An address, with or without a port: `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`.
+fn of_node(node: &str) -> Option<IpAddr> {
+    if let Ok(address) = node.parse() {
+        return Some(address);
+    }
+    if let Ok(socket) = node.parse::<SocketAddr>() {
+        return Some(socket.ip());
+    }
+    node.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! One limit on how often something may happen, for each of many who do it.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock,
+    nanos::Nanos,
+    state::{StateStore, keyed::ShrinkableKeyedStateStore},
+};
+use tokio::time::Instant;
+
+/// How often at most those are looked for that need not be remembered any more.
+const PRUNE_EVERY: Duration = Duration::from_secs(1);
+
+/// A limit for each key, by the generic cell rate algorithm. Whoever was quiet for a window has all of it again.
+///
+/// It remembers a bounded number of keys. When that is reached, those are forgotten that need not be remembered; if there are
+/// none, newcomers share one place, so that a flood of addresses takes no memory, and lets nobody through either.
+pub(crate) struct Limiter<K: Hash + Eq + Clone> {
+    inner: RateLimiter<K, Places<K>, Ticks>,
+    burst: NonZeroU32,
+    max_keys: usize,
+    pruned: Mutex<Instant>,
+}
+
+impl<K: Hash + Eq + Clone> Limiter<K> {
+    /// `count` within `window`, of which `burst` may come at once.
+    pub(crate) fn new(count: u32, window: Duration, burst: u32, max_keys: usize) -> Self {
+        // The options are validated: none of them is zero.
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let each = (window / count.max(1)).max(Duration::from_nanos(1));
+        let quota = Quota::with_period(each).unwrap_or(Quota::per_second(NonZeroU32::MIN));
+        let places = Places { limit: max_keys, inner: Mutex::default() };
+        let inner = RateLimiter::new(quota.allow_burst(burst), places, Ticks(Instant::now()));
+        Self { inner, burst, max_keys, pruned: Mutex::new(Instant::now()) }
+    }
+
+    /// Takes `weight` of what `key` has left, at most a whole burst.
+    ///
+    /// # Errors
+    /// How long to wait until there is as much, if there is not; then nothing is taken.
+    pub(crate) fn take(&self, key: &K, weight: u32) -> Result<(), Duration> {
+        let Some(weight) = NonZeroU32::new(weight.min(self.burst.get())) else { return Ok(()) };
+        if self.inner.len() >= self.max_keys {
+            self.prune();
+        }
+        match self.inner.check_key_n(key, weight) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(until)) => {
+                Err(until.wait_time_from(self.inner.clock().now()).max(Duration::from_millis(1)))
+            }
+            // Never, with a weight of one burst at most.
+            Err(_) => Err(PRUNE_EVERY),
+        }
+    }
+
+    /// How many keys it remembers.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Forgets who need not be remembered any more, and gives their memory back.
+    fn prune(&self) {
+        {
+            let mut pruned = self.pruned.lock().unwrap_or_else(PoisonError::into_inner);
+            if pruned.elapsed() < PRUNE_EVERY {
+                return;
+            }
+            *pruned = Instant::now();
+        }
+        self.inner.retain_recent();
+        self.inner.shrink_to_fit();
+    }
+}
+
+/// Where the keys stand, each by the time until which it has used up what it had.
+struct Places<K> {
+    limit: usize,
+    inner: Mutex<Known<K>>,
+}
+
+struct Known<K> {
+    keys: HashMap<K, Nanos>,
+    /// Of everybody who is not among them when they are as many as may be.
+    others: Option<Nanos>,
+}
+
+impl<K> Default for Known<K> {
+    fn default() -> Self {
+        Self { keys: HashMap::new(), others: None }
+    }
+}
+
+impl<K> Places<K> {
+    fn lock(&self) -> MutexGuard<'_, Known<K>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq + Clone> StateStore for Places<K> {
+    type Key = K;
+
+    fn measure_and_replace<T, F, E>(&self, key: &K, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut known = self.lock();
+        if let Some(until) = known.keys.get_mut(key) {
+            let (outcome, new) = measure(Some(*until))?;
+            *until = new;
+            return Ok(outcome);
+        }
+        if known.keys.len() >= self.limit {
+            let (outcome, new) = measure(known.others)?;
+            known.others = Some(new);
+            return Ok(outcome);
+        }
+        let (outcome, new) = measure(None)?;
+        known.keys.insert(key.clone(), new);
+        Ok(outcome)
+    }
+}
+
+impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for Places<K> {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.lock().keys.retain(|_, until| *until > drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.lock().keys.shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.lock().keys.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().keys.is_empty()
+    }
+}
+
+/// The runtime's clock, from when the limiter was made.
+struct Ticks(Instant);
+
+impl Clock for Ticks {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.elapsed().into()
+    }
+}
+
+#[cfg(test)]
+mod tests;
