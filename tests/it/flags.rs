@@ -11,22 +11,22 @@ use tokio::{
     task::AbortHandle,
 };
 
-fn flags(arguments: &[&str]) -> Result<ServerFlags, clap::Error> {
+pub(crate) fn flags(arguments: &[&str]) -> Result<ServerFlags, clap::Error> {
     ServerFlags::try_parse_from(["program", "--log", "error", "--memory"].iter().chain(arguments))
 }
 
-async fn app() -> App {
+pub(crate) async fn app() -> App {
     Streamnest::builder().workflow(Steps::default()).build().await.unwrap()
 }
 
 /// Serves by these flags on a free port, until it is dropped.
-struct Serving {
-    address: SocketAddr,
+pub(crate) struct Serving {
+    pub(crate) address: SocketAddr,
     task: AbortHandle,
 }
 
 impl Serving {
-    async fn start(arguments: &[&str]) -> Self {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
         // What a program prints, this process cannot read: the port is chosen before.
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let listen = address.to_string();

@@ -20,3 +20,4 @@ mod services;
 mod shutdown;
 mod stalled;
 mod storm;
+mod tokens;

@@ -7,14 +7,21 @@ use std::{
 
 use streamnest_protocol::native::{CloseCode, Reconnect};
 
-use crate::{ClientOptions, Error};
+use crate::{ClientOptions, Error, tokens::Tokens};
 
 /// The longest wait that a server may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// The wait before the `attempt`-th attempt, from 1, after `error`; `None` if it must not come back at all.
-pub(crate) fn delay(options: &ClientOptions, attempt: u32, error: &Error) -> Option<Duration> {
-    if !error.is_retryable() {
+///
+/// Where a token was not taken, another one may be.
+pub(crate) fn delay(
+    options: &ClientOptions,
+    tokens: &Tokens,
+    attempt: u32,
+    error: &Error,
+) -> Option<Duration> {
+    if !error.is_retryable() && !(error.is_of_token() && tokens.may_change()) {
         return None;
     }
     let jittered = jitter(ceiling(options, attempt), random_fraction());
@@ -64,7 +71,8 @@ mod tests {
     #[test]
     fn the_jitter_is_full() {
         let options = ClientOptions::default().with_backoff(Duration::from_millis(1000));
-        let waits: Vec<_> = (0..200).map(|_| delay(&options, 1, &closed(1001, "")).unwrap()).collect();
+        let waits: Vec<_> =
+            (0..200).map(|_| delay(&options, &Tokens::None, 1, &closed(1001, "")).unwrap()).collect();
         assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(1000)));
         assert!(waits.iter().any(|wait| *wait < Duration::from_millis(250)));
         assert!(waits.iter().any(|wait| *wait > Duration::from_millis(750)));
@@ -74,17 +82,34 @@ mod tests {
     fn no_option_is_too_long_to_reckon_with() {
         let options = ClientOptions::default().with_backoff(Duration::MAX).with_max_backoff(Duration::MAX);
         assert_eq!(jitter(ceiling(&options, u32::MAX), 1.0), Duration::MAX);
-        assert!(delay(&options, 1, &closed(4429, &CloseCode::retry_after_reason(Duration::MAX))).is_some());
+        assert!(
+            delay(&options, &Tokens::None, 1, &closed(4429, &CloseCode::retry_after_reason(Duration::MAX)))
+                .is_some()
+        );
     }
 
     #[test]
     fn a_server_that_asks_for_time_gets_it() {
         let options = ClientOptions::default();
         let reason = CloseCode::retry_after_reason(Duration::from_secs(3));
-        let wait = delay(&options, 1, &closed(4429, &reason)).unwrap();
+        let wait = delay(&options, &Tokens::None, 1, &closed(4429, &reason)).unwrap();
         assert!(wait >= Duration::from_secs(3) && wait <= Duration::from_millis(3200), "{wait:?}");
         let forever = CloseCode::retry_after_reason(Duration::MAX);
-        assert!(delay(&options, 1, &closed(4429, &forever)).unwrap() < Duration::from_secs(302));
+        assert!(
+            delay(&options, &Tokens::None, 1, &closed(4429, &forever)).unwrap() < Duration::from_secs(302)
+        );
+    }
+
+    #[test]
+    fn it_comes_back_for_a_new_token_only_where_there_may_be_one() {
+        let options = ClientOptions::default();
+        let provided = Tokens::Provided(std::sync::Arc::new(|| async { Ok("new".to_owned()) }));
+        let refused = Error::Upgrade { status: 401, body: String::new() };
+        for error in [closed(4401, "token has expired"), refused] {
+            assert!(delay(&options, &provided, 1, &error).is_some());
+            assert!(delay(&options, &Tokens::Fixed("old".into()), 1, &error).is_none());
+        }
+        assert!(delay(&options, &provided, 1, &closed(4403, "")).is_none());
     }
 
     #[test]
@@ -92,7 +117,11 @@ mod tests {
         let options = ClientOptions::default();
         for code in CloseCode::ALL {
             let comes_back = matches!(code.reconnect(), Reconnect::Jittered | Reconnect::AfterDelay);
-            assert_eq!(delay(&options, 1, &closed(code.code(), "")).is_some(), comes_back, "{code:?}");
+            assert_eq!(
+                delay(&options, &Tokens::None, 1, &closed(code.code(), "")).is_some(),
+                comes_back,
+                "{code:?}"
+            );
         }
     }
 }

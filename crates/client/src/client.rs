@@ -9,7 +9,8 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::{
-    ClientOptions, Error, Subscribe, address::Address, backoff, socket::Socket, subscription::unexpected,
+    ClientOptions, Error, Subscribe, TokenProvider, address::Address, backoff, socket::Socket,
+    subscription::unexpected, tokens::Tokens,
 };
 
 /// A server, as seen from here. Cheap to clone; it holds no connection.
@@ -19,6 +20,7 @@ use crate::{
 pub struct Client {
     address: Arc<Address>,
     options: Arc<ClientOptions>,
+    tokens: Tokens,
 }
 
 impl Client {
@@ -28,13 +30,27 @@ impl Client {
     /// # Errors
     /// [`Error::Url`] if it is no such address, or needs TLS.
     pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self { address: Arc::new(Address::parse(url)?), options: Arc::default() })
+        Ok(Self { address: Arc::new(Address::parse(url)?), options: Arc::default(), tokens: Tokens::None })
     }
 
     /// The same client with other options. Each connection [checks](ClientOptions::validate) them before it is made.
     #[must_use]
     pub fn with_options(self, options: ClientOptions) -> Self {
         Self { options: Arc::new(options), ..self }
+    }
+
+    /// The same client with a token, by which it shows who it is. When that expires the server closes its connections, and it
+    /// does not come back; with a [provider](Self::with_token_provider) it goes on.
+    #[must_use]
+    pub fn with_token(self, token: impl Into<Arc<str>>) -> Self {
+        Self { tokens: Tokens::Fixed(token.into()), ..self }
+    }
+
+    /// The same client with something that gives it tokens. It is asked for each connection, and when a server says that
+    /// a token is about to expire: then the subscription goes on with the new one, without a gap and without connecting again.
+    #[must_use]
+    pub fn with_token_provider(self, provider: impl TokenProvider) -> Self {
+        Self { tokens: Tokens::Provided(Arc::new(provider)), ..self }
     }
 
     /// Follows an execution; what and how is said to the [`Subscribe`].
@@ -100,12 +116,17 @@ impl Client {
         }
     }
 
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
-    }
-
     pub(crate) fn options(&self) -> &ClientOptions {
         &self.options
+    }
+
+    pub(crate) const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Opens a connection to the server.
+    pub(crate) async fn open(&self) -> Result<Socket, Error> {
+        Socket::open(&self.address, &self.options, &self.tokens).await
     }
 
     /// Asks on a connection of its own; again if that was lost, for what is asked here may be asked twice.
@@ -113,7 +134,7 @@ impl Client {
         let request = Request::new("request", command);
         let mut attempts = 0;
         loop {
-            let error = match Socket::open(&self.address, &self.options).await {
+            let error = match self.open().await {
                 Ok(mut socket) => match socket.ask(&request, self.options.connect_timeout).await {
                     Err(error @ Error::Refused { .. }) => {
                         socket.close().await;
@@ -130,7 +151,9 @@ impl Client {
                 Err(error) => error,
             };
             attempts += 1;
-            let Some(delay) = backoff::delay(&self.options, attempts, &error) else { return Err(error) };
+            let Some(delay) = backoff::delay(&self.options, &self.tokens, attempts, &error) else {
+                return Err(error);
+            };
             if attempts > self.options.max_attempts {
                 return Err(Error::GaveUp { attempts: self.options.max_attempts, last: Box::new(error) });
             }

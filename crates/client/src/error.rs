@@ -6,6 +6,8 @@ use streamnest_core::{ExecutionId, Position};
 use streamnest_protocol::native::{ErrorFrame, Reconnect};
 use tokio_tungstenite::tungstenite;
 
+use crate::TokenError;
+
 /// Why a client cannot do what it was asked, or a subscription cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,6 +59,15 @@ pub enum Error {
         /// What it said, cut after 512 bytes.
         body: String,
     },
+    /// The provider of tokens has none.
+    #[error("no token to be had: {source}")]
+    Token {
+        /// What it said.
+        source: TokenError,
+    },
+    /// The token cannot be sent.
+    #[error("token holds characters that cannot stand in a header; is it a JSON Web Token?")]
+    IllegalToken,
     /// The connection broke.
     #[error("connection broke")]
     Broken {
@@ -124,6 +135,8 @@ impl Error {
             Self::Connect { .. } => "connect_failed",
             Self::Silent { .. } => "server_silent",
             Self::Upgrade { .. } => "upgrade_refused",
+            Self::Token { .. } => "no_token",
+            Self::IllegalToken => "illegal_token",
             Self::Broken { .. } => "connection_broke",
             Self::Closed { .. } => "connection_closed",
             Self::Frame(error) => error.code(),
@@ -137,7 +150,11 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Url { .. } | Self::Argument { .. } | Self::InvalidOption { .. } | Self::Frame(_) => false,
+            Self::Url { .. }
+            | Self::Argument { .. }
+            | Self::InvalidOption { .. }
+            | Self::IllegalToken
+            | Self::Frame(_) => false,
             // RFC 9110 §15.5.9 and §15.6, and RFC 6585 §4: later is another matter.
             Self::Upgrade { status, .. } => matches!(status, 408 | 429 | 500..),
             Self::Closed { code, .. } => {
@@ -149,10 +166,22 @@ impl Error {
                 tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_) | tungstenite::Error::Url(_)
             ),
             Self::Connect { .. }
+            | Self::Token { .. }
             | Self::Silent { .. }
             | Self::Hole { .. }
             | Self::Dropped { .. }
             | Self::GaveUp { .. } => true,
+        }
+    }
+}
+
+impl Error {
+    /// Whether a server did not take the token, or not any more.
+    pub(crate) fn is_of_token(&self) -> bool {
+        match self {
+            Self::Upgrade { status, .. } => *status == 401,
+            Self::Closed { code, .. } => Reconnect::after(*code) == Reconnect::WithNewToken,
+            _ => false,
         }
     }
 }

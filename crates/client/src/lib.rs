@@ -21,7 +21,8 @@
 //!
 //! A [`Subscription`] keeps the position of what it gave to its caller. When its connection ends, it comes back by
 //! itself, with exponential backoff and full jitter, and resumes there; what arrives twice is dropped, what is missing
-//! is an error, never skipped in silence. It speaks over WebSocket only, without TLS in this version.
+//! is an error, never skipped in silence. A server that asks who its clients are gets a token by [`Client::with_token`], or by
+//! [`Client::with_token_provider`], which also renews it before it expires. It speaks over WebSocket only, without TLS in this version.
 
 mod address;
 mod backoff;
@@ -31,6 +32,7 @@ mod options;
 mod socket;
 mod subscribe;
 mod subscription;
+mod tokens;
 mod tracker;
 
 pub use client::Client;
@@ -38,6 +40,7 @@ pub use error::Error;
 pub use options::ClientOptions;
 pub use subscribe::Subscribe;
 pub use subscription::{Item, Statistics, Subscription};
+pub use tokens::{TokenError, TokenProvider};
 
 // What the interface above speaks of.
 pub use streamnest_core::{

@@ -13,12 +13,15 @@ use tokio_tungstenite::{
     tungstenite::{
         self, Message,
         client::IntoClientRequest,
-        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+        http::{
+            HeaderValue,
+            header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
+        },
         protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode as WebSocketCode},
     },
 };
 
-use crate::{ClientOptions, Error, address::Address};
+use crate::{ClientOptions, Error, address::Address, tokens::Tokens};
 
 /// What a connection reads at once. Tungstenite's own 128 KiB would be most of a client's memory.
 const READ_BUFFER: usize = 4 << 10;
@@ -43,10 +46,14 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Opens a connection and reads its greeting.
-    pub(crate) async fn open(address: &Address, options: &ClientOptions) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        address: &Address,
+        options: &ClientOptions,
+        tokens: &Tokens,
+    ) -> Result<Self, Error> {
         options.validate()?;
         let waited = options.connect_timeout;
-        let opened = timeout(waited, open(address, options)).await;
+        let opened = timeout(waited, open(address, options, tokens)).await;
         opened.unwrap_or(Err(Error::Silent { what: "connecting", waited }))
     }
 
@@ -119,7 +126,8 @@ impl Socket {
     }
 }
 
-async fn open(address: &Address, options: &ClientOptions) -> Result<Socket, Error> {
+async fn open(address: &Address, options: &ClientOptions, tokens: &Tokens) -> Result<Socket, Error> {
+    let token = tokens.get().await?;
     let host = address.host_and_port();
     let stream = TcpStream::connect(&host).await;
     let stream = stream.map_err(|source| Error::Connect { address: host.clone(), source })?;
@@ -127,6 +135,11 @@ async fn open(address: &Address, options: &ClientOptions) -> Result<Socket, Erro
     stream.set_nodelay(true).map_err(|source| Error::Connect { address: host, source })?;
     let mut request = address.url().into_client_request().map_err(broken)?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(token) = token {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Error::IllegalToken)?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)

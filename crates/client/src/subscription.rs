@@ -15,7 +15,7 @@ use streamnest_protocol::native::{
 use tokio::time::sleep;
 
 pub(crate) use self::up::unexpected;
-use self::up::{SUBSCRIBE, Up, open};
+use self::up::{RENEW, SUBSCRIBE, Up, open};
 use crate::{
     Client, Error, backoff,
     tracker::{Tracker, Verdict},
@@ -149,12 +149,14 @@ impl Subscription {
                 },
                 Link::Up(up) => match up.send_due(&self.command, self.acknowledged).await {
                     Ok(()) if up.done => Ok(Taken::End),
-                    Ok(()) => match up.socket.next().await {
+                    Ok(()) => match up.next().await {
                         // A subscription that stood and is refused after all, for example because it waited too
                         // long, is lost with that.
                         Ok(Frame::Server { frame: ServerFrame::Error(refused), reply_to }) => {
                             match reply_to {
                                 Some(id) if id == SUBSCRIBE => Err(refused.into()),
+                                // The server closes the connection next, and says why.
+                                Some(id) if id == RENEW => Ok(Taken::Nothing),
                                 _ => return Some(Err(refused.into())),
                             }
                         }
@@ -242,7 +244,7 @@ impl Subscription {
     fn lose(&mut self, error: Error) -> Lost {
         self.attempts += 1;
         let options = self.client.options();
-        let Some(delay) = backoff::delay(options, self.attempts, &error) else {
+        let Some(delay) = backoff::delay(options, self.client.tokens(), self.attempts, &error) else {
             self.link = Link::Ended;
             return Lost::ForGood(error);
         };
@@ -268,6 +270,12 @@ impl Subscription {
                 Ok(Taken::Item(Item::Message(message)))
             }
             Frame::Server { frame: ServerFrame::Heartbeat(heartbeat), .. } => self.take_heartbeat(&heartbeat),
+            Frame::Server { frame: ServerFrame::TokenExpiring(_), .. } => {
+                if let Link::Up(up) = &mut self.link {
+                    up.renewal = self.client.tokens().renew();
+                }
+                Ok(Taken::Nothing)
+            }
             Frame::Server { frame: ServerFrame::StatusResponse(status), .. } => Ok(self.take_status(&status)),
             _ => Ok(Taken::Nothing),
         }

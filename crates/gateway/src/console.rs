@@ -41,6 +41,7 @@ macro_rules! assets {
 }
 
 const ASSETS: &[Asset] = assets![
+    "access.js"
     "api.js"
     "app.js"
     "client.js"
@@ -63,6 +64,7 @@ const ASSETS: &[Asset] = assets![
     "theme-switch.js"
     "theme.css"
     "theme.js"
+    "view/access.js"
     "view/connection.js"
     "view/events.js"
     "view/history.js"

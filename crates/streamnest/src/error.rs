@@ -2,7 +2,7 @@
 
 mod streaming;
 
-use std::{error::Error as StdError, fmt, io, net::SocketAddr};
+use std::{error::Error as StdError, fmt, io, net::SocketAddr, path::PathBuf};
 
 use streamnest_modules::BoxError;
 
@@ -37,6 +37,15 @@ pub enum Error {
     /// The gateway cannot be made, or stopped.
     #[error(transparent)]
     Gateway(#[from] streamnest_gateway::Error),
+    /// The file of a key for tokens cannot be read.
+    #[error("cannot read the key file {}; check `--jwt-secret-file`, `--jwt-public-key-file` or the options of their names", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// The data directory cannot be opened.
     #[error(
         "cannot keep logs there; choose another directory by `--data-dir`, or go without by `--memory`: {0}"
@@ -58,8 +67,8 @@ pub enum Error {
     },
     /// The address is reachable by others, and nothing would ask who they are.
     #[error(
-        "{address} is reachable by other machines, and this server asks nobody who they are; listen on 127.0.0.1, or accept \
-         that by `--insecure-no-auth`"
+        "{address} is reachable by other machines, and this server asks nobody who they are; let it take tokens by \
+         `--jwt-secret-file` or `--jwks-file`, listen on 127.0.0.1, or accept that by `--insecure-no-auth`"
     )]
     NotLoopback {
         /// The address.
@@ -91,6 +100,7 @@ impl Error {
             Self::Log(error) => error.code(),
             Self::TokenStreaming(error) => error.code(),
             Self::Gateway(error) => error.code(),
+            Self::KeyFile { .. } => "key_file",
             Self::Modules(error) => error.code(),
             Self::OptionTwice { .. } => "option_twice",
             Self::DataDirectory(error) => error.code(),

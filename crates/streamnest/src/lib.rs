@@ -6,6 +6,7 @@
 //! [`prelude`] has what a workflow needs, [`Streamnest`] builds the [`App`] that runs it.
 
 mod app;
+mod duration;
 mod error;
 pub mod prelude;
 #[doc(hidden)]
@@ -19,8 +20,11 @@ pub use private as __private;
 
 pub use app::{App, AppBuilder, Streamnest};
 pub use error::{Error, StreamingError};
-pub use server::{LogFormat, ServerFlags};
-pub use streaming::{CorsOptions, HeartbeatOptions, StreamingModule, StreamingOptions, WebSocketOptions};
+pub use server::{LogFormat, ServerFlags, TokenFlags};
+pub use streaming::{
+    AuthOptions, AuthStrategy, CorsOptions, HeartbeatOptions, StreamingModule, StreamingOptions,
+    WebSocketOptions,
+};
 pub use streamnest_core as core;
 pub use streamnest_gateway as gateway;
 pub use streamnest_log as log;

@@ -1,5 +1,7 @@
 //! The standard flags of a program that serves its workflows.
 
+mod tokens;
+
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -17,7 +19,8 @@ use tokio::signal::unix;
 use tokio::{net::TcpListener, sync::oneshot};
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
-use crate::{App, Error};
+pub use self::tokens::TokenFlags;
+use crate::{App, Error, duration};
 
 /// The standard flags: where to listen, who may ask, what to log.
 #[derive(Clone, Debug, Parser)]
@@ -27,8 +30,10 @@ pub struct ServerFlags {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1 at the port of the program's options, 8080].
     #[arg(long, value_name = "ADDRESS:PORT", env = "STREAMNEST_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// Listen where other machines can reach it, though nothing asks who they are. A program that has set
-    /// `GatewayOptions::authentication` needs it not.
+    /// Whose tokens are taken.
+    #[command(flatten)]
+    pub tokens: TokenFlags,
+    /// Listen where other machines can reach it, though nothing asks who they are. A server that takes tokens needs it not.
     #[arg(long)]
     pub insecure_no_auth: bool,
     /// A page of this origin may use the server, besides its own: `https://app.example.org`. May be given again.
@@ -86,9 +91,12 @@ impl ServerFlags {
     /// Serves `app` until SIGTERM or Ctrl-C, then drains. A second one ends that at once.
     ///
     /// # Errors
-    /// [`Error::Listen`], [`Error::NotLoopback`], [`Error::Gateway`].
+    /// [`Error::Listen`], [`Error::NotLoopback`], [`Error::KeyFile`], [`Error::Gateway`].
     pub async fn serve(self, app: &App) -> Result<(), Error> {
         self.start_log();
+        if let Some(authentication) = self.tokens.clone().options() {
+            authentication.read()?.map_or(Ok(()), |options| app.gateway().authenticate(options))?;
+        }
         let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, app.port()).into());
         if !address.ip().is_loopback() && !self.insecure_no_auth && !app.gateway().authenticates() {
             return Err(Error::NotLoopback { address });
@@ -168,21 +176,10 @@ fn durability(text: &str) -> Result<Durability, String> {
     match text.split_once('=') {
         None if text == "sync" => Ok(Durability::Sync),
         None if text == "memory" => Ok(Durability::Memory),
-        Some(("interval", time)) => {
-            let at = time.find(|character: char| !character.is_ascii_digit()).unwrap_or(time.len());
-            let (number, unit) = time.split_at(at);
-            let number: u64 = number.parse().map_err(|_| format!("`{time}` is no time; {legal}"))?;
-            let millis = match unit {
-                "ms" => Some(number),
-                "s" => number.checked_mul(1_000),
-                "min" => number.checked_mul(60_000),
-                _ => None,
-            };
-            match millis {
-                Some(millis) if millis > 0 => Ok(Durability::Interval(Duration::from_millis(millis))),
-                _ => Err(format!("`{time}` is no time above zero with a unit; {legal}")),
-            }
-        }
+        Some(("interval", time)) => match duration::parse(time)? {
+            Duration::ZERO => Err(format!("`{time}` is no time above zero; {legal}")),
+            interval => Ok(Durability::Interval(interval)),
+        },
         _ => Err(legal.into()),
     }
 }

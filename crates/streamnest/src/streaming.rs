@@ -1,6 +1,7 @@
 //! The module that streams.
 
 mod options;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -10,7 +11,10 @@ use streamnest_log::{Registry, SystemClock};
 use streamnest_modules::{AsyncFactory, BoxError, Module, ModuleDefinition, Provider};
 use streamnest_runtime::{Engine, EventStreamProcessorService, FeatureOptions, TokenStreamingService};
 
-pub use self::options::{CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions};
+pub use self::{
+    options::{CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions},
+    tokens::{AuthOptions, AuthStrategy},
+};
 use crate::{Error, store::LateStore};
 
 /// The module that streams: the logs, the engine, the gateway, and the services to both.

@@ -1,16 +1,19 @@
 //! A connection on which a subscription stands.
 
-use streamnest_core::Seq;
+use streamnest_core::{BoxFuture, Seq};
 use streamnest_protocol::native::{
-    ClientCommand, Request, ServerFrame, SubscribeExecution, SubscriptionConfirmed, SubscriptionState,
+    AccessToken, ClientCommand, Frame, Request, ServerFrame, SubscribeExecution, SubscriptionConfirmed,
+    SubscriptionState,
 };
 
-use crate::{Client, Error, socket::Socket};
+use crate::{Client, Error, TokenError, socket::Socket};
 
 /// The `id` of the request that subscribes.
 pub(super) const SUBSCRIBE: &str = "subscribe";
 /// The `id` of the request that asks whether anything is to come.
 const STATUS: &str = "status";
+/// The `id` of the request that renews the token.
+pub(super) const RENEW: &str = "renew";
 
 /// A connection on which the subscription stands.
 pub(super) struct Up {
@@ -25,9 +28,37 @@ pub(super) struct Up {
     pub(super) leaving: bool,
     /// The last thing was given.
     pub(super) done: bool,
+    /// Gets the token that takes the place of one that expires.
+    pub(super) renewal: Option<BoxFuture<'static, Result<String, TokenError>>>,
+    /// The one that was got, until it is sent.
+    token: Option<String>,
 }
 
 impl Up {
+    /// Waits for the next frame, and renews the token meanwhile if that is due.
+    ///
+    /// # Cancel safety
+    /// Safe: a frame is either returned or still to be read.
+    pub(super) async fn next(&mut self) -> Result<Frame, Error> {
+        loop {
+            if let Some(token) = &self.token {
+                let token = AccessToken::new(token.as_str());
+                self.socket.send(&Request::new(RENEW, ClientCommand::Authentication { token })).await?;
+                self.token = None;
+            }
+            let Some(renewal) = &mut self.renewal else { return self.socket.next().await };
+            tokio::select! {
+                biased;
+                token = renewal => {
+                    self.renewal = None;
+                    // Without one the server closes the connection in time, and whoever opens the next one asks again.
+                    self.token = token.ok();
+                }
+                frame = self.socket.next() => return frame,
+            }
+        }
+    }
+
     /// Sends what is owed to the server.
     pub(super) async fn send_due(
         &mut self,
@@ -55,14 +86,23 @@ pub(super) async fn open(
     client: &Client,
     command: SubscribeExecution,
 ) -> Result<(Up, SubscriptionConfirmed), Error> {
-    let mut socket = Socket::open(client.address(), client.options()).await?;
+    let mut socket = client.open().await?;
     let request = Request::new(SUBSCRIBE, ClientCommand::SubscribeExecution(command));
     let answer = socket.ask(&request, client.options().connect_timeout).await?;
     let ServerFrame::SubscriptionConfirmed(confirmed) = answer else {
         return Err(unexpected("subscribe_execution", &answer));
     };
     let over = !matches!(confirmed.state, SubscriptionState::Waiting | SubscriptionState::Running);
-    let up = Up { socket, acknowledged: None, over, ask: over, leaving: false, done: false };
+    let up = Up {
+        socket,
+        acknowledged: None,
+        over,
+        ask: over,
+        leaving: false,
+        done: false,
+        renewal: None,
+        token: None,
+    };
     Ok((up, confirmed))
 }
 

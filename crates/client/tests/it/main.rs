@@ -8,3 +8,4 @@ mod heartbeats;
 mod requests;
 mod resume;
 mod server;
+mod tokens;

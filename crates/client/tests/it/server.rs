@@ -68,8 +68,14 @@ impl Server {
                 stream.set_nodelay(true).unwrap();
                 let script = script.clone();
                 scripts.spawn(async move {
-                    let socket = accept_hdr_async(stream, answer_upgrade).await.unwrap();
-                    script(number, Talk { socket }).await;
+                    let mut authorization = None;
+                    let answer = |upgrade: &Upgrade, response| {
+                        let header = upgrade.headers().get("authorization");
+                        authorization = header.map(|value| value.to_str().unwrap().to_owned());
+                        answer_upgrade(upgrade, response)
+                    };
+                    let Ok(socket) = accept_hdr_async(stream, answer).await else { return };
+                    script(number, Talk { socket, authorization }).await;
                 });
             }
         });
@@ -119,6 +125,8 @@ fn answer_upgrade(
 /// One connection, seen from the server.
 pub(crate) struct Talk {
     socket: WebSocketStream<TcpStream>,
+    /// The header of the upgrade.
+    pub(crate) authorization: Option<String>,
 }
 
 impl Talk {

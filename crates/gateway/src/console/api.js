@@ -1,5 +1,6 @@
 // The gateway over plain HTTP: what there is to run, what runs, and the two commands that also work without a socket.
 
+import { access } from "./access.js";
 import { Refusal } from "./client.js";
 
 /** Where the gateway is mounted: this module lies in its `console/`. */
@@ -86,7 +87,7 @@ export function signal(id, signal) {
 
 /** @param {string} path */
 function get(path) {
-  return answerOf(fetch(new URL(path, BASE), { headers: { accept: "application/json" } }));
+  return answerOf(fetch(new URL(path, BASE), { headers: headers() }));
 }
 
 /**
@@ -94,8 +95,14 @@ function get(path) {
  * @param {object} body
  */
 function post(path, body) {
-  const headers = { accept: "application/json", "content-type": "application/json" };
-  return answerOf(fetch(new URL(path, BASE), { method: "POST", headers, body: JSON.stringify(body) }));
+  const sent = { ...headers(), "content-type": "application/json" };
+  return answerOf(fetch(new URL(path, BASE), { method: "POST", headers: sent, body: JSON.stringify(body) }));
+}
+
+/** @returns {Record<string, string>} */
+function headers() {
+  const { token } = access;
+  return token === null ? { accept: "application/json" } : { accept: "application/json", authorization: `Bearer ${token}` };
 }
 
 /**
@@ -111,5 +118,11 @@ async function answerOf(asked) {
   }
   const body = await response.json().catch(() => null);
   if (response.ok) return body ?? {};
+  if (response.status === 401) access.need(askFor(body?.error?.message), true);
   throw new Refusal(body?.error ?? { code: `http_${response.status}`, message: `the server answered ${response.status}` });
+}
+
+/** @param {string} [message] what the server says about the token that was sent */
+function askFor(message) {
+  return access.token === null ? "This server asks who you are." : `The server says: ${message ?? "the token is not taken"}`;
 }

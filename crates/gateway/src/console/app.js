@@ -1,11 +1,13 @@
 // The console: wires the connection, the run that is looked at, and the views.
 
+import { access } from "./access.js";
 import * as api from "./api.js";
 import { Connection } from "./client.js";
 import { announce, byId, setText } from "./dom.js";
 import { oncePerFrame } from "./frames.js";
 import { Session } from "./session.js";
 import { themeSwitch } from "./theme-switch.js";
+import { AccessView } from "./view/access.js";
 import { ConnectionView } from "./view/connection.js";
 import { EventsView } from "./view/events.js";
 import { HistoryView } from "./view/history.js";
@@ -20,7 +22,7 @@ const TICK_MS = 250;
 /** How often the list of executions is asked for while the page is in sight. */
 const HISTORY_MS = 5000;
 
-const connection = new Connection(api.socketUrl());
+const connection = new Connection(api.socketUrl(), access);
 /** @type {Session | null} */ let session = null;
 /** Which run the page was asked to show last; answers for an earlier one are dropped. */
 let opening = 0;
@@ -144,6 +146,8 @@ function moved(shown) {
 }
 
 async function refreshHistory() {
+  // Asked again, it would be refused again.
+  if (access.isShut) return;
   try {
     history_.draw(await api.executions(), session?.run.executionId ?? null);
   } catch (error) {
@@ -157,6 +161,15 @@ function fromAddress() {
   refreshHistory();
 }
 
+new AccessView(access);
+access.addEventListener("need", () => {
+  if (access.isShut && access.token === null) connection.refuse("a token is needed");
+});
+access.addEventListener("change", () => {
+  connection.renew();
+  launcher.load();
+  refreshHistory();
+});
 themeSwitch(byId("theme"));
 connection.addEventListener("state", draw);
 connection.addEventListener("open", () => {
@@ -166,6 +179,10 @@ connection.addEventListener("open", () => {
 });
 connection.addEventListener("frame", (event) => {
   const frame = /** @type {CustomEvent} */ (event).detail;
+  if (frame.type === "token_expiring") {
+    const at = new Date(frame.payload.expiresAt / 1000).toLocaleTimeString();
+    access.need(`The token expires at ${at}; use a new one, and the page goes on without a cut.`, false);
+  }
   if (frame.type === "error") summary.complain(`The server says: ${frame.payload?.message ?? "something went wrong"}`);
   if (frame.type === "message") setText(byId("server-message"), JSON.stringify(frame.payload));
   if (frame.type === "message") byId("server-message-box").hidden = false;

@@ -22,7 +22,8 @@ const CLOSE_CODES = new Map([
   [4400, { reason: "the server could not read what this page sent", again: false }],
   [4401, { reason: "a valid token is needed", again: false }],
   [4403, { reason: "the server does not allow this origin", again: false }],
-  [4408, { reason: "no authentication within the deadline", again: true }],
+  // Only a page without a token comes to this.
+  [4408, { reason: "a token is needed", again: false }],
   [4409, { reason: "replaced by a newer connection of the same user", again: false }],
   [4429, { reason: "too many connections or requests", again: true }],
   [4440, { reason: "the server heard no pong", again: true }],
@@ -63,10 +64,14 @@ export class Connection extends EventTarget {
   #lastHeard = 0;
   /** @type {ConnectionState} */ #state = { phase: "cut" };
 
-  /** @param {URL} url */
-  constructor(url) {
+  /**
+   * @param {URL} url
+   * @param {import("./access.js").Access} access by which token it shows who it is
+   */
+  constructor(url, access) {
     super();
     this.url = url;
+    this.access = access;
     addEventListener("online", () => this.retryNow());
   }
 
@@ -93,10 +98,33 @@ export class Connection extends EventTarget {
   /** Switches the connection off until {@link connect}. */
   cut() {
     clearTimeout(this.#retryTimer);
-    const socket = this.#socket;
-    this.#drop("switched off");
+    this.#drop("switched off", 4000);
     this.#become({ phase: "cut" });
-    socket?.close(4000, "switched off");
+  }
+
+  /** Goes on with the token that there is now: where it stands, if it is open. */
+  async renew() {
+    if (!this.isOpen || this.access.token === null) {
+      this.#drop("another token", 4000);
+      return this.connect();
+    }
+    try {
+      await this.#authenticate(this.access.token);
+    } catch (error) {
+      if (!(error instanceof Refusal || error instanceof Disconnected)) throw error;
+      // Somebody else needs another connection. Anything else is told by the server, which closes this one.
+      if (error instanceof Refusal && error.code === "other_subject") {
+        this.#drop("another subject", 4000);
+        this.connect();
+      }
+    }
+  }
+
+  /** @param {string} reason why it asks no more until there is another token */
+  refuse(reason) {
+    clearTimeout(this.#retryTimer);
+    this.#drop(reason, 4000);
+    this.#become({ phase: "refused", reason });
   }
 
   /** Does not wait for the backoff to end. */
@@ -114,8 +142,18 @@ export class Connection extends EventTarget {
    * @throws {Disconnected} if no answer can come
    */
   request(type, payload) {
+    if (!this.isOpen) return Promise.reject(new Disconnected("the connection is not open"));
+    return this.#ask(type, payload);
+  }
+
+  /**
+   * @param {string} type
+   * @param {object} payload
+   * @returns {Promise<Frame>}
+   */
+  #ask(type, payload) {
     const socket = this.#socket;
-    if (!socket || !this.isOpen) return Promise.reject(new Disconnected("the connection is not open"));
+    if (!socket) return Promise.reject(new Disconnected("the connection is not open"));
     this.#asked += 1;
     const id = `q${this.#asked}`;
     return new Promise((resolve, reject) => {
@@ -150,8 +188,27 @@ export class Connection extends EventTarget {
     else question.resolve(frame);
   }
 
-  /** @param {Frame} frame */
-  #greeted(frame) {
+  /** @param {string} token */
+  async #authenticate(token) {
+    this.access.taken((await this.#ask("authentication", { token })).payload.subject);
+  }
+
+  /**
+   * Shows the token, if there is one, and is open then.
+   *
+   * @param {Frame} frame
+   */
+  async #greeted(frame) {
+    const socket = this.#socket;
+    if (this.access.token !== null) {
+      try {
+        await this.#authenticate(this.access.token);
+      } catch (error) {
+        // A server that asks nobody lets in everybody; any other closes the connection, and says why.
+        if (!(error instanceof Refusal && error.code === "not_supported")) return;
+      }
+      if (socket !== this.#socket) return;
+    }
     this.#failures = 0;
     this.#become({ phase: "open" });
     const heartbeat = Number(frame.payload?.heartbeatMs ?? 0);
@@ -178,6 +235,7 @@ export class Connection extends EventTarget {
     const known = CLOSE_CODES.get(code);
     const reason = known?.reason ?? (text || "the server cannot be reached");
     this.#drop(reason);
+    if (code === 4401 || code === 4408) this.access.need(text ? `The server says: ${text}` : reason, true);
     if (known && !known.again) return this.#become({ phase: "refused", reason });
     const delay = Math.max(this.#backoff(), askedDelay(text));
     this.#failures += 1;
@@ -189,10 +247,13 @@ export class Connection extends EventTarget {
    * Lets go of the socket and of every question on it.
    *
    * @param {string} reason
+   * @param {number} [code] with which the socket is closed, where it is not yet
    */
-  #drop(reason) {
+  #drop(reason, code) {
     const wasOpen = this.isOpen;
+    const socket = this.#socket;
     this.#socket = null;
+    if (code !== undefined) socket?.close(code, reason);
     clearInterval(this.#watchdog);
     for (const question of this.#questions.values()) {
       clearTimeout(question.timer);

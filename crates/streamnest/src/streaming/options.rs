@@ -6,6 +6,7 @@ use streamnest_gateway::GatewayOptions;
 use streamnest_log::LogOptions;
 use streamnest_runtime::{EngineOptions, EventStreamProcessorOptions, TokenStreamingOptions};
 
+use super::AuthOptions;
 use crate::Error;
 
 /// The options of [`StreamingModule`](crate::StreamingModule): what most programs choose by the names that they know, and
@@ -35,6 +36,8 @@ pub struct StreamingOptions {
     pub cors: Option<CorsOptions>,
     /// How connections are known to live. Default that of [`GatewayOptions`].
     pub heartbeat: Option<HeartbeatOptions>,
+    /// Whose tokens are taken. Default that of [`GatewayOptions`], nobody is asked.
+    pub authentication: Option<AuthOptions>,
     /// The bounds and times of connections.
     pub gateway: GatewayOptions,
     /// The bounds of running workflows.
@@ -109,6 +112,7 @@ setters! {
         with_default_buffer_size default_buffer_size: usize => Some,
         with_cors cors: CorsOptions => Some,
         with_heartbeat heartbeat: HeartbeatOptions => Some,
+        with_authentication authentication: AuthOptions => Some,
         with_gateway gateway: GatewayOptions,
         with_engine engine: EngineOptions,
         with_logs logs: LogOptions,
@@ -140,7 +144,8 @@ impl StreamingOptions {
     /// With what is given by name put where it has its effect.
     ///
     /// # Errors
-    /// [`Error::OptionTwice`] if an option is given here and to the part beneath.
+    /// [`Error::OptionTwice`] if an option is given here and to the part beneath; [`Error::KeyFile`] and [`Error::Gateway`]
+    /// if a key cannot be read.
     pub(crate) fn settle(mut self) -> Result<Self, Error> {
         let (gateway, engine) = (GatewayOptions::default(), EngineOptions::default());
         let once = |option, same: bool, beneath| match same {
@@ -164,6 +169,11 @@ impl StreamingOptions {
             once("heartbeat.timeout", same, "GatewayOptions::pong_timeout")?;
             self.gateway.heartbeat_interval = heartbeat.interval;
             self.gateway.pong_timeout = heartbeat.timeout;
+        }
+        if let Some(authentication) = self.authentication.take() {
+            let same = self.gateway.authentication == gateway.authentication;
+            once("authentication", same, "GatewayOptions::authentication")?;
+            self.gateway.authentication = authentication.read()?;
         }
         Ok(self)
     }

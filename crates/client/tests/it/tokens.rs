@@ -1,0 +1,97 @@
+//! Tokens: shown when a connection is opened, and renewed before they expire.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use streamnest_client::{Error, Timestamp};
+use streamnest_protocol::native::{AuthenticationSuccess, ClientCommand, ServerFrame, TokenExpiring};
+
+use crate::server::*;
+
+/// Gives `token-1`, `token-2` and so on.
+fn numbered()
+-> (impl Fn() -> std::future::Ready<Result<String, streamnest_client::TokenError>>, Arc<AtomicUsize>) {
+    let given = Arc::new(AtomicUsize::new(0));
+    let counted = given.clone();
+    let provider =
+        move || std::future::ready(Ok(format!("token-{}", counted.fetch_add(1, Ordering::SeqCst) + 1)));
+    (provider, given)
+}
+
+#[tokio::test]
+async fn a_token_is_shown_as_a_header() {
+    let server = Server::start(|_, mut talk| async move {
+        assert_eq!(talk.authorization.as_deref(), Some("Bearer t.o.k"));
+        talk.subscribed().await;
+        talk.entries(1..=LAST).await;
+        talk.gone().await;
+    })
+    .await;
+    let client = server.client().with_token("t.o.k");
+    let mut subscription = client.subscribe(run()).connect().await.unwrap();
+    assert_eq!(sequences(&mut subscription).await, (1..=LAST).collect::<Vec<_>>());
+    assert!(!format!("{client:?}").contains("t.o.k"));
+    let error = server.client().with_token("line\nbreak").subscribe(run()).connect().await.unwrap_err();
+    assert_eq!(error.code(), "illegal_token");
+}
+
+#[tokio::test]
+async fn a_token_that_expires_is_renewed_in_place() {
+    let server = Server::start(|_, mut talk| async move {
+        talk.subscribed().await;
+        talk.entries(1..=3).await;
+        let expiring = TokenExpiring { expires_at: Timestamp::from_micros(1) };
+        talk.send(&ServerFrame::TokenExpiring(expiring), None).await;
+        let renewal = talk.request().await;
+        let ClientCommand::Authentication { token } = renewal.command else { panic!("{renewal:?}") };
+        assert_eq!(token.reveal(), "token-2");
+        let success = AuthenticationSuccess { subject: "ada".into(), expires_at: Timestamp::from_micros(2) };
+        talk.send(&ServerFrame::AuthenticationSuccess(success), renewal.id.as_deref()).await;
+        talk.entries(4..=LAST).await;
+        talk.gone().await;
+    })
+    .await;
+    let (provider, given) = numbered();
+    let client = server.client().with_token_provider(provider);
+    let mut subscription = client.subscribe(run()).connect().await.unwrap();
+    assert_eq!(sequences(&mut subscription).await, (1..=LAST).collect::<Vec<_>>());
+    assert_eq!((server.connections(), given.load(Ordering::SeqCst)), (1, 2));
+    assert_eq!(subscription.statistics().reconnects, 0);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_taken_any_more_is_replaced_where_there_is_another() {
+    let script = |number, mut talk: Talk| async move {
+        let (_, from) = talk.subscribed().await;
+        if number == 1 {
+            talk.entries(1..=3).await;
+            talk.close(4401, "token has expired; get a new one").await;
+        } else {
+            assert_eq!(talk.authorization.as_deref(), Some("Bearer token-2"));
+            talk.entries(from + 1..=LAST).await;
+            talk.gone().await;
+        }
+    };
+    let server = Server::start(script).await;
+    let client = server.client().with_token_provider(numbered().0);
+    let mut subscription = client.subscribe(run()).connect().await.unwrap();
+    assert_eq!(sequences(&mut subscription).await, (1..=LAST).collect::<Vec<_>>());
+    // One that never changes would not be taken again.
+    let server = Server::start(script).await;
+    let mut subscription = server.client().with_token("old").subscribe(run()).connect().await.unwrap();
+    let mut last = None;
+    while let Some(item) = subscription.next().await {
+        last = Some(item);
+    }
+    assert!(matches!(last, Some(Err(Error::Closed { code: Some(4401), .. }))), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_provider_without_a_token_is_told_with_its_cause() {
+    let server = Server::start(|_, _| async {}).await;
+    let client = server.client().with_token_provider(|| async { Err("the vault is sealed".into()) });
+    let error = client.subscribe(run()).connect().await.unwrap_err();
+    assert_eq!((error.code(), error.to_string().contains("the vault is sealed")), ("no_token", true));
+}

@@ -1,0 +1,66 @@
+//! The flags that say whose tokens are taken.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use streamnest_gateway::Algorithm;
+
+use crate::{AuthOptions, duration};
+
+/// Whose tokens are taken. A server with one of these keys asks every client who it is.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Who may ask")]
+#[non_exhaustive]
+pub struct TokenFlags {
+    /// Take tokens that are signed with the secret in this file (HS256), at least 32 bytes.
+    #[arg(long, value_name = "FILE", env = "STREAMNEST_JWT_SECRET_FILE")]
+    pub jwt_secret_file: Option<PathBuf>,
+    /// Take tokens that are signed by the owner of this public key, in PEM.
+    #[arg(long, value_name = "FILE", env = "STREAMNEST_JWT_PUBLIC_KEY_FILE")]
+    pub jwt_public_key_file: Option<PathBuf>,
+    /// Take tokens that are signed by a key of the JSON Web Key Set in this file, which may change.
+    #[arg(long, value_name = "FILE", env = "STREAMNEST_JWKS_FILE")]
+    pub jwks_file: Option<PathBuf>,
+    /// An algorithm that the keys may be used with: `RS256`, for example. Default what is usual for each. May be given again.
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
+    pub jwt_algorithm: Vec<Algorithm>,
+    /// The issuer that has to stand in a token. May be given again.
+    #[arg(long, value_name = "ISSUER")]
+    pub jwt_issuer: Vec<String>,
+    /// The audience that has to stand in a token. May be given again.
+    #[arg(long, value_name = "AUDIENCE")]
+    pub jwt_audience: Vec<String>,
+    /// The greatest accepted age of a token [default: 24h].
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub jwt_expires_in: Option<Duration>,
+}
+
+impl TokenFlags {
+    /// The same as options; `None` if none of the flags is given.
+    pub(super) fn options(self) -> Option<AuthOptions> {
+        let Self {
+            jwt_secret_file,
+            jwt_public_key_file,
+            jwks_file,
+            jwt_algorithm,
+            jwt_issuer,
+            jwt_audience,
+            jwt_expires_in,
+        } = self;
+        let options = AuthOptions {
+            secret_key_file: jwt_secret_file,
+            public_key_file: jwt_public_key_file,
+            jwks_file,
+            algorithms: jwt_algorithm,
+            issuers: jwt_issuer,
+            audiences: jwt_audience,
+            expires_in: jwt_expires_in,
+            ..AuthOptions::default()
+        };
+        (options != AuthOptions::default()).then_some(options)
+    }
+}
+
+fn algorithm(name: &str) -> Result<Algorithm, String> {
+    name.parse().map_err(|_| format!("legal are {}", Algorithm::ALL.map(Algorithm::as_str).join(", ")))
+}
