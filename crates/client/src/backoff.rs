@@ -21,7 +21,8 @@ pub(crate) fn delay(
     attempt: u32,
     error: &Error,
 ) -> Option<Duration> {
-    if !error.is_retryable() && !(error.is_of_token() && tokens.may_change()) {
+    let new_token = error.is_of_token() && tokens.may_change();
+    if !error.is_retryable() && !new_token {
         return None;
     }
     let jittered = jitter(ceiling(options, attempt), random_fraction());

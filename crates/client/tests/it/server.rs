@@ -69,6 +69,8 @@ impl Server {
                 let script = script.clone();
                 scripts.spawn(async move {
                     let mut authorization = None;
+                    // The shape of the callback is tungstenite's.
+                    #[allow(clippy::result_large_err)]
                     let answer = |upgrade: &Upgrade, response| {
                         let header = upgrade.headers().get("authorization");
                         authorization = header.map(|value| value.to_str().unwrap().to_owned());

@@ -52,7 +52,7 @@ fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let hops: Vec<_> = if headers.contains_key(header::FORWARDED) {
         texts(headers, header::FORWARDED.as_str()).map(of_forwarded).collect()
     } else {
-        texts(headers, "x-forwarded-for").map(|text| of_node(text)).collect()
+        texts(headers, "x-forwarded-for").map(of_node).collect()
     };
     for hop in hops.into_iter().rev().take(MAX_HOPS) {
         let Some(next) = hop else { break };

@@ -24,6 +24,7 @@ const DOUBLED: &[Doubled] = &[
     Doubled { krate: "rand", why: JWT },
     Doubled { krate: "rand_core", why: JWT },
     Doubled { krate: "getrandom", why: "ahash (of jsonschema, in tests) is at 0.3, rand and uuid at 0.4" },
+    Doubled { krate: "hashbrown", why: "governor is at 0.16, indexmap and jsonschema at 0.17" },
     Doubled {
         krate: "syn",
         why: "tracing-attributes, zerocopy-derive and strum_macros are at 2, serde and tokio at 3",
