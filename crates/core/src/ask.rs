@@ -95,7 +95,7 @@ pub struct ApprovalAnswer {
     /// The answer that counts, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Value>,
-    /// Who answered, in the words of who did.
+    /// Who answered: the subject of the token where tokens are asked for, else what the answer itself said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -121,13 +121,14 @@ pub struct Signal {
     pub ask: AskId,
     /// The answer, to be checked against the question's schema.
     pub answer: Value,
-    /// Who answers, in their own words: nobody checks it. At most [`MAX_BY`](Self::MAX_BY) characters.
+    /// Who answers, at most [`MAX_BY`](Self::MAX_BY) characters. A gateway that asks for tokens writes their subject here;
+    /// elsewhere these are the client's own words, which nobody checks.
     pub by: Option<String>,
 }
 
 impl Signal {
-    /// The most characters of [`by`](Self::by).
-    pub const MAX_BY: usize = 128;
+    /// The most characters of [`by`](Self::by): as many as the subject of a token may have (OpenID Connect Core §2).
+    pub const MAX_BY: usize = 255;
 
     /// An answer of nobody in particular.
     pub const fn new(ask: AskId, answer: Value) -> Self {

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use streamnest_core::{ControlError, ExecutionId, Tenant};
+use streamnest_core::{ControlError, ExecutionId, Signal, Tenant};
 use streamnest_log::FanInScope;
 use uuid::Uuid;
 
@@ -86,6 +86,20 @@ impl Visitor {
             (None, Self::Anyone) => Ok(None),
             (id, _) => self.execution(shared, Action::Start, &id.unwrap_or_else(new_id)).map(Some),
         }
+    }
+
+    /// An answer with who gives it: one who has shown a token is who the token names.
+    ///
+    /// # Errors
+    /// [`ControlError::InvalidAnswer`] to who would be somebody else.
+    pub(crate) fn sign(&self, signal: Signal) -> Result<Signal, ControlError> {
+        let Self::Known(principal) = self else { return Ok(signal) };
+        let subject = principal.subject();
+        if signal.by.as_deref().is_some_and(|by| by != subject) {
+            let reason = format!("`by` is who the token names, `{subject}`; leave it out");
+            return Err(ControlError::InvalidAnswer { ask: signal.ask, reason });
+        }
+        Ok(Signal { by: Some(subject.into()), ..signal })
     }
 
     /// Whether it may do that with a stream of its tenant.

@@ -262,8 +262,12 @@ impl Connection {
         visitor: &Visitor,
         reply_to: Option<String>,
     ) {
-        let execution_id = match self.own(visitor, Action::Answer, execution_id) {
-            Ok(id) => id,
+        let signed = self.own(visitor, Action::Answer, execution_id).and_then(|id| {
+            let signal = visitor.sign(signal).map_err(|error| ServerFrame::Error((&error).into()))?;
+            Ok((id, signal))
+        });
+        let (execution_id, signal) = match signed {
+            Ok(signed) => signed,
             Err(error) => return self.reply(&error, reply_to.as_deref()),
         };
         let control = self.shared.control.clone();

@@ -48,7 +48,8 @@ pub(super) async fn signal(
 ) -> Result<Response, Refusal> {
     let execution_id = visitor.execution(&shared, Action::Answer, &id_of(&uri, id)?)?;
     let SignalBody { ask, answer, by } = parse(&take(request.into_body(), &shared.options).await?)?;
-    let signalled = shared.control.signal(&execution_id, Signal { ask, answer, by }).await?;
+    let signal = visitor.sign(Signal { ask, answer, by })?;
+    let signalled = shared.control.signal(&execution_id, signal).await?;
     tracing::debug!(execution = %execution_id, %ask, repeated = signalled.repeated, "question answered over HTTP");
     Ok(json(StatusCode::OK, &SignalledBody { execution_id, ask, repeated: signalled.repeated }))
 }

@@ -38,6 +38,41 @@ fn listed(answer: &Answer) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn an_answer_is_signed_by_who_the_token_names_and_by_nobody_else() {
+    let server = Server::with_options(options()).await;
+    let ada = token("ada");
+    start(&server, &ada, "a").await;
+    let answer = async |body: Value| {
+        let mut signal = json!({"ask": "ask1", "answer": {"publish": true}});
+        signal.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        ask(&server, &ada, "POST", "/executions/a/signals", &signal.to_string()).await
+    };
+    let says_so = "`by` is who the token names, `ada`; leave it out";
+    assert!(answer(json!({"by": "grace"})).await.error(422, "invalid_answer").contains(says_so));
+    assert_eq!(answer(json!({})).await.status, 200);
+    assert_eq!(answer(json!({"by": "ada"})).await.status, 200);
+
+    let mut socket = open(&server, &ada).await;
+    let signal = |by: Value| {
+        let payload = json!({"executionId": "a", "ask": "ask1", "answer": {"publish": true}, "by": by});
+        json!({"type": "signal", "id": "1", "payload": payload})
+    };
+    socket.send(signal(json!("grace"))).await;
+    assert!(socket.expect_error("invalid_answer").await.contains(says_so));
+    socket.send(signal(json!("ada"))).await;
+    socket.expect("signal_accepted").await;
+    let taken = server.engine.answered_by.lock().unwrap().clone();
+    assert_eq!(taken, vec![Some("ada".to_owned()); 3]);
+
+    // Where nobody is asked who they are, it is what they say.
+    let open_to_all = Server::start().await;
+    open_to_all.held("a").await;
+    let said = r#"{"ask":"ask1","answer":{"publish":true},"by":"Grace"}"#;
+    assert_eq!(open_to_all.post("/executions/a/signals", said).await.status, 200);
+    assert_eq!(*open_to_all.engine.answered_by.lock().unwrap(), [Some("Grace".to_owned())]);
+}
+
+#[tokio::test]
 async fn two_tenants_use_one_id_and_never_meet() {
     let server = Server::with_options(options()).await;
     let acme = token_with("ada", json!({"tenant": "acme"}));

@@ -25,6 +25,8 @@ pub(crate) struct Engine {
     pub(crate) logs: Registry,
     runs: Mutex<Vec<Run>>,
     pub(crate) starts: AtomicUsize,
+    /// Who gave the answers that were taken.
+    pub(crate) answered_by: Mutex<Vec<Option<String>>>,
 }
 
 #[derive(Clone)]
@@ -37,7 +39,8 @@ struct Run {
 
 impl Engine {
     pub(crate) fn new(logs: Registry) -> Self {
-        Self { logs, runs: Mutex::default(), starts: AtomicUsize::new(0), go: Notify::new() }
+        let (runs, answered_by) = (Mutex::default(), Mutex::default());
+        Self { logs, runs, starts: AtomicUsize::new(0), answered_by, go: Notify::new() }
     }
 
     fn run(&self, id: &ExecutionId) -> Option<Run> {
@@ -159,11 +162,14 @@ impl ExecutionControl for Engine {
         id: &'a ExecutionId,
         signal: Signal,
     ) -> BoxFuture<'a, Result<Signalled, ControlError>> {
-        let Signal { ask, answer, .. } = signal;
+        let Signal { ask, answer, by } = signal;
         Box::pin(async move {
             self.run(id).ok_or_else(|| ControlError::UnknownExecution { id: id.clone() })?;
             match ask.number() {
-                1 if answer["publish"] == true => Ok(Signalled { ask, repeated: false }),
+                1 if answer["publish"] == true => {
+                    self.answered_by.lock().unwrap().push(by);
+                    Ok(Signalled { ask, repeated: false })
+                }
                 1 => Err(ControlError::InvalidAnswer { ask, reason: "`publish` is missing".into() }),
                 2 => Err(ControlError::AlreadyAnswered { ask }),
                 3 => Err(ControlError::AskClosed { ask, how: "its deadline passed" }),
