@@ -94,9 +94,9 @@ pub(crate) fn state(state: &StateStruct, paths: &Paths) -> TokenStream {
     });
     let serializer = Ident::new("S", Span::mixed_site());
     quote! {
-        #[allow(missing_docs)]
+        #[allow(missing_docs, reason = "only the errors of the real one are to show")]
         #vis struct #update {}
-        #[allow(missing_docs, dead_code)]
+        #[allow(missing_docs, dead_code, reason = "only the errors of the real one are to show")]
         impl #update {
             #vis fn new() -> Self { Self {} }
             #(#setters)*

@@ -1,7 +1,11 @@
 //! The client against a scripted server over real sockets: cut, closed, silent, repeating itself, leaving things out.
 
-// The lints spare `#[test]` functions, but not what they call.
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the lints spare `#[test]` functions, but not what they call"
+)]
 
 mod ends;
 mod heartbeats;

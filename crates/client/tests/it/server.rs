@@ -111,8 +111,7 @@ pub(crate) fn fast() -> ClientOptions {
         .with_connect_timeout(Duration::from_secs(5))
 }
 
-// The shape of the callback is tungstenite's.
-#[allow(clippy::result_large_err)]
+#[expect(clippy::result_large_err, reason = "the shape of the callback is tungstenite's")]
 fn answer_upgrade(
     upgrade: &Upgrade,
     mut response: Response,

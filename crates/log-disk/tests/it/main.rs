@@ -1,7 +1,12 @@
 //! The disk store, on real files and on files that fail on purpose.
 
-// The lints spare `#[test]` functions, but not what they call.
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "the lints spare `#[test]` functions, but not what they call"
+)]
 
 mod conformance;
 mod faults;

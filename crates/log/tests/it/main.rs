@@ -1,7 +1,12 @@
 //! The log through its public interface.
 
-// The lints spare `#[test]` functions, but not what they call.
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "the lints spare `#[test]` functions, but not what they call"
+)]
 
 mod acknowledging;
 mod attributes;

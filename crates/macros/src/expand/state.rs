@@ -38,8 +38,7 @@ pub(crate) fn state(state: &StateStruct, paths: &Paths) -> TokenStream {
             #(#names: ::core::option::Option<#types>,)*
         }
 
-        // A workflow need not set every field of its state.
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "a workflow need not set every field of its state")]
         impl #update {
             #[doc = #new_doc]
             #[must_use]

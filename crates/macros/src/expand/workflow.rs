@@ -20,7 +20,7 @@ pub(crate) fn workflow(workflow: &Workflow, paths: &Paths) -> TokenStream {
     quote! {
         const _: () = {
             #[automatically_derived]
-            #[allow(deprecated)]
+            #[allow(deprecated, reason = "whoever calls a node deprecated still runs it")]
             impl #generics #trait_ for #self_type #filter {
                 type State = #state;
                 fn definition() -> #builder<Self> {

@@ -1,7 +1,11 @@
 //! The wire format as a client sees it: golden files, an independent reader, properties, and the JSON Schema.
 
-// The lints spare `#[test]` functions, but not what they call.
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the lints spare `#[test]` functions, but not what they call"
+)]
 
 mod close_codes;
 mod commands;
