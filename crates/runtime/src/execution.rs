@@ -371,10 +371,13 @@ async fn walk<W: Workflow>(execution: &Arc<Execution>, steps: &Steps<W>) -> (Out
             Err(failure("workflow_timeout", message))
         })
     };
+    let cancelled = || (Outcome::Cancelled, Ending::Cancelled, "the execution was cancelled");
     tokio::select! {
         biased;
-        () = execution.cancelled() => (Outcome::Cancelled, Ending::Cancelled, "the execution was cancelled"),
+        () = execution.cancelled() => cancelled(),
         ended = work => match ended {
+            // A cancel that came while it was polled: what it came to may be of the cancel's own making.
+            _ if execution.stopping.load(Ordering::Acquire) => cancelled(),
             Ok(state) => (complete(&*state), Ending::Cancelled, LOST),
             Err(failure) if failure.code == "workflow_timeout" => {
                 (Outcome::Failed(failure), Ending::Failed, "the execution took too long")

@@ -17,6 +17,7 @@ mod events;
 mod graph;
 mod items;
 mod load;
+mod moments;
 mod nodes;
 mod observables;
 mod operators;

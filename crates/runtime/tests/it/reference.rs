@@ -58,7 +58,7 @@ fn promised(name: &str, spec: &Spec, seed: u64) -> (u64, Expected) {
 }
 
 /// Panics on purpose are no news.
-fn quiet() {
+pub(crate) fn quiet() {
     std::panic::set_hook(Box::new(|panic| {
         if panic.payload().downcast_ref::<&str>().copied() != Some("on purpose") {
             eprintln!("{panic}");
