@@ -68,16 +68,27 @@ fn lines(found: &Found) -> BTreeMap<Place, Said> {
     let mut lines: BTreeMap<Place, Said> = BTreeMap::new();
     // Updates do not say their visit; they stand before the last word of the visit to which they belong.
     let mut updates: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
+    // The end of a question does not say whose it was.
+    let mut asked: BTreeMap<String, Place> = BTreeMap::new();
     for (at, event) in found.told.events().enumerate() {
         let Some((path, what, data)) = lifecycle(event) else { continue };
         if what == "updates" {
             updates.entry(path).or_default().push((at, format!("updates {data}")));
             continue;
         }
+        let ask = data["ask"].as_str().unwrap_or_default();
+        if what == "ends" {
+            let outcome = data["outcome"].as_str().unwrap();
+            lines.get_mut(&asked[ask]).unwrap().push((at, format!("ends {outcome}")));
+            continue;
+        }
         let number = |name: &str| data[name].as_u64().map(|number| u32::try_from(number).unwrap());
         let place =
             Place { path: path.clone(), visit: number("visit").unwrap(), item: number("item"), attempt: 0 };
         let code = data["code"].as_str().map(|code| format!(" {code}")).unwrap_or_default();
+        if what == "asks" {
+            asked.insert(ask.to_owned(), place.clone());
+        }
         let line = lines.entry(place.clone()).or_default();
         if place.item.is_none() {
             line.extend(updates.remove(&path).unwrap_or_default());
@@ -101,6 +112,8 @@ fn lifecycle(event: &Event) -> Option<(String, &'static str, Value)> {
         "node_error" => "error",
         "node_cancelled" => "cancelled",
         "updates" => "updates",
+        "approval" => "asks",
+        "approval_answer" => "ends",
         other => panic!("nobody says `{other}`"),
     };
     Some((node, what, event.as_data().unwrap().unwrap()))

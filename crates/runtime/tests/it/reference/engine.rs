@@ -7,18 +7,20 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value};
-use streamnest_log::LogOptions;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use serde_json::{Map, Value, json};
+use streamnest_core::{Approval, EventType, Signal};
+use streamnest_log::{LogOptions, Read, ReadLimit, Start};
 use streamnest_runtime::{
-    Engine, EngineOptions, Goto, NodeBuilder, NodeContext, NodeError, NodeKind, NodeResult, RetryOn,
-    RetryOptions, Workflow, WorkflowBuilder,
+    Engine, EngineOptions, Goto, NodeBuilder, NodeContext, NodeError, NodeKind, NodeResult, Question,
+    RetryOn, RetryOptions, Run, Workflow, WorkflowBuilder,
 };
 use tokio::time::{sleep, timeout};
 
 use super::{
     interpreter::{BACKOFF, MAX_BACKOFF, gathered},
     ledger::{Ledger, LedgerUpdate},
-    spec::{Fault, NodeSpec, Place, Spec},
+    spec::{Ask, DEFAULT, Fault, NodeSpec, Place, Spec},
 };
 use crate::support::{Told, memory, registry, request, told};
 
@@ -42,7 +44,7 @@ struct Probe {
 struct Slot<const SLOT: usize>;
 
 /// How many workflows a spec may have in all.
-pub(super) const SLOTS: usize = 4;
+pub(super) const SLOTS: usize = 6;
 
 thread_local! {
     static SPECS: RefCell<Vec<(Spec, Probe)>> = const { RefCell::new(Vec::new()) };
@@ -119,17 +121,19 @@ fn build<const SLOT: usize>(
         Some(1) => node = node.kind(NodeKind::Subgraph).subgraph::<Slot<1>>(),
         Some(2) => node = node.kind(NodeKind::Subgraph).subgraph::<Slot<2>>(),
         Some(3) => node = node.kind(NodeKind::Subgraph).subgraph::<Slot<3>>(),
+        Some(4) => node = node.kind(NodeKind::Subgraph).subgraph::<Slot<4>>(),
+        Some(5) => node = node.kind(NodeKind::Subgraph).subgraph::<Slot<5>>(),
         Some(slot) => panic!("there are {SLOTS} slots, and no slot {slot}"),
     }
     if let Some((count, concurrency)) = spec.items {
         let items = move |_: &Ledger| (0..count).collect::<Vec<_>>();
         let node = node.concurrency(concurrency);
         if spec.gathers {
-            let body = move |_, state, _, ctx| act(spec.clone(), probe.clone(), None, state, ctx);
+            let body = move |_, state, _, ctx| act(spec.clone(), probe.clone(), within, state, ctx);
             return node.gather_each(items, body, |values| LedgerUpdate::of(gathered(&values)));
         }
         return node.run_each(items, move |_, state: Arc<Ledger>, _, ctx| {
-            let acted = act(spec.clone(), probe.clone(), None, state, ctx);
+            let acted = act(spec.clone(), probe.clone(), within, state, ctx);
             async move { acted.await.map(LedgerUpdate::of) }
         });
     }
@@ -176,15 +180,64 @@ async fn act(
         Some(_) => return Err(NodeError::public("on purpose")),
         None => {}
     }
+    let answer = match spec.asks {
+        Some(asks) => {
+            let answer = ctx.ask_json(question(asks, probe.seed, &place), json!({"type": "integer"})).await?;
+            Some(answer.as_u64().unwrap())
+        }
+        None => None,
+    };
     let given = || Ledger::of(NodeSpec::given(&sees));
     let inner = match within {
         Some(1) => Some(ctx.run_subgraph(&Arc::new(Slot::<1>), given()).await?),
         Some(2) => Some(ctx.run_subgraph(&Arc::new(Slot::<2>), given()).await?),
         Some(3) => Some(ctx.run_subgraph(&Arc::new(Slot::<3>), given()).await?),
+        Some(4) => Some(ctx.run_subgraph(&Arc::new(Slot::<4>), given()).await?),
+        Some(5) => Some(ctx.run_subgraph(&Arc::new(Slot::<5>), given()).await?),
         _ => None,
     };
     let inner = inner.map(|inner| inner.fields());
-    Ok(spec.update(probe.seed, &place, &sees, inner.as_ref()))
+    Ok(spec.update(probe.seed, &place, &sees, answer, inner.as_ref()))
+}
+
+fn question(asks: Ask, seed: u64, place: &Place) -> Question {
+    let mut question = Question::new("What is it?");
+    if let Some(deadline) = asks.deadline(seed, place) {
+        question = question.timeout(Duration::from_millis(deadline));
+    }
+    if asks.default {
+        question = question.default_answer(DEFAULT);
+    }
+    if asks.on_the_clock { question.on_the_clock() } else { question }
+}
+
+/// Answers what is asked, each question in its time.
+async fn answers(spec: &Spec, seed: u64, run: &Run) {
+    let mut cursor = run.log().observer(Start::Beginning);
+    let mut thinking = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            read = cursor.next_batch(ReadLimit::default()) => {
+                let Some(Read::Batch(batch)) = read.unwrap() else { return pending().await };
+                let asked = batch.iter().filter(|entry| *entry.event().event_type() == EventType::APPROVAL);
+                for entry in asked {
+                    let data = entry.event().as_data().unwrap().unwrap();
+                    let approval: Approval = serde_json::from_value(data).unwrap();
+                    let path = approval.node_id.to_string();
+                    let asks = spec.at(&path).asks.unwrap();
+                    let Approval { visit, attempt, item, .. } = approval;
+                    let place = Place { path, visit, item, attempt };
+                    let Some((after, answer)) = asks.answer(seed, &place) else { continue };
+                    thinking.push(async move {
+                        sleep(Duration::from_millis(after)).await;
+                        // It may have come to its end by then.
+                        drop(run.signal(Signal::new(approval.ask, answer.into())).await);
+                    });
+                }
+            }
+            Some(()) = thinking.next() => {}
+        }
+    }
 }
 
 /// Builds the workflow.
@@ -208,13 +261,19 @@ pub(super) async fn run(spec: &Spec, seed: u64) -> Result<Found, String> {
     let probe = Probe { seed, bodies: Arc::default() };
     let engine = engine(spec, &probe)?;
     let run = engine.run(request(None)).await.unwrap();
-    if let Some(at) = spec.cancel_at {
-        sleep(Duration::from_millis(at)).await;
-        run.cancel("enough").await;
+    let ends = async {
+        if let Some(at) = spec.cancel_at {
+            sleep(Duration::from_millis(at)).await;
+            run.cancel("enough").await;
+        }
+        // Longer than all steps of the longest spec.
+        let ended = timeout(Duration::from_secs(50_000_000), run.result()).await;
+        assert!(ended.is_ok(), "the run never ends");
+    };
+    tokio::select! {
+        () = ends => {}
+        () = answers(spec, seed, &run) => unreachable!("whoever answers goes on"),
     }
-    // Longer than all steps of the longest spec.
-    let ended = timeout(Duration::from_secs(50_000_000), run.result()).await;
-    assert!(ended.is_ok(), "the run never ends");
     let told = told(&run).await;
     let bodies = std::mem::take(&mut *probe.bodies.lock().unwrap());
     Ok(Found { told, bodies })

@@ -4,6 +4,7 @@
 //! the next. What happens in one moment in an order that nobody promises makes the run [`open`](Expected::open).
 
 mod attempts;
+mod questions;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Map, Value};
 
 pub(super) use self::attempts::{BACKOFF, MAX_BACKOFF, gathered};
+use self::questions::{Clock, Standing};
 use super::{
     expected::Expected,
     shape::{Node, Shape},
-    spec::{NodeSpec, Place, Spec, empty},
+    spec::{Ask, NodeSpec, Place, Spec, empty},
 };
 
 type RunId = usize;
@@ -72,6 +74,9 @@ struct Job {
     place: Place,
     began: u64,
     stage: Stage,
+    /// What it waits to be answered, and what it was.
+    asking: Option<Ask>,
+    answer: Option<u64>,
     inner: Option<RunId>,
     /// Where its line holds the first entry of the attempt.
     first_entry: usize,
@@ -89,6 +94,8 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     BodyIsDone(JobId, u32),
+    IsAnswered(JobId, u32),
+    IsNotAnswered(JobId, u32),
     AttemptIsLate(JobId, u32),
     NextAttempt(JobId, u32),
     RunIsLate(RunId),
@@ -117,6 +124,8 @@ struct Interpreter<'a> {
     numbers: BTreeMap<String, u32>,
     expected: Expected,
     is_over: bool,
+    /// The clocks that stand.
+    standing: BTreeMap<Clock, Standing>,
 }
 
 /// What is promised of a run of `spec`. The `seed` draws the times and what is left open in the spec.
@@ -132,6 +141,7 @@ pub(super) fn interpret(spec: &Spec, seed: u64) -> Expected {
         numbers: BTreeMap::new(),
         expected: Expected::default(),
         is_over: false,
+        standing: BTreeMap::new(),
     };
     if let Some(at) = spec.cancel_at {
         interpreter.note(at, Happening::Cancel);
@@ -164,6 +174,8 @@ impl<'a> Interpreter<'a> {
             }
             match happening {
                 Happening::BodyIsDone(job, _) => self.body_is_done(job),
+                Happening::IsAnswered(job, _) => self.is_answered(job),
+                Happening::IsNotAnswered(job, _) => self.is_not_answered(job),
                 Happening::AttemptIsLate(job, _) => {
                     self.attempt_failed(job, Failure { code: "node_timeout", ..Failure::default() });
                 }
@@ -172,6 +184,8 @@ impl<'a> Interpreter<'a> {
                     self.fail(run, Failure { code: "workflow_timeout", ..Failure::default() });
                 }
                 Happening::Cancel => {
+                    // What was asked has no end in the log then.
+                    self.jobs.iter_mut().for_each(|job| job.asking = None);
                     self.stop_run(0);
                     self.is_over = true;
                     self.expected.end.how = "cancelled".into();
@@ -189,6 +203,9 @@ impl<'a> Interpreter<'a> {
             let concerns = match happening {
                 Happening::BodyIsDone(job, attempt) | Happening::AttemptIsLate(job, attempt) => {
                     concerns(job, attempt, Stage::UnderWay)
+                }
+                Happening::IsAnswered(job, attempt) | Happening::IsNotAnswered(job, attempt) => {
+                    concerns(job, attempt, Stage::UnderWay) && self.jobs[job].asking.is_some()
                 }
                 Happening::NextAttempt(job, attempt) => concerns(job, attempt, Stage::Waits),
                 Happening::RunIsLate(run) => !self.runs[run].over,
@@ -224,7 +241,7 @@ impl<'a> Interpreter<'a> {
             ended: BTreeSet::new(),
         });
         if let Some(timeout) = spec.timeout {
-            self.note(timeout, Happening::RunIsLate(run));
+            self.note_work(around, timeout, Happening::RunIsLate(run));
         }
         let start = spec.nodes.iter().position(|node| node.start).unwrap();
         self.arrive(run, start, spec.nodes.len(), Token { from: None, rounds: BTreeSet::new() });

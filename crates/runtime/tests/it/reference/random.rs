@@ -1,18 +1,20 @@
 //! Any graph that the engine takes.
 
 use super::{
-    engine::refusal,
+    engine::{SLOTS, refusal},
     interpreter::interpret,
-    spec::{Fault, Field, NodeSpec, Spec},
+    spec::{Ask, Fault, Field, NodeSpec, Spec},
 };
 use crate::support::Random;
 
 /// Draws a spec that the engine takes.
 pub(super) fn draw(random: &mut Random) -> Spec {
     loop {
-        let mut spec = workflow(random, 10);
-        let mut slots = 3;
-        within(random, &mut spec, &mut slots, 2);
+        // Most are small, for what goes wrong in a small one is found in less time and is easier to read.
+        let most = *random.pick(&[4, 10, 10, 10, 30]);
+        let mut spec = workflow(random, most);
+        let mut slots = SLOTS - 1;
+        within(random, &mut spec, &mut slots, 3);
         if refusal(&spec).is_none() {
             return spec;
         }
@@ -33,14 +35,14 @@ pub(super) fn disturb(random: &mut Random, spec: &mut Spec, seed: u64) {
 }
 
 /// Gives some nodes a workflow of their own.
-fn within(random: &mut Random, spec: &mut Spec, slots: &mut u32, depth: u32) {
+fn within(random: &mut Random, spec: &mut Spec, slots: &mut usize, depth: u32) {
     for node in &mut spec.nodes {
-        if depth == 0 || *slots == 0 || node.items.is_some() || !random.one_in(8) {
+        if depth == 0 || *slots == 0 || !random.one_in(6) {
             continue;
         }
         *slots -= 1;
-        let mut inner = workflow(random, 4);
-        if random.one_in(5) {
+        let mut inner = workflow(random, 5);
+        if random.one_in(4) {
             inner.timeout = Some(1 + random.below(40_000_000));
         }
         within(random, &mut inner, slots, depth - 1);
@@ -121,12 +123,28 @@ fn node(random: &mut Random, number: usize) -> NodeSpec {
         node.attempts = (!random.one_in(4)).then(|| 2 + random.below(3) as u32);
         node.retry_on = *random.pick(&[None, None, Some("node_timeout"), Some("node_panicked")]);
     }
-    if node.faults.first() == Some(&Fault::Hang) || random.one_in(12) {
+    if node.faults.first() == Some(&Fault::Hang) || random.one_in(8) {
         node.timeout = Some(5_000_000 + random.below(10_000_000));
     }
-    if random.one_in(10) {
-        node.items = Some((1 + random.below(12) as u32, 1 + random.below(4) as usize));
+    if random.one_in(6) {
+        let most = *random.pick(&[3, 12, 40]);
+        node.items = Some((1 + random.below(most) as u32, 1 + random.below(8) as usize));
         node.gathers = random.one_in(2);
     }
+    if random.one_in(6) {
+        node.asks = Some(question(random));
+        // What it asks in the moment in which it is stopped is asked or not.
+        node.takes = None;
+        if random.one_in(3) {
+            node.attempts = Some(2);
+        }
+    }
     node
+}
+
+/// A question that does not wait for ever.
+fn question(random: &mut Random) -> Ask {
+    let (answered, timeout) = *random.pick(&[(true, false), (true, true), (false, true)]);
+    let default = timeout && random.one_in(2);
+    Ask { answered, timeout, default, on_the_clock: random.one_in(3) }
 }

@@ -43,7 +43,59 @@ pub(super) struct NodeSpec {
     /// Whether the values of the items are gathered into one update.
     pub(super) gathers: bool,
     pub(super) writes: Vec<Field>,
+    /// What each attempt asks before it runs the workflow within it and returns.
+    pub(super) asks: Option<Ask>,
     pub(super) runs: Option<Box<Spec>>,
+}
+
+/// A question. Its times are drawn.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Ask {
+    /// Whether somebody answers, sooner or later.
+    pub(super) answered: bool,
+    /// Whether it has a deadline.
+    pub(super) timeout: bool,
+    /// Whether it has an answer for the deadline.
+    pub(super) default: bool,
+    pub(super) on_the_clock: bool,
+}
+
+/// The answer that counts when a deadline passes.
+pub(super) const DEFAULT: u64 = 1_000;
+
+impl Ask {
+    /// After how long it is answered, and by what.
+    pub(super) fn answer(self, seed: u64, place: &Place) -> Option<(u64, u64)> {
+        let drawn = place.draw(seed, 5);
+        self.answered.then_some((2 + drawn % LONGEST, drawn >> 40 & 0xff))
+    }
+
+    /// How long it waits.
+    pub(super) fn deadline(self, seed: u64, place: &Place) -> Option<u64> {
+        self.timeout.then(|| 2 + place.draw(seed, 6) % LONGEST)
+    }
+
+    fn read(words: &str) -> Self {
+        let has = |word: &str| words.split('+').any(|found| found == word);
+        let asks = Self {
+            answered: has("answered"),
+            timeout: has("timeout"),
+            default: has("default"),
+            on_the_clock: has("clock"),
+        };
+        assert_eq!(asks.to_string(), words);
+        asks
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { answered, timeout, default, on_the_clock } = *self;
+        let words =
+            [(answered, "answered"), (timeout, "timeout"), (default, "default"), (on_the_clock, "clock")];
+        let words: Vec<_> = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
+        f.write_str(&words.join("+"))
+    }
 }
 
 /// How an attempt fails.
@@ -135,21 +187,21 @@ impl NodeSpec {
         Some(if ends { vec!["end".into()] } else { names })
     }
 
-    /// What it changes, given the state that it sees and the result of the workflow that it runs.
+    /// What it changes, given the state that it sees, what it was answered, and the result of the workflow that it runs.
     pub(super) fn update(
         &self,
         seed: u64,
         place: &Place,
         state: &Map<String, Value>,
+        answer: Option<u64>,
         inner: Option<&Map<String, Value>>,
     ) -> Map<String, Value> {
         let number = place.visit_only().draw(seed, 4) % 1_000 + u64::from(place.item.unwrap_or(0));
         let seen = state["text"].as_str().unwrap().len() as u64 + state["sum"].as_u64().unwrap();
         let name = place.path.rsplit('/').next().unwrap();
-        let said = match place.item {
-            Some(item) => format!("{name}{}.{item} ", place.visit),
-            None => format!("{name}{} ", place.visit),
-        };
+        let item = place.item.map(|item| format!(".{item}")).unwrap_or_default();
+        let answer = answer.map(|answer| format!("={answer}")).unwrap_or_default();
+        let said = format!("{name}{}{item}{answer} ", place.visit);
         let mut update = Map::new();
         for field in &self.writes {
             let (key, value) = match field {
@@ -224,6 +276,13 @@ impl Spec {
         }
     }
 
+    /// The node of a path such as `outer/inner`.
+    pub(super) fn at(&self, path: &str) -> &NodeSpec {
+        let (name, within) = path.split_once('/').map_or((path, None), |(name, rest)| (name, Some(rest)));
+        let node = self.nodes.iter().find(|node| node.name == name).unwrap();
+        within.map_or(node, |path| node.runs.as_deref().unwrap().at(path))
+    }
+
     /// With the workflow that a node runs.
     pub(super) fn within(mut self, node: &str, inner: Self) -> Self {
         self.nodes.iter_mut().find(|other| other.name == node).unwrap().runs = Some(Box::new(inner));
@@ -259,6 +318,7 @@ impl NodeSpec {
             "hangs" => self.faults = vec![Fault::Hang; number(value)],
             "flaky" => self.flaky = true,
             "gathers" => self.gathers = true,
+            "asks" => self.asks = Some(Ask::read(value)),
             "items" => {
                 let (count, concurrency) = value.split_once('/').unwrap();
                 self.items = Some((number(count), number(concurrency)));
@@ -348,6 +408,7 @@ impl fmt::Display for NodeSpec {
         option(fault, self.faults.first().map(|_| self.faults.len().to_string()))?;
         option("flaky", self.flaky.then(String::new))?;
         option("gathers", self.gathers.then(String::new))?;
+        option("asks", self.asks.map(|asks| asks.to_string()))?;
         option("items", self.items.map(|(count, concurrency)| format!("{count}/{concurrency}")))?;
         let goes: Vec<_> = self.goes.iter().map(|choice| choice.join("+")).collect();
         option("goes", Some(goes.join(",")).filter(|goes| !goes.is_empty()))

@@ -15,7 +15,7 @@ pub(in crate::reference) const BACKOFF: u64 = 1_000;
 pub(in crate::reference) const MAX_BACKOFF: u64 = 5_000;
 
 impl<'a> Interpreter<'a> {
-    fn spec_of(&self, visit: VisitId) -> &'a NodeSpec {
+    pub(super) fn spec_of(&self, visit: VisitId) -> &'a NodeSpec {
         self.node(self.visits[visit].run, self.visits[visit].node)
     }
 
@@ -26,7 +26,7 @@ impl<'a> Interpreter<'a> {
         Place { path, visit: visits[visit].number, item: None, attempt: 1 }
     }
 
-    fn say(&mut self, place: &Place, entry: String) -> usize {
+    pub(super) fn say(&mut self, place: &Place, entry: String) -> usize {
         let line = self.expected.lines.entry(Place { attempt: 0, ..place.clone() }).or_default();
         line.entries.push(entry);
         line.entries.len() - 1
@@ -76,7 +76,8 @@ impl<'a> Interpreter<'a> {
         }
         let job = self.jobs.len();
         let stage = Stage::Waits;
-        self.jobs.push(Job { visit, place, began: self.now, stage, inner: None, first_entry: 0 });
+        let (asking, answer, inner) = (None, None, None);
+        self.jobs.push(Job { visit, place, began: self.now, stage, asking, answer, inner, first_entry: 0 });
         self.visits[visit].jobs.push(job);
         self.begin_attempt(job);
     }
@@ -88,13 +89,13 @@ impl<'a> Interpreter<'a> {
         assert!(before.is_none(), "the reference runs {place:?} twice");
         let first_entry = self.say(&place, format!("start {}", place.attempt));
         let state = &mut self.jobs[job];
-        (state.stage, state.began, state.first_entry, state.inner) =
-            (Stage::UnderWay, self.now, first_entry, None);
+        (state.stage, state.began, state.first_entry, state.inner, state.answer) =
+            (Stage::UnderWay, self.now, first_entry, None, None);
         if spec.fault(self.seed, &place) != Some(Fault::Hang) {
             self.note(spec.takes(self.seed, &place), Happening::BodyIsDone(job, place.attempt));
         }
         if let Some(timeout) = spec.timeout {
-            self.note(timeout, Happening::AttemptIsLate(job, place.attempt));
+            self.note_work(Some(job), timeout, Happening::AttemptIsLate(job, place.attempt));
         }
     }
 
@@ -106,15 +107,24 @@ impl<'a> Interpreter<'a> {
                 self.attempt_failed(job, Failure { code: "node_panicked", ..Failure::default() })
             }
             Some(_) => self.attempt_failed(job, Failure { code: "node_failed", ..Failure::default() }),
-            None => match &spec.runs {
-                None => self.attempt_succeeded(job, None),
-                Some(inner) => {
-                    let given = NodeSpec::given(&self.visits[visit].sees);
-                    // Its first visit may fail it at once, before this returns.
-                    self.jobs[job].inner = Some(self.runs.len());
-                    self.begin_run(inner, format!("{}/", place.path), Some(job), given);
-                }
+            None => match spec.asks {
+                Some(asks) => self.ask(job, asks),
+                None => self.run_within(job),
             },
+        }
+    }
+
+    /// Runs the workflow within it, if there is one.
+    pub(super) fn run_within(&mut self, job: JobId) {
+        let (visit, place) = (self.jobs[job].visit, self.jobs[job].place.clone());
+        match &self.spec_of(visit).runs {
+            None => self.attempt_succeeded(job, None),
+            Some(inner) => {
+                let given = NodeSpec::given(&self.visits[visit].sees);
+                // Its first visit may fail it at once, before this returns.
+                self.jobs[job].inner = Some(self.runs.len());
+                self.begin_run(inner, format!("{}/", place.path), Some(job), given);
+            }
         }
     }
 
@@ -125,7 +135,8 @@ impl<'a> Interpreter<'a> {
     fn attempt_succeeded(&mut self, job: JobId, inner: Option<&Map<String, Value>>) {
         let (visit, place) = (self.jobs[job].visit, self.jobs[job].place.clone());
         let spec = self.spec_of(visit);
-        let update = spec.update(self.seed, &place, &self.visits[visit].sees, inner);
+        let answer = self.jobs[job].answer;
+        let update = spec.update(self.seed, &place, &self.visits[visit].sees, answer, inner);
         self.jobs[job].stage = Stage::Over;
         let Some(item) = place.item else {
             self.say(&place, format!("updates {}", Value::Object(update.clone())));
@@ -180,6 +191,7 @@ impl<'a> Interpreter<'a> {
         {
             self.stop_run(inner);
         }
+        self.withdraw(job);
         let spec = self.spec_of(visit);
         failure.node.get_or_insert_with(|| place.path.clone());
         let taken = match spec.retry_on {
@@ -223,6 +235,7 @@ impl<'a> Interpreter<'a> {
             {
                 self.stop_run(inner);
             }
+            self.withdraw(job);
             if self.jobs[job].stage == Stage::UnderWay {
                 let (place, loose) = (self.jobs[job].place.clone(), self.jobs[job].began == self.now);
                 self.say(&place, format!("cancelled {}", place.attempt));
