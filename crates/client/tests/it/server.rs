@@ -70,7 +70,7 @@ impl Server {
                 scripts.spawn(async move {
                     let mut authorization = None;
                     // The shape of the callback is tungstenite's.
-                    #[allow(clippy::result_large_err)]
+                    #[expect(clippy::result_large_err, reason = "the shape of the callback is tungstenite's")]
                     let answer = |upgrade: &Upgrade, response| {
                         let header = upgrade.headers().get("authorization");
                         authorization = header.map(|value| value.to_str().unwrap().to_owned());
