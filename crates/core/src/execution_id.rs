@@ -20,7 +20,11 @@ const SEPARATOR: char = '/';
 /// equal, and of the [key](Self::key), but never of the text, so no client is told of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ExecutionId(Arc<str>);
+pub struct ExecutionId {
+    key: Arc<str>,
+    /// Where the text begins in the key, after the tenant's. Each frame holds the text, so it is not searched for.
+    start: usize,
+}
 
 impl ExecutionId {
     /// Checks `text` and makes it an identifier of no tenant.
@@ -29,13 +33,15 @@ impl ExecutionId {
     /// Names what is wrong with `text` and what is legal.
     pub fn new(text: &str) -> Result<Self, Error> {
         check(text)?;
-        Ok(Self(text.into()))
+        Ok(Self { key: text.into(), start: 0 })
     }
 
     /// The same id, of `tenant`.
     #[must_use]
     pub fn within(&self, tenant: &Tenant) -> Self {
-        Self(format!("{}{SEPARATOR}{}", tenant.key(), self.as_str()).into())
+        let tenant = tenant.key();
+        let key = format!("{tenant}{SEPARATOR}{}", self.as_str());
+        Self { key: key.into(), start: tenant.len() + SEPARATOR.len_utf8() }
     }
 
     /// Reads what [`key`](Self::key) gave.
@@ -50,22 +56,22 @@ impl ExecutionId {
 
     /// The identifier as text, without its tenant.
     pub fn as_str(&self) -> &str {
-        self.0.split_once(SEPARATOR).map_or(&*self.0, |(_, id)| id)
+        self.key.get(self.start..).unwrap_or_default()
     }
 
     /// What tells it from every other: the tenant's key and a slash, if it has a tenant, and the id.
     pub fn key(&self) -> &str {
-        &self.0
+        &self.key
     }
 
     /// Whose it is, if anybody's.
     pub fn tenant(&self) -> Option<Tenant> {
-        self.0.split_once(SEPARATOR).and_then(|(tenant, _)| Tenant::from_key(tenant))
+        self.key.split_once(SEPARATOR).and_then(|(tenant, _)| Tenant::from_key(tenant))
     }
 
     /// Whether it belongs to `tenant`, or to nobody if that is `None`.
     pub fn is_of(&self, tenant: Option<&Tenant>) -> bool {
-        self.0.split_once(SEPARATOR).map(|(of, _)| of) == tenant.map(Tenant::key)
+        self.key.split_once(SEPARATOR).map(|(of, _)| of) == tenant.map(Tenant::key)
     }
 }
 
@@ -100,7 +106,7 @@ impl fmt::Display for ExecutionId {
 /// With its tenant, for whoever runs the server.
 impl fmt::Debug for ExecutionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(&*self.key, f)
     }
 }
 

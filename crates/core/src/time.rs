@@ -75,20 +75,15 @@ impl Timestamp {
         let (days, of_day) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = civil_from_days(days);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        let mut put = |at: usize, width: usize, number: u64| {
-            let mut rest = number;
-            for slot in text.iter_mut().skip(at).take(width).rev() {
-                *slot = b'0' + (rest % 10) as u8;
-                rest /= 10;
+        let year = year.min(9999);
+        let pairs = [year / 100, year % 100, month, day, of_day / 3600, of_day / 60 % 60, of_day % 60];
+        let places = [0, 2, 5, 8, 11, 14, 17, 20, 22, 24];
+        let fraction = [micros / 10_000, micros / 100 % 100, micros % 100];
+        for (at, pair) in places.into_iter().zip(pairs.into_iter().chain(fraction)) {
+            if let Some([tens, ones]) = text.get_mut(at..at + 2) {
+                (*tens, *ones) = (b'0' + (pair / 10) as u8, b'0' + (pair % 10) as u8);
             }
-        };
-        put(0, 4, year.min(9999));
-        put(5, 2, month);
-        put(8, 2, day);
-        put(11, 2, of_day / 3600);
-        put(14, 2, of_day / 60 % 60);
-        put(17, 2, of_day % 60);
-        put(20, 6, micros);
+        }
         text
     }
 }
