@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::Waker,
 };
 
 use bytes::Bytes;
@@ -23,7 +22,7 @@ use crate::{
     registry::Shared,
     retention::Ledger,
     subscriptions::Subscriptions,
-    wake::Waiters,
+    wake::{Waiters, Woken},
 };
 
 /// The append-only log of one execution, or of another stream: a hot tail in memory in front of a store.
@@ -379,9 +378,9 @@ impl EventLog {
     }
 
     /// Makes accepted entries up to `up_to` visible. Returns who waits for them, to be woken without the lock.
-    pub(crate) fn publish(&self, state: &mut State, up_to: Seq, sealed: bool) -> Vec<Option<Waker>> {
+    pub(crate) fn publish(&self, state: &mut State, up_to: Seq, sealed: bool) -> Woken {
         if matches!(state.failed, Some(Error::Removed)) {
-            return Vec::new();
+            return Woken::default();
         }
         let before = state.ledger.bytes();
         let mut added = false;
@@ -395,11 +394,7 @@ impl EventLog {
     }
 
     /// Makes entries visible that were durable when they were accepted, while none before them waits.
-    pub(crate) fn publish_at_once(
-        &self,
-        state: &mut State,
-        entries: &mut Vec<Arc<Entry>>,
-    ) -> Vec<Option<Waker>> {
+    pub(crate) fn publish_at_once(&self, state: &mut State, entries: &mut Vec<Arc<Entry>>) -> Woken {
         let before = state.ledger.bytes();
         let added = !entries.is_empty();
         entries.drain(..).for_each(|entry| self.show(state, entry));
@@ -427,13 +422,13 @@ impl EventLog {
     }
 
     /// Keeps the books after entries were shown, or the log was sealed. Returns who waits.
-    fn shown(&self, state: &mut State, bytes_before: usize, added: bool, sealed: bool) -> Vec<Option<Waker>> {
+    fn shown(&self, state: &mut State, bytes_before: usize, added: bool, sealed: bool) -> Woken {
         // Modulo 2^64, for there may be less than before.
         self.shared.bytes.fetch_add(state.ledger.bytes().wrapping_sub(bytes_before), Ordering::Relaxed);
         let seals = sealed && !state.sealed;
         state.sealed |= sealed;
         if !added && !seals {
-            return Vec::new();
+            return Woken::default();
         }
         if let Err(error) = self.enforce_retention(state, state.accepted_time) {
             tracing::warn!(log = self.identity.subject(), %error, "retention could not trim the log");
@@ -445,7 +440,7 @@ impl EventLog {
     }
 
     /// Accepts nothing more, for `error`. Returns who waits, to be woken without the lock.
-    pub(crate) fn fail(&self, state: &mut State, error: Error) -> Vec<Option<Waker>> {
+    pub(crate) fn fail(&self, state: &mut State, error: Error) -> Woken {
         if state.failed.is_none() || matches!(error, Error::Removed) {
             state.failed = Some(error);
         }
@@ -465,8 +460,8 @@ impl EventLog {
         self.room.notify_waiters();
     }
 
-    pub(crate) fn wake(&self, wakers: Vec<Option<Waker>>) {
-        self.shared.relay.wake(wakers, self.shared.options.wake_inline);
+    pub(crate) fn wake(&self, woken: Woken) {
+        self.shared.relay.wake(woken, self.shared.options.wake_inline);
     }
 }
 

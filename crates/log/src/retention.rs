@@ -17,6 +17,8 @@ pub(crate) struct Ledger {
     opened: Timestamp,
     bytes: usize,
     kept: VecDeque<Kept>,
+    /// The time of the first of `kept`, if any: by itself, for that one is cold memory and each append asks for it.
+    oldest: Timestamp,
     /// Whether retention decides what is kept; if not, all is, and only what is at hand is counted.
     retains: bool,
 }
@@ -35,7 +37,15 @@ impl Ledger {
     /// Retention is for executions. A stream keeps all until it is deleted: `retains` is false.
     pub(crate) fn opened(head: &StoredHead, opened: Timestamp, retains: bool) -> Self {
         let earlier = head.last.distance_from(head.trimmed);
-        Self { trimmed: head.trimmed, earlier, opened, bytes: 0, kept: VecDeque::new(), retains }
+        Self {
+            trimmed: head.trimmed,
+            earlier,
+            opened,
+            bytes: 0,
+            kept: VecDeque::new(),
+            oldest: opened,
+            retains,
+        }
     }
 
     /// Whether retention decides what is kept.
@@ -46,7 +56,7 @@ impl Ledger {
     /// The oldest counted entry is no longer at hand: where all is kept, it counts no more.
     pub(crate) fn cool(&mut self) {
         if !self.retains
-            && let Some(oldest) = self.kept.pop_front()
+            && let Some(oldest) = self.pop_oldest()
         {
             self.bytes -= oldest.bytes as usize;
             self.earlier += 1;
@@ -67,6 +77,9 @@ impl Ledger {
     pub(crate) fn push(&mut self, entry: &Entry) {
         let bytes = clamped(entry.weight() + size_of::<Kept>());
         self.bytes += bytes as usize;
+        if self.kept.is_empty() {
+            self.oldest = entry.time();
+        }
         self.kept.push_back(Kept { bytes, formats: 0, time: entry.time() });
     }
 
@@ -95,9 +108,8 @@ impl Ledger {
         while self.retains {
             let count = self.earlier + self.kept.len() as u64;
             let too_old = || {
-                let oldest =
-                    if self.earlier > 0 { Some(self.opened) } else { self.kept.front().map(|k| k.time) };
-                oldest.is_some_and(|oldest| now.since(oldest) > retention.max_age)
+                let oldest = if self.earlier > 0 { self.opened } else { self.oldest };
+                now.since(oldest) > retention.max_age
             };
             let too_much = count > retention.max_entries || self.bytes > retention.max_bytes;
             if count <= 1 || !(too_much || too_old()) {
@@ -120,12 +132,20 @@ impl Ledger {
     fn forget_oldest(&mut self) {
         if self.earlier > 0 {
             self.earlier -= 1;
-        } else if let Some(oldest) = self.kept.pop_front() {
+        } else if let Some(oldest) = self.pop_oldest() {
             self.bytes -= oldest.bytes as usize;
         } else {
             return;
         }
         self.trimmed = self.trimmed.next();
+    }
+
+    fn pop_oldest(&mut self) -> Option<Kept> {
+        let popped = self.kept.pop_front();
+        if let Some(next) = self.kept.front() {
+            self.oldest = next.time;
+        }
+        popped
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one place where entries get their numbers.
 
-use std::{cell::Cell, fmt, sync::Arc, task::Waker};
+use std::{cell::Cell, fmt, sync::Arc};
 
 use bytes::Bytes;
 use streamnest_core::{
@@ -11,6 +11,7 @@ use crate::{
     Error,
     attributes::weight,
     event_log::{EventLog, State},
+    wake::Woken,
 };
 
 /// How many entries an append may hold for its memory to be kept for the next one.
@@ -378,10 +379,9 @@ impl Writer {
             Err(error) => {
                 // The entries are accepted, so they stand, and nothing follows them. Only the seal may be tried again.
                 state.seal_owed = true;
-                let mut outcome = self.accepted(state, appended, false);
+                let accepted = self.accepted(state, appended, false);
                 let refused = self.refused(state, error);
-                outcome.wakers.extend(refused.wakers);
-                Outcome { result: refused.result, ..outcome }
+                Outcome { result: refused.result, wakers: accepted.wakers.and(refused.wakers) }
             }
         }
     }
@@ -390,7 +390,7 @@ impl Writer {
         let seq = state.accepted;
         let wakers = match appended {
             Appended::Durable => self.log.publish(state, seq, sealed),
-            Appended::Pending => Vec::new(),
+            Appended::Pending => Woken::default(),
         };
         Outcome { result: Ok(seq), wakers }
     }
@@ -399,15 +399,13 @@ impl Writer {
     fn refused(&self, state: &mut State, error: StoreError) -> Outcome {
         let for_good = !error.is_retryable();
         let error = Error::Store(error);
-        let wakers = if for_good { self.log.fail(state, error.clone()) } else { Vec::new() };
+        let wakers = if for_good { self.log.fail(state, error.clone()) } else { Woken::default() };
         Outcome { result: Err(error), wakers }
     }
 
     /// Wakes whom an append concerns, now that the lock is free.
     fn tell(&self, outcome: Outcome) -> Result<Seq, Error> {
-        if !outcome.wakers.is_empty() {
-            self.log.wake(outcome.wakers);
-        }
+        self.log.wake(outcome.wakers);
         if outcome.result.is_err() {
             self.log.room.notify_waiters();
         }
@@ -448,12 +446,12 @@ fn lost<T>(state: &State) -> Option<Result<T, Error>> {
 /// What came of an append, to be told without the lock.
 struct Outcome {
     result: Result<Seq, Error>,
-    wakers: Vec<Option<Waker>>,
+    wakers: Woken,
 }
 
 impl Outcome {
-    const fn refused(error: Error) -> Self {
-        Self { result: Err(error), wakers: Vec::new() }
+    fn refused(error: Error) -> Self {
+        Self { result: Err(error), wakers: Woken::default() }
     }
 }
 
