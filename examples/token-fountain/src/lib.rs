@@ -86,8 +86,8 @@ impl TokenFountain {
 /// measured.
 fn push_hex(out: &mut String, value: u64, digits: u32) {
     for digit in (0..digits).rev() {
-        let nibble = (value >> (4 * digit)) & 15;
-        out.push(char::from_digit(nibble as u32, 16).unwrap_or('0'));
+        let nibble = (value >> (4 * digit)) as u8 & 15;
+        out.push(char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 }));
     }
 }
 
