@@ -8,6 +8,7 @@ use std::{
     cell::RefCell,
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll},
@@ -115,7 +116,13 @@ impl Scope {
 
     /// Runs `body` with this scope as the current one, on this thread.
     pub fn enter<T>(&self, body: impl FnOnce() -> T) -> T {
-        let _restore = Restore(CURRENT.replace(Some(self.clone())));
+        Self::lend(&mut Some(self.clone()), body)
+    }
+
+    /// As [`enter`](Self::enter), with the scope itself and not a copy: what is polled for each token lends its own, which is
+    /// back when this returns or unwinds.
+    pub fn lend<T>(scope: &mut Option<Self>, body: impl FnOnce() -> T) -> T {
+        let _swapped_back = Swapped::new(scope);
         body()
     }
 
@@ -146,12 +153,19 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// Puts the scope back that stood before, also when the body panics.
-struct Restore(Option<Scope>);
+/// The current scope and another in each other's place; back in their own when this is dropped, also by a panic.
+struct Swapped<'a>(&'a mut Option<Scope>);
 
-impl Drop for Restore {
+impl<'a> Swapped<'a> {
+    fn new(scope: &'a mut Option<Scope>) -> Self {
+        CURRENT.with_borrow_mut(|current| mem::swap(current, scope));
+        Self(scope)
+    }
+}
+
+impl Drop for Swapped<'_> {
     fn drop(&mut self) {
-        CURRENT.set(self.0.take());
+        CURRENT.with_borrow_mut(|current| mem::swap(current, self.0));
     }
 }
 
@@ -168,7 +182,7 @@ pub trait ScopeExt: Sized {
     /// # }
     /// ```
     fn in_scope(self, scope: Scope) -> InScope<Self> {
-        InScope { scope, inner: Box::pin(self) }
+        InScope { scope: Some(scope), inner: Box::pin(self) }
     }
 }
 
@@ -176,7 +190,7 @@ impl<F: Future> ScopeExt for F {}
 
 /// A future that is polled in a [`Scope`]. Made by [`ScopeExt::in_scope`].
 pub struct InScope<F> {
-    scope: Scope,
+    scope: Option<Scope>,
     inner: Pin<Box<F>>,
 }
 
@@ -184,7 +198,7 @@ impl<F: Future> Future for InScope<F> {
     type Output = F::Output;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        this.scope.enter(|| this.inner.as_mut().poll(cx))
+        Scope::lend(&mut this.scope, || this.inner.as_mut().poll(cx))
     }
 }
 

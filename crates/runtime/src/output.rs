@@ -15,7 +15,6 @@ use std::{
     task::Waker,
 };
 
-use futures_util::task::AtomicWaker;
 use streamnest_core::{Event, MessageId, Seq, TokenDelta, Usage, payload};
 use tokio::{task::consume_budget, time::Instant};
 
@@ -49,8 +48,6 @@ pub(crate) struct NodeOutput {
     /// Stands while the visit waits for an answer.
     pub(crate) watch: Stopwatch,
     state: Mutex<State>,
-    /// The visit's own task, which keeps the time for what waits.
-    task: AtomicWaker,
 }
 
 /// Which attempt of a visit speaks, each counted from 1, and for which item, counted from 0.
@@ -69,21 +66,42 @@ struct State {
     buffer_size: Option<usize>,
     /// Events that wait for the node to pause.
     events: Vec<Event>,
-    progress: Option<ProgressTracker>,
+    progress: Option<Box<ProgressTracker>>,
     /// What found no room in the log, in order; each is one append. Who adds to it waits until it is empty.
     ready: VecDeque<Vec<Event>>,
     /// The last entry that was appended.
     appended: Seq,
+    /// The visit's own task, which keeps the time for what waits.
+    task: Option<Waker>,
     /// Whether the visit's task is looking at this output, and will see a new due time by itself.
     polling: bool,
     /// The body has ended: what is said now is not said by this visit.
     closed: bool,
     /// Nothing is said any more, not by the engine either.
     sealed: bool,
-    fault: Option<Fault>,
+    fault: Option<Box<Fault>>,
     models_called: u32,
     warned: bool,
     usage: Option<Usage>,
+}
+
+impl State {
+    /// Lets the visit's task look again, unless it is looking.
+    fn wake(&self) {
+        if let Some(task) = self.task.as_ref().filter(|_| !self.polling) {
+            task.wake_by_ref();
+        }
+    }
+}
+
+/// What a visit's task finds when the node pauses.
+pub(crate) struct Pause {
+    /// When something is due.
+    pub(crate) due: Option<Instant>,
+    /// Whether all that is ready found room.
+    pub(crate) shipped: bool,
+    /// Whether there is a [fault](NodeOutput::fault).
+    pub(crate) failed: bool,
 }
 
 /// Why a visit fails whatever its body does.
@@ -113,8 +131,7 @@ impl NodeOutput {
         let At { visit, attempt, item } = at;
         let state = Mutex::default();
         let watch = Stopwatch::default();
-        let task = AtomicWaker::new();
-        Arc::new(Self { execution, plan, visit, attempt, item, around, watch, state, task })
+        Arc::new(Self { execution, plan, visit, attempt, item, around, watch, state })
     }
 
     const fn at(&self) -> At {
@@ -129,7 +146,7 @@ impl NodeOutput {
             let tracker = ProgressTracker::begin(options.clone(), at, Instant::now(), &mut told);
             {
                 let mut state = self.lock();
-                state.progress = Some(tracker);
+                state.progress = Some(Box::new(tracker));
                 self.ready_progress(&mut state, told);
             }
             self.settle().await;
@@ -223,8 +240,8 @@ impl NodeOutput {
         let mut frames = scratch::frames();
         act(buffer, &mut frames);
         let (waits, panicked) = (buffer.due().is_some(), buffer.processor_panicked());
-        if waits && !waited && !state.polling {
-            self.task.wake();
+        if waits && !waited {
+            state.wake();
         }
         self.took(state, panicked);
         self.ready_tokens(state, &mut frames);
@@ -259,8 +276,8 @@ impl NodeOutput {
             let Some(tracker) = state.progress.as_mut().filter(|_| !closed) else { return };
             let waited = tracker.due().is_some();
             let updated = tracker.update(current, total, metadata, Instant::now(), &mut told);
-            if tracker.due().is_some() && !waited && !state.polling {
-                self.task.wake();
+            if tracker.due().is_some() && !waited {
+                state.wake();
             }
             if updated.is_err() {
                 self.fail(&mut state, Fault::Panicked("calculator"));
@@ -283,20 +300,22 @@ impl NodeOutput {
 
     /// The visit's task looks: from here to [`paused`](Self::paused) nobody needs to wake it.
     pub(crate) fn looks(&self, task: &Waker) {
-        self.task.register(task);
-        self.lock().polling = true;
+        let mut state = self.lock();
+        if !state.task.as_ref().is_some_and(|known| known.will_wake(task)) {
+            state.task = Some(task.clone());
+        }
+        state.polling = true;
     }
 
-    /// The node pauses: what waits for that goes into the log. Returns when something else is due, and whether all that
-    /// is ready found room.
-    pub(crate) fn paused(&self) -> (Option<Instant>, bool) {
-        let mut state = self.lock();
+    /// The node pauses: what waits for that goes into the log.
+    pub(crate) fn paused(&self) -> Pause {
+        let state = &mut *self.lock();
         state.polling = false;
-        self.ready_events(&mut state);
-        let shipped = self.ship(&mut state);
+        self.ready_events(state);
+        let shipped = self.ship(state);
         let tokens = state.messages.iter().filter_map(|(_, buffer)| buffer.due());
-        let progress = state.progress.as_ref().and_then(ProgressTracker::due);
-        (tokens.chain(progress).min(), shipped)
+        let progress = state.progress.as_ref().and_then(|progress| progress.due());
+        Pause { due: tokens.chain(progress).min(), shipped, failed: state.fault.is_some() }
     }
 
     /// Something is due: it goes into the log.
@@ -352,14 +371,18 @@ impl NodeOutput {
     /// Nothing is said any more.
     pub(crate) async fn seal(&self) {
         self.flush().await;
-        self.lock().sealed = true;
+        let task = {
+            let mut state = self.lock();
+            state.sealed = true;
+            state.task.take()
+        };
         // Who still holds a context of this visit holds no task by it.
-        drop(self.task.take());
+        drop(task);
     }
 
     /// Why the visit fails whatever its body does, if so.
     pub(crate) fn fault(&self) -> Option<NodeError> {
-        Some(match self.lock().fault.as_ref()? {
+        Some(match self.lock().fault.as_deref()? {
             Fault::Log(error) => NodeError::coded(error.code(), "the execution's log takes no more entries")
                 .caused_by(error.clone()),
             Fault::Panicked(what) => {
@@ -382,7 +405,7 @@ impl NodeOutput {
 
     /// Why the log takes nothing more of this, if so.
     pub(crate) fn log_error(&self) -> Option<streamnest_log::Error> {
-        match &self.lock().fault {
+        match self.lock().fault.as_deref() {
             Some(Fault::Log(error)) => Some(error.clone()),
             _ => None,
         }
@@ -390,10 +413,8 @@ impl NodeOutput {
 
     /// The first fault stays; the visit's task sees it and ends the visit.
     fn fail(&self, state: &mut State, fault: Fault) {
-        state.fault.get_or_insert(fault);
-        if !state.polling {
-            self.task.wake();
-        }
+        state.fault.get_or_insert_with(|| Box::new(fault));
+        state.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -21,24 +21,32 @@ use crate::{
 pub(crate) struct Visit<T> {
     body: BoxFuture<'static, NodeResult<T>>,
     output: Arc<NodeOutput>,
-    port: Arc<dyn NodePort>,
+    /// Lent to the body while it is polled.
+    scope: Option<Scope>,
     alarm: Option<Pin<Box<Sleep>>>,
     settling: Option<BoxFuture<'static, ()>>,
 }
 
 impl<T> Visit<T> {
     pub(super) fn new(body: BoxFuture<'static, NodeResult<T>>, output: Arc<NodeOutput>) -> Self {
-        let visit = Self::unannounced(body, output);
-        if visit.output.plan.token.is_some() {
-            Scope::announce(&visit.port);
+        let port: Arc<dyn NodePort> = Arc::new(Port(output.clone()));
+        if output.plan.token.is_some() {
+            Scope::announce(&port);
         }
-        visit
+        Self::within(port, body, output)
     }
 
     /// A body that no model is expected to be called in: one that is called elsewhere meanwhile has lost no scope.
     pub(crate) fn unannounced(body: BoxFuture<'static, NodeResult<T>>, output: Arc<NodeOutput>) -> Self {
-        let port: Arc<dyn NodePort> = Arc::new(Port(output.clone()));
-        Self { body, output, port, alarm: None, settling: None }
+        Self::within(Arc::new(Port(output.clone())), body, output)
+    }
+
+    fn within(
+        port: Arc<dyn NodePort>,
+        body: BoxFuture<'static, NodeResult<T>>,
+        output: Arc<NodeOutput>,
+    ) -> Self {
+        Self { body, output, scope: Some(Scope::new(port)), alarm: None, settling: None }
     }
 
     /// Waits for the next time that something is due. An alarm that is set too early just rings once for nothing, which
@@ -59,9 +67,9 @@ impl<T> Future for Visit<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         this.output.looks(cx.waker());
-        let scope = Scope::new(this.port.clone());
-        let polled = catch_unwind(AssertUnwindSafe(|| scope.enter(|| this.body.as_mut().poll(cx))));
-        let (mut due, mut shipped) = this.output.paused();
+        let body = this.body.as_mut();
+        let polled = catch_unwind(AssertUnwindSafe(|| Scope::lend(&mut this.scope, || body.poll(cx))));
+        let mut pause = this.output.paused();
         match polled {
             Ok(Poll::Ready(ended)) => return Poll::Ready(ended),
             Ok(Poll::Pending) => {}
@@ -71,10 +79,12 @@ impl<T> Future for Visit<T> {
             }
         }
         loop {
-            if let Some(error) = this.output.fault() {
+            if pause.failed
+                && let Some(error) = this.output.fault()
+            {
                 return Poll::Ready(Err(error));
             }
-            if !shipped && this.settling.is_none() {
+            if !pause.shipped && this.settling.is_none() {
                 let output = this.output.clone();
                 this.settling = Some(Box::pin(async move { output.settle().await }));
             }
@@ -83,10 +93,10 @@ impl<T> Future for Visit<T> {
             {
                 this.settling = None;
             }
-            let Some(at) = due else { return Poll::Pending };
+            let Some(at) = pause.due else { return Poll::Pending };
             ready!(this.poll_alarm(cx, at));
             this.output.tick(Instant::now());
-            (due, shipped) = this.output.paused();
+            pause = this.output.paused();
         }
     }
 }

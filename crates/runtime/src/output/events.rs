@@ -57,8 +57,8 @@ impl NodeOutput {
         let limit = self.plan.event.as_ref().map_or(1, |options| options.buffer_size);
         if state.events.len() >= limit {
             self.ready_events(state);
-        } else if !state.polling {
-            self.task.wake();
+        } else {
+            state.wake();
         }
     }
 
@@ -71,7 +71,7 @@ impl NodeOutput {
     async fn make_durable(&self) -> Result<bool, NodeError> {
         self.flush().await;
         let appended = match self.lock() {
-            state if matches!(state.fault, Some(Fault::Log(_))) => None,
+            state if matches!(state.fault.as_deref(), Some(Fault::Log(_))) => None,
             state => Some(state.appended),
         };
         match (appended, self.fault()) {

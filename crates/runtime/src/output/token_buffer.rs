@@ -40,12 +40,15 @@ pub(crate) struct TokenBuffer {
     /// Dropped since the last token that was not.
     filtered: u64,
     started: bool,
-    blank: Option<Piece>,
-    waiting: Vec<Piece>,
+    blank: Option<Box<Piece>>,
+    /// What waits for a frame: the last one, which may still grow, and those before it. Most frames are alone, and then
+    /// they wait in here and nowhere else.
+    last: Option<Piece>,
+    full: Vec<Piece>,
     /// How many tokens those pieces are.
     waiting_tokens: usize,
     flush_at: Option<Instant>,
-    json: Option<JsonText>,
+    json: Option<Box<JsonText>>,
     valued_at: Option<Instant>,
     /// The bytes of a character of which the rest is still to come.
     partial: Vec<u8>,
@@ -53,7 +56,7 @@ pub(crate) struct TokenBuffer {
     processor_panicked: bool,
 }
 
-/// One token, or one with the blanks before it.
+/// One token with the blanks before it, or several that share a frame.
 #[derive(Debug)]
 struct Piece {
     content: String,
@@ -75,7 +78,7 @@ impl TokenBuffer {
     ) -> Self {
         Self {
             buffer_size: buffer_size.unwrap_or(plan.buffer_size),
-            json: (plan.options.format == TokenFormat::Json).then(JsonText::default),
+            json: (plan.options.format == TokenFormat::Json).then(Box::default),
             plan,
             message,
             at,
@@ -84,7 +87,8 @@ impl TokenBuffer {
             filtered: 0,
             started: false,
             blank: None,
-            waiting: Vec::new(),
+            last: None,
+            full: Vec::new(),
             waiting_tokens: 0,
             flush_at: None,
             valued_at: None,
@@ -121,14 +125,14 @@ impl TokenBuffer {
         let mut piece = Piece { content, index, count: 1, filtered, kind, logprob, metadata };
         if let Some(mut blank) = self.blank.take() {
             blank.absorb(piece);
-            piece = blank;
+            piece = *blank;
         }
         if self.plan.options.filter.exclude_whitespace
             && piece.content.chars().all(char::is_whitespace)
             // A blank that fills a frame waits no longer for a word.
             && piece.content.len() < self.plan.max_content_bytes
         {
-            self.blank = Some(piece);
+            self.blank = Some(Box::new(piece));
             return;
         }
         self.keep(piece);
@@ -169,52 +173,38 @@ impl TokenBuffer {
     /// Frames for all that waits.
     pub(crate) fn flush(&mut self, now: &impl Fn() -> Instant, out: &mut Vec<payload::Token>) {
         self.flush_at = None;
-        if self.waiting.is_empty() {
-            return;
-        }
+        let Some(last) = self.last.take() else { return };
         self.waiting_tokens = 0;
-        let options = &self.plan.options;
-        let structured = options.format == TokenFormat::Structured;
-        let batch_size = u32::try_from(options.batch_size).unwrap_or(u32::MAX);
-        let first = out.len();
-        for piece in self.waiting.drain(..) {
-            let joins = |frame: &payload::Token| {
-                frame.count.saturating_add(piece.count) <= batch_size
-                    && frame.content.len() + piece.content.len() <= self.plan.max_content_bytes
-                    && (!structured || frame.kind == piece.kind)
-                    && (!options.include_metadata || frame.metadata == piece.metadata)
-            };
-            if let Some(frame) = out.get_mut(first..).and_then(<[_]>::last_mut).filter(|frame| joins(frame)) {
-                frame.content.push_str(&piece.content);
-                frame.count += piece.count;
-                frame.filtered += piece.filtered;
-                // The probability of a text is the product of its tokens', if all are known.
-                frame.logprob = frame.logprob.zip(piece.logprob).map(|(a, b)| a + b);
-                continue;
-            }
-            out.push(payload::Token {
-                content: piece.content,
-                index: piece.index,
-                count: piece.count,
-                filtered: piece.filtered,
-                visit: self.at.visit,
-                attempt: self.at.attempt,
-                item: self.at.item,
-                message: Some(self.message),
-                value: None,
-                complete: None,
-                role: if structured { self.role.clone() } else { None },
-                logprob: piece.logprob.filter(|_| structured),
-                kind: piece.kind.filter(|_| structured),
-                metadata: piece.metadata.filter(|_| options.include_metadata),
-            });
-        }
+        let full = std::mem::take(&mut self.full);
+        out.extend(full.into_iter().map(|piece| self.frame(piece)));
+        out.push(self.frame(last));
         if let (Some(json), Some(last)) = (&self.json, out.last_mut()) {
             let now = now();
             if self.valued_at.is_none_or(|at| now.duration_since(at) >= VALUE_EVERY) {
                 self.valued_at = Some(now);
                 last.value = json.value();
             }
+        }
+    }
+
+    fn frame(&self, piece: Piece) -> payload::Token {
+        let options = &self.plan.options;
+        let structured = options.format == TokenFormat::Structured;
+        payload::Token {
+            content: piece.content,
+            index: piece.index,
+            count: piece.count,
+            filtered: piece.filtered,
+            visit: self.at.visit,
+            attempt: self.at.attempt,
+            item: self.at.item,
+            message: Some(self.message),
+            value: None,
+            complete: None,
+            role: if structured { self.role.clone() } else { None },
+            logprob: piece.logprob.filter(|_| structured),
+            kind: piece.kind.filter(|_| structured),
+            metadata: piece.metadata.filter(|_| options.include_metadata),
         }
     }
 
@@ -225,7 +215,7 @@ impl TokenBuffer {
             self.push(String::from_utf8_lossy(&rest).into_owned().into(), now, out);
         }
         if let Some(blank) = self.blank.take() {
-            self.keep(blank);
+            self.keep(*blank);
         }
         let before = out.len();
         self.flush(now, out);
@@ -291,9 +281,32 @@ impl TokenBuffer {
                 logprob: None,
                 metadata: piece.metadata.clone(),
             };
-            self.waiting.push(std::mem::replace(&mut piece, rest));
+            let beginning = std::mem::replace(&mut piece, rest);
+            self.wait(beginning);
         }
-        self.waiting.push(piece);
+        self.wait(piece);
+    }
+
+    /// Lets a piece wait, within the frame before it if that has room.
+    fn wait(&mut self, piece: Piece) {
+        let TokenOptions { format, include_metadata, batch_size, .. } = self.plan.options;
+        let batch_size = u32::try_from(batch_size).unwrap_or(u32::MAX);
+        let joins = |last: &Piece| {
+            last.count.saturating_add(piece.count) <= batch_size
+                && last.content.len() + piece.content.len() <= self.plan.max_content_bytes
+                && (format != TokenFormat::Structured || last.kind == piece.kind)
+                && (!include_metadata || last.metadata == piece.metadata)
+        };
+        match &mut self.last {
+            Some(last) if joins(last) => {
+                last.content.push_str(&piece.content);
+                last.count += piece.count;
+                last.filtered += piece.filtered;
+                // The probability of a text is the product of its tokens', if all are known.
+                last.logprob = last.logprob.zip(piece.logprob).map(|(a, b)| a + b);
+            }
+            last => self.full.extend(last.replace(piece)),
+        }
     }
 }
 
