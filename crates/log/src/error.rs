@@ -174,6 +174,12 @@ pub enum Error {
         /// Before the first entry that is kept.
         first: Position,
     },
+    /// The entries asked for are kept, but not as they were written.
+    #[error("what follows that position is damaged and is not served; read on after {first}")]
+    Damaged {
+        /// After the last entry that is damaged.
+        first: Position,
+    },
     /// The stream that is to be forked was deleted.
     #[error("stream `{name}` was deleted, so it cannot be forked any more; fork one of its forks")]
     ForkSourceDeleted {
@@ -270,6 +276,7 @@ impl Error {
             Self::StalePosition { .. } => "stale_position",
             Self::BeyondEnd { .. } => "position_beyond_end",
             Self::Trimmed { .. } => "trimmed",
+            Self::Damaged { .. } => "damaged",
             Self::ContentTypeMismatch { .. } => "content_type_mismatch",
             Self::ForkSubOffset { .. } => "fork_sub_offset",
             Self::ForkTooDeep { .. } => "fork_too_deep",

@@ -21,7 +21,10 @@ impl From<Invalid> for Refusal {
 pub(super) fn refuse(error: Error) -> Refusal {
     let status = match &error {
         Error::UnknownStream { .. } | Error::Removed => StatusCode::NOT_FOUND,
-        Error::StreamDeleted { .. } | Error::StalePosition { .. } | Error::Trimmed { .. } => StatusCode::GONE,
+        Error::StreamDeleted { .. }
+        | Error::StalePosition { .. }
+        | Error::Trimmed { .. }
+        | Error::Damaged { .. } => StatusCode::GONE,
         Error::StreamExists { .. }
         | Error::AlreadyExists { .. }
         | Error::StillRunning { .. }
@@ -57,7 +60,7 @@ pub(super) fn refuse(error: Error) -> Refusal {
             put(header::PRODUCER_EXPECTED_SEQ, expected);
             put(header::PRODUCER_RECEIVED_SEQ, received);
         }
-        Error::Trimmed { first } => {
+        Error::Trimmed { first } | Error::Damaged { first } => {
             if let Ok(first) = HeaderValue::from_str(&first.to_string()) {
                 refusal.put(HeaderName::from_static(header::NEXT_OFFSET), first);
             }

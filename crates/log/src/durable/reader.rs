@@ -8,7 +8,7 @@ use super::{
     place::{Chain, Segment},
     stream::{Stand, Stream, Waiting},
 };
-use crate::{Error, EventLog, Gap, Read, ReadLimit, Start};
+use crate::{Error, EventLog, Gap, GapReason, Read, ReadLimit, Start};
 
 /// How many entries one look into a log takes.
 const BATCH_ENTRIES: usize = 1_024;
@@ -76,8 +76,8 @@ impl Reader {
     /// Takes what there is, about `bytes` of it, and at least one entry if there is one.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Removed`]; a log that no longer keeps what follows is
-    /// [`StoreError::Trimmed`](streamnest_core::StoreError::Trimmed).
+    /// [`Error::Store`], [`Error::Removed`]; [`Error::Trimmed`] if what follows is no longer kept, [`Error::Damaged`] if it
+    /// cannot be served as it was written.
     ///
     /// # Cancel safety
     /// Safe: the reader moves when this returns.
@@ -91,7 +91,12 @@ impl Reader {
                 entries: usize::try_from(left).unwrap_or(usize::MAX).min(BATCH_ENTRIES),
                 bytes: bytes.saturating_sub(taken),
             };
-            let batch = segment.next(at, limit).await?;
+            let batch: Vec<_> = match segment.next(at, limit).await? {
+                Read::Batch(batch) => batch.into_iter().collect(),
+                // What lies before it is given first.
+                Read::Gap(_) if !parts.is_empty() => break,
+                Read::Gap(gap) => return Err(self.missing(segment, gap)),
+            };
             taken += batch.iter().map(|entry| entry.event().payload().len()).sum::<usize>();
             at = at.forward(batch.len() as u64);
             match parts.last_mut() {
@@ -103,6 +108,13 @@ impl Reader {
         self.at = at;
         let up_to_date = at >= tail;
         Ok(Chunk { parts, from, next: self.chain.position(at), up_to_date, closed: closed && up_to_date })
+    }
+
+    /// The error of entries that `segment` does not have.
+    fn missing(&self, segment: &Segment, Gap { to, reason, .. }: Gap) -> Error {
+        let to = segment.before.forward(to.get());
+        let first = self.chain.position(segment.end.map_or(to, |end| to.min(end)));
+        if reason == GapReason::Damaged { Error::Damaged { first } } else { Error::Trimmed { first } }
     }
 
     /// Waits until there is more to read, or nothing will ever follow. A stream with a sliding lifetime lives on
@@ -146,13 +158,9 @@ impl Segment {
     }
 
     /// The entries after the stream's entry `at`, which are there.
-    async fn next(&self, at: Seq, limit: ReadLimit) -> Result<Vec<Arc<Entry>>, Error> {
+    async fn next(&self, at: Seq, limit: ReadLimit) -> Result<Read, Error> {
         let mut cursor = self.log.observer(self.start(at)).unabridged();
-        match cursor.next_batch(limit).await? {
-            Some(Read::Batch(batch)) => Ok(batch.into_iter().collect()),
-            Some(Read::Gap(Gap { to, .. })) => Err(Error::Trimmed { first: self.log.position(to) }),
-            // It was there a moment ago, so the log is gone.
-            None => Err(Error::Removed),
-        }
+        // They were there a moment ago, so the log is gone if nothing is.
+        cursor.next_batch(limit).await?.ok_or(Error::Removed)
     }
 }
