@@ -153,6 +153,16 @@ pub struct ExecutionSummary {
     pub waiting: Vec<Approval>,
 }
 
+impl ExecutionSummary {
+    /// What stands in place of a workflow's name where a program outside the server speaks for the execution.
+    pub const EXTERNAL: &'static str = "external";
+
+    /// Whether a program outside the server speaks for it. It goes on when the server stops.
+    pub fn is_external(&self) -> bool {
+        self.workflow.as_str() == Self::EXTERNAL
+    }
+}
+
 /// A page of executions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -11,7 +11,7 @@ use std::{
 
 use http::Extensions;
 use ipnet::IpNet;
-use streamnest_core::ExecutionControl;
+use streamnest_core::{ExecutionControl, ExecutionSummary};
 use streamnest_log::{Registry, durable::Streams};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -258,7 +258,9 @@ impl Shared {
         let mut after = None;
         loop {
             let page = self.control.executions(LOOK_AT, after.as_ref());
-            if page.executions.iter().any(|execution| !execution.status.is_terminal()) {
+            let runs =
+                |execution: &ExecutionSummary| !execution.status.is_terminal() && !execution.is_external();
+            if page.executions.iter().any(runs) {
                 return true;
             }
             match page.next {

@@ -18,7 +18,7 @@ mod stream;
 mod streams;
 
 pub use append::{Append, Outcome};
-pub use facts::{Creation, Facts, Fork, ForkAt};
+pub use facts::{Creation, Facts, Fork, ForkAt, made_at};
 pub use options::StreamOptions;
 pub use reader::{Chunk, Reader};
 pub use stream::{Stand, Stream};

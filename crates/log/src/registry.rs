@@ -13,8 +13,8 @@ use std::{
 };
 
 use streamnest_core::{
-    AttributeChange, Clock, Listed, LogIdentity, LogName, LogStore, NamesLog, StoreError, StoredLog,
-    Timestamp,
+    AttributeChange, Attributes, Clock, Listed, LogIdentity, LogName, LogStore, NamesLog, StoreError,
+    StoredLog, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -42,6 +42,8 @@ struct Inner {
     opened: Notify,
 }
 
+/// Hears of a log that is in memory now, with the attributes that it came with.
+type OpenedHook = Arc<dyn Fn(&Arc<EventLog>, &Attributes) + Send + Sync>;
 /// Hears of a log that is gone.
 type RemovedHook = Arc<dyn Fn(&LogName, Removal) + Send + Sync>;
 
@@ -64,6 +66,7 @@ struct Logs {
     awaited: HashMap<LogName, Arc<Notify>>,
     waiters: usize,
     fans: Vec<Weak<Arrivals>>,
+    on_opened: Vec<OpenedHook>,
     on_removed: Vec<RemovedHook>,
 }
 
@@ -219,6 +222,8 @@ impl Registry {
     fn take_in(&self, stored: Arc<dyn StoredLog>, watch: &Watch, reserved: Reserved<'_>) -> Writer {
         let head = stored.head();
         let (sealed, identity) = (head.sealed, LogIdentity::new(reserved.name, head.epoch));
+        let hooks = self.lock().on_opened.clone();
+        let attributes = if hooks.is_empty() { Attributes::default() } else { head.attributes.clone() };
         let log = Arc::new(EventLog::new(identity, stored, head, self.0.shared.clone()));
         // Nothing was appended yet, so nothing can have become durable before this.
         let _ = watch.0.set(Arc::downgrade(&log));
@@ -227,6 +232,7 @@ impl Registry {
             self.0.shared.finished(reserved.name, writer.log().ended_at());
         }
         let (awaited, fans) = self.enter(&writer, reserved);
+        hooks.iter().for_each(|hook| hook(writer.log(), &attributes));
         awaited.iter().for_each(|awaited| awaited.notify_waiters());
         // What has ended says nothing new.
         fans.iter().filter(|_| !sealed).for_each(|fan| fan.arrive(writer.log()));
@@ -394,6 +400,11 @@ impl Registry {
         drop(reserved);
         hooks.iter().for_each(|hook| hook(&name, Removal::Deleted));
         Ok(())
+    }
+
+    /// Calls `hook` whenever a log comes into memory, made anew or opened, with its durable attributes.
+    pub fn on_opened(&self, hook: impl Fn(&Arc<EventLog>, &Attributes) + Send + Sync + 'static) {
+        self.lock().on_opened.push(Arc::new(hook));
     }
 
     /// Calls `hook` whenever a log leaves memory: by a call, or because it was evicted.

@@ -25,7 +25,7 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use self::known::{Executions, Known};
+use self::known::{Executions, Known, Outside};
 use crate::{
     Error, FeatureOptions, State, Workflow, WorkflowContribution,
     definition::{Bounds, Definition, Place},
@@ -168,6 +168,13 @@ impl EngineBuilder {
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
         }));
+        // Executions that programs outside make are listed beside those that run here.
+        let inner = Arc::downgrade(&engine.0);
+        engine.0.logs.on_opened(move |log, attributes| {
+            if let (Some(inner), Some(outside)) = (inner.upgrade(), Outside::of(log, attributes)) {
+                inner.executions().insert(Known::Outside(Arc::new(outside)));
+            }
+        });
         // What is known of an execution goes with its log.
         let inner = Arc::downgrade(&engine.0);
         engine.0.logs.on_removed(move |name, removal| {

@@ -148,6 +148,11 @@ impl Facts {
     }
 }
 
+/// When a stream was made whose log has these attributes; `None` if it is the log of none.
+pub fn made_at(attributes: &Attributes) -> Option<Timestamp> {
+    Facts::from_attributes(attributes).map(|facts| facts.created)
+}
+
 /// Whether two content types are the same but for their parameters.
 pub(super) fn same_media_type(one: &str, other: &str) -> bool {
     let media = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

@@ -249,6 +249,8 @@ impl Streams {
             let _turn = writer.turn().await;
             let ended = match writer.attribute(CLOSED) {
                 Some(_) => writer.so_far(),
+                // Somebody has cancelled it.
+                None if writer.log().head().sealed => writer.so_far(),
                 None => writer.close_with([expired()], vec![set(CLOSED, facts::closing(None))]).await?,
             };
             stream.set_state(State::Expired);

@@ -53,13 +53,15 @@ impl ExecutionControl for Engine {
         reason: Option<String>,
     ) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
-            if let Known::Here(execution) = self.find(id)?
-                && execution.ended().is_none()
-            {
-                execution.cancel(reason);
-                execution.end().await;
+            match self.find(id)? {
+                known if known.has_ended() => Ok(()),
+                Known::Here(execution) => {
+                    execution.cancel(reason);
+                    execution.end().await;
+                    Ok(())
+                }
+                Known::Outside(_) | Known::Kept(_) => self.cancel_outside(id, reason).await,
             }
-            Ok(())
         })
     }
 
@@ -69,7 +71,12 @@ impl ExecutionControl for Engine {
         signal: Signal,
     ) -> BoxFuture<'a, Result<Signalled, ControlError>> {
         Box::pin(async move {
-            let execution = self.restore(&self.find(id)?).await?;
+            let known = self.find(id)?;
+            if known.is_outside() {
+                let open = "it waits for no answer".into();
+                return Err(ControlError::UnknownAsk { id: id.clone(), ask: signal.ask, open });
+            }
+            let execution = self.restore(&known).await?;
             execution.asks.answer(&execution, signal).await
         })
     }
@@ -90,7 +97,7 @@ impl ExecutionControl for Engine {
         let known = self.find(id)?;
         let waiting = match &known {
             Known::Here(execution) => execution.asks.waiting(),
-            Known::Kept(_) => Vec::new(),
+            Known::Outside(_) | Known::Kept(_) => Vec::new(),
         };
         Ok(ExecutionSummary { waiting, ..known.summary() })
     }

@@ -7,11 +7,11 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use streamnest_core::{
-    AttributeChange, ControlError, ExecutionId, ExecutionSummary, Listed, LogName, Position, Status,
-    Timestamp, WorkflowName,
+    AttributeChange, Attributes, ControlError, ExecutionId, ExecutionSummary, Listed, LogName, Position,
+    Status, Timestamp, WorkflowName,
     payload::{Failure, StatusUpdate},
 };
-use streamnest_log::{Error as LogError, Read, ReadLimit, Removal, Start};
+use streamnest_log::{Error as LogError, EventLog, Read, ReadLimit, Removal, Start, durable};
 
 use super::{Engine, control::summarize};
 use crate::{execution::Execution, fingerprint::Fingerprint};
@@ -31,20 +31,58 @@ const ENDED_AT_ONCE: usize = 64;
 pub(super) enum Known {
     /// It runs, or its log is in memory.
     Here(Arc<Execution>),
-    /// It has ended, and only the store has its log.
+    /// A program outside speaks for it, and its log is in memory.
+    Outside(Arc<Outside>),
+    /// Only the store has its log. It has ended, if this engine ran it.
     Kept(Arc<Kept>),
+}
+
+/// An execution that a program outside made.
+pub(super) struct Outside {
+    id: ExecutionId,
+    log: Arc<EventLog>,
+    started_at: Timestamp,
+}
+
+impl Outside {
+    /// The log of one; `None` if it is that of something else.
+    pub(super) fn of(log: &Arc<EventLog>, attributes: &Attributes) -> Option<Self> {
+        let id = log.identity().execution()?.clone();
+        Some(Self { id, log: log.clone(), started_at: durable::made_at(attributes)? })
+    }
+
+    fn summary(&self) -> ExecutionSummary {
+        let head = self.log.head();
+        ExecutionSummary {
+            execution_id: self.id.clone(),
+            workflow: outside(),
+            status: head.status.unwrap_or(Status::Running),
+            progress: BTreeMap::new(),
+            started_at: self.started_at,
+            first: self.log.position(head.trimmed),
+            last: self.log.position(head.last),
+            subscribers: self.log.subscribers(),
+            waiting: Vec::new(),
+        }
+    }
+}
+
+fn outside() -> WorkflowName {
+    WorkflowName::new(ExecutionSummary::EXTERNAL).expect("it is a legal name")
 }
 
 /// What is known of an execution whose log is not in memory.
 pub(super) struct Kept {
     pub(super) summary: ExecutionSummary,
-    pub(super) input: Fingerprint,
+    /// `None` if no engine ran it.
+    pub(super) input: Option<Fingerprint>,
 }
 
 impl Known {
     pub(super) fn id(&self) -> &ExecutionId {
         match self {
             Self::Here(execution) => execution.id(),
+            Self::Outside(outside) => &outside.id,
             Self::Kept(kept) => &kept.summary.execution_id,
         }
     }
@@ -53,7 +91,17 @@ impl Known {
     pub(super) fn is_of(&self, workflow: &WorkflowName, input: Fingerprint) -> bool {
         match self {
             Self::Here(execution) => execution.workflow == *workflow && execution.input == input,
-            Self::Kept(kept) => kept.summary.workflow == *workflow && kept.input == input,
+            Self::Kept(kept) => kept.summary.workflow == *workflow && kept.input == Some(input),
+            Self::Outside(_) => false,
+        }
+    }
+
+    /// Whether a program outside speaks for it.
+    pub(super) fn is_outside(&self) -> bool {
+        match self {
+            Self::Here(_) => false,
+            Self::Outside(_) => true,
+            Self::Kept(kept) => kept.input.is_none(),
         }
     }
 
@@ -61,7 +109,8 @@ impl Known {
     pub(super) fn has_ended(&self) -> bool {
         match self {
             Self::Here(execution) => execution.ended().is_some(),
-            Self::Kept(_) => true,
+            Self::Outside(outside) => outside.log.head().sealed,
+            Self::Kept(kept) => kept.summary.status.is_terminal(),
         }
     }
 
@@ -69,6 +118,7 @@ impl Known {
     pub(super) fn summary(&self) -> ExecutionSummary {
         match self {
             Self::Here(execution) => summarize(execution),
+            Self::Outside(outside) => outside.summary(),
             Self::Kept(kept) => kept.summary.clone(),
         }
     }
@@ -106,8 +156,11 @@ impl Executions {
         let kept = match (removal, self.get(id)) {
             (Removal::Evicted, Some(Known::Here(execution))) => Some(Kept {
                 summary: ExecutionSummary { subscribers: 0, ..summarize(execution) },
-                input: execution.input,
+                input: Some(execution.input),
             }),
+            (Removal::Evicted, Some(Known::Outside(outside))) => {
+                Some(Kept { summary: ExecutionSummary { subscribers: 0, ..outside.summary() }, input: None })
+            }
             (Removal::Evicted, _) => return,
             _ => None,
         };
@@ -136,22 +189,31 @@ pub(super) fn attributes(
     ]
 }
 
-/// What a log says of its execution; `None` if no engine ran it.
+/// What a log says of its execution; `None` if it is none.
 fn read(Listed { name, head }: &Listed) -> Option<Kept> {
     let text = |key: &str| std::str::from_utf8(head.attributes.get(key)?).ok();
     let at = |seq| Position::new(head.epoch, seq);
+    let (workflow, started_at, input) = match durable::made_at(&head.attributes) {
+        Some(made) => (outside(), made, None),
+        None => {
+            let started = Timestamp::from_micros(text(STARTED)?.parse().ok()?);
+            (WorkflowName::new(text(WORKFLOW)?).ok()?, started, Some(Fingerprint::parse(text(INPUT)?)?))
+        }
+    };
+    // What an engine ran and did not end was interrupted; what a program outside speaks for goes on.
+    let open = if input.is_some() { Status::Failed } else { Status::Running };
     let summary = ExecutionSummary {
         execution_id: name.execution()?,
-        workflow: WorkflowName::new(text(WORKFLOW)?).ok()?,
-        status: head.status.filter(|status| status.is_terminal()).unwrap_or(Status::Failed),
+        workflow,
+        status: head.status.filter(|status| status.is_terminal()).unwrap_or(open),
         progress: BTreeMap::new(),
-        started_at: Timestamp::from_micros(text(STARTED)?.parse().ok()?),
+        started_at,
         first: at(head.trimmed),
         last: at(head.last),
         subscribers: 0,
         waiting: Vec::new(),
     };
-    Some(Kept { summary, input: Fingerprint::parse(text(INPUT)?)? })
+    Some(Kept { summary, input })
 }
 
 impl Engine {
@@ -169,7 +231,7 @@ impl Engine {
             after = Some(last.name.clone());
             for listed in &page {
                 let Some(kept) = read(listed) else { continue };
-                if !listed.head.sealed {
+                if !listed.head.sealed && kept.input.is_some() {
                     running.push(listed.name.clone());
                 }
                 found.push(kept);
@@ -217,13 +279,37 @@ impl Engine {
         Ok((id, (status, writer.log().position(last))))
     }
 
+    /// Ends an execution that a program outside speaks for.
+    pub(super) async fn cancel_outside(
+        &self,
+        id: &ExecutionId,
+        reason: Option<String>,
+    ) -> Result<(), ControlError> {
+        let unavailable = |error| {
+            tracing::error!(execution = %id, %error, "execution could not be cancelled");
+            ControlError::Unavailable
+        };
+        let writer = self.0.logs.open(id).await.map_err(unavailable)?;
+        let writer = writer.ok_or_else(|| ControlError::UnknownExecution { id: id.clone() })?;
+        let cancelled = StatusUpdate::cancelled(reason);
+        match writer.finish(cancelled).await {
+            // Its producer closed it, or somebody else was first.
+            Ok(_) | Err(LogError::Sealed { .. }) => Ok(()),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
     /// The execution with its log in memory.
     pub(super) async fn restore(&self, known: &Known) -> Result<Arc<Execution>, ControlError> {
+        let id = known.id();
+        // Only who made it speaks for it.
+        let outside = || ControlError::Conflict { id: id.clone() };
         let kept = match known {
             Known::Here(execution) => return Ok(execution.clone()),
             Known::Kept(kept) => kept,
+            Known::Outside(_) => return Err(outside()),
         };
-        let id = &kept.summary.execution_id;
+        let input = kept.input.ok_or_else(outside)?;
         let opened = self.open_ended(id).await.map_err(|error| {
             tracing::error!(execution = %id, %error, "log could not be opened");
             ControlError::Unavailable
@@ -233,7 +319,7 @@ impl Engine {
             id.clone(),
             writer,
             kept.summary.workflow.clone(),
-            kept.input,
+            input,
             kept.summary.started_at,
             self.0.options.clone(),
             self.0.logs.options().max_event_bytes,
