@@ -6,6 +6,7 @@ mod idempotency;
 mod query;
 mod reply;
 mod signals;
+mod subscriptions;
 mod workflows;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/executions", get(executions::list))
         .route("/executions/{id}", get(executions::one).delete(executions::delete))
         .route("/executions/{id}/events", get(sse::events))
+        .route("/executions/{id}/subscriptions", get(subscriptions::list))
         .route("/executions/{id}/cancel", post(executions::cancel))
         .route("/executions/{id}/signals", post(signals::signal))
         .route(durable::ROUTE, any(durable::serve))

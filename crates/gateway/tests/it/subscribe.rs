@@ -193,3 +193,40 @@ async fn a_connection_that_closes_follows_nothing_any_more() {
     let gone = writer.log().subscribers_become(|count| count == 0);
     tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the cursor is dropped");
 }
+
+#[tokio::test]
+async fn how_far_each_named_subscription_lags_can_be_asked_whether_it_is_connected_or_not() {
+    let server = Server::start().await;
+    let writer = server.held("a").await;
+    let path = "/executions/a/subscriptions";
+    assert_eq!(server.get(path).await.json()["subscriptions"], json!([]));
+    say(&writer, 0, 9).await;
+    let at = |seq: u64| writer.log().position(seq.try_into().unwrap()).to_string();
+    let mut socket = Socket::open(&server).await;
+    for (name, sequence) in [("billing", 4), ("audit", 10)] {
+        let ack = json!({"executionId": "a", "subscription": name, "sequence": sequence});
+        socket.send(json!({"type": "ack", "payload": ack})).await;
+    }
+    // What is delivered at most once counts as acknowledged when it is sent.
+    let once = json!({"executionId": "a", "subscription": "screen", "delivery": "at-most-once"});
+    socket.subscribe(once).await;
+    for _ in 0..10 {
+        socket.next().await;
+    }
+    drop(socket);
+    writer.log().subscribers_become(|count| count == 0).await;
+    say(&writer, 9, 11).await;
+    let told = server.get(path).await.json();
+    let named = |name: &str, acknowledged: u64, lag: u64| json!({"subscription": name, "acknowledged": acknowledged, "position": at(acknowledged), "lag": lag});
+    let wanted = json!({
+        "executionId": "a",
+        "last": at(12),
+        "subscriptions": [named("audit", 10, 2), named("billing", 4, 8), named("screen", 10, 2)],
+    });
+    assert_eq!(told, wanted);
+    server.get("/executions/none/subscriptions").await.error(404, "unknown_execution");
+    server
+        .ask("POST", path, &[("content-type", "application/json")], "{}")
+        .await
+        .error(405, "method_not_allowed");
+}

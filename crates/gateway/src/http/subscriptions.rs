@@ -1,0 +1,63 @@
+//! How far the named subscriptions of an execution have come.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use http::{StatusCode, Uri};
+use serde::Serialize;
+use streamnest_core::{ExecutionId, Position, Seq};
+
+use super::{Refusal, executions::id_of, json};
+use crate::{
+    access::{Action, Visitor},
+    shared::Shared,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    execution_id: ExecutionId,
+    /// After the last entry.
+    last: Position,
+    /// By name.
+    subscriptions: Vec<Named>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    subscription: String,
+    /// The last entry that was acknowledged; 0 before the first.
+    acknowledged: Seq,
+    /// After it.
+    position: Position,
+    /// How many entries follow it.
+    lag: u64,
+}
+
+/// `GET /executions/{id}/subscriptions`
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+    uri: Uri,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let id = visitor.execution(&shared, Action::Read, &id_of(&uri, id)?)?;
+    let log = shared.logs.get(&id).ok_or_else(|| Refusal::unknown_execution(&id))?;
+    let subscriptions = log.subscriptions().into_iter().map(|(subscription, acknowledged, lag)| Named {
+        subscription,
+        acknowledged,
+        position: log.position(acknowledged),
+        lag,
+    });
+    let answer = Answer {
+        execution_id: id,
+        subscriptions: subscriptions.collect(),
+        // Not before what any of them has acknowledged.
+        last: log.position(log.head().last),
+    };
+    Ok(json(StatusCode::OK, &answer))
+}
