@@ -78,9 +78,14 @@ pub(crate) async fn serve(
     OriginalUri(original): OriginalUri,
     request: Request,
 ) -> Response {
+    let is_known = matches!(visitor, Visitor::Known(_));
     let answered = answer(&shared, visitor, original.path().to_owned(), request).await;
     let mut response = answered.unwrap_or_else(|refusal| refusal.into_response());
     guard(response.headers_mut());
+    if is_known {
+        // What a browser keeps of a stream is for those credentials only: one URL is another stream for another tenant.
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("authorization, cookie"));
+    }
     response
 }
 

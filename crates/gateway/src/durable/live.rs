@@ -58,7 +58,7 @@ pub(super) async fn open(
     let place = place(shared)?;
     let mut response = empty(StatusCode::OK);
     put(&mut response, header::CONTENT_TYPE.as_str(), sse::CONTENT_TYPE);
-    put(&mut response, header::CACHE_CONTROL.as_str(), "no-cache, no-transform");
+    put(&mut response, header::CACHE_CONTROL.as_str(), "private, no-cache, no-transform");
     put(&mut response, "x-accel-buffering", "no");
     if !subject.content_type.is_text() {
         put(&mut response, names::SSE_DATA_ENCODING, sse::BASE64);

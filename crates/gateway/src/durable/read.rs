@@ -132,7 +132,7 @@ fn respond(
     chunk: &Chunk,
     from_now: bool,
 ) -> Result<Response, Refusal> {
-    let tag = etag::etag(subject.id, chunk.from, chunk.next, chunk.closed);
+    let tag = etag::etag(subject.id, asked.visitor.tenant(), chunk.from, chunk.next, chunk.closed);
     let known = asked.headers().text(header::IF_NONE_MATCH.as_str())?;
     let is_known = !from_now && known.is_some_and(|known| etag::is_match(known, &tag));
     let mut response = if is_known {

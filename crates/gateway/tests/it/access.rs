@@ -101,6 +101,7 @@ async fn what_is_anothers_is_what_does_not_exist_in_every_way_to_ask() {
     let ways = [
         ("GET", "/executions/ID", ""),
         ("GET", "/executions/ID/events", ""),
+        ("GET", "/executions/ID/subscriptions", ""),
         ("GET", "/executions?after=ID", ""),
         ("POST", "/executions/ID/cancel", "{}"),
         ("POST", "/executions/ID/signals", r#"{"ask":"ask1","answer":{"publish":true}}"#),
@@ -130,6 +131,46 @@ async fn what_is_anothers_is_what_does_not_exist_in_every_way_to_ask() {
         socket.send(command).await;
         socket.expect_error("unknown_execution").await;
     }
+}
+
+#[tokio::test]
+async fn what_a_cache_keeps_of_a_stream_is_for_one_user_only() {
+    let server = Server::with_options(options()).await;
+    let scope = json!("read start cancel produce");
+    let [ada, eve] =
+        ["acme", "other"].map(|tenant| token_with("x", json!({"tenant": tenant, "scope": scope})));
+    let path = "/v1/stream/a";
+    let ask_with = async |token: &str, method: &str, path: &str, header: (&str, &str)| {
+        let authorization = bearer(token);
+        let headers = [("authorization", &*authorization), ("content-type", "text/plain"), header];
+        server.ask(method, path, &headers, if method == "PUT" { "secret" } else { "" }).await
+    };
+    for token in [&ada, &eve] {
+        assert_eq!(ask_with(token, "PUT", path, ("accept", "*/*")).await.status, 201);
+    }
+    let mut tags = Vec::new();
+    for query in ["", "?offset=-1&live=long-poll", "?offset=now", "?offset=0000000000000000_0000000000000001"]
+    {
+        for method in ["GET", "HEAD"] {
+            let answer = ask_with(&ada, method, &format!("{path}{query}"), ("accept", "*/*")).await;
+            let control = answer.header("cache-control").unwrap();
+            assert!(control.contains("private") || control == "no-store", "{method} {query}: {control}");
+            assert_eq!(answer.header("vary"), Some("authorization, cookie"), "{method} {query}");
+            tags.extend(answer.header("etag").map(String::from));
+        }
+    }
+    let read = ask_with(&ada, "GET", path, ("accept", "*/*")).await;
+    assert_eq!(read.body, "secret");
+    let tag = read.header("etag").unwrap();
+    assert_eq!(ask_with(&ada, "GET", path, ("if-none-match", tag)).await.status, 304);
+    // Whoever holds the tag learns nothing by it: another tenant gets its own stream, a stranger what does not exist.
+    assert_eq!(ask_with(&eve, "GET", path, ("if-none-match", tag)).await.status, 200);
+    let lonely = token_with("z", json!({"scope": scope}));
+    for tag in &tags {
+        let answer = ask_with(&lonely, "GET", path, ("if-none-match", tag)).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (404, Some("no-store")));
+    }
+    assert_eq!(server.ask("GET", path, &[("if-none-match", tag)], "").await.status, 401);
 }
 
 #[tokio::test]

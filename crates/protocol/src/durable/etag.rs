@@ -1,12 +1,17 @@
 //! What a cache compares (§10.1).
 
-use streamnest_core::Position;
+use streamnest_core::{Position, Tenant};
 
 /// The entity tag of what lies between two positions of the stream `id`; another one once the stream is closed, so that
 /// a cache learns of it.
-pub fn etag(id: u64, from: Position, to: Position, closed: bool) -> String {
+///
+/// One URL is another stream for each tenant, so the tag of a stream that is a tenant's names it: a browser that keeps what
+/// it read for one of them is never told that it is what another has.
+pub fn etag(id: u64, tenant: Option<&Tenant>, from: Position, to: Position, closed: bool) -> String {
     let closed = if closed { ":c" } else { "" };
-    format!("\"{id}:{from}:{to}{closed}\"")
+    // The keys of tenants have no character that a tag may not have.
+    let tenant = tenant.map(|tenant| format!("{tenant}:")).unwrap_or_default();
+    format!("\"{tenant}{id}:{from}:{to}{closed}\"")
 }
 
 /// Whether the value of an `If-None-Match` header names `etag` (RFC 9110 §13.1.2, weak comparison).
@@ -24,16 +29,21 @@ mod tests {
     #[test]
     fn a_tag_changes_with_the_range_the_stream_and_its_closure() {
         let at = |seq| Position::new(Epoch::new(7), Seq::try_from(seq).unwrap());
+        let tenant = |name| Tenant::new(name).unwrap();
         let tags = [
-            etag(1, at(0), at(1), false),
-            etag(1, at(0), at(1), true),
-            etag(1, at(0), at(2), false),
-            etag(1, at(1), at(2), false),
-            etag(2, at(0), at(1), false),
+            etag(1, None, at(0), at(1), false),
+            etag(1, None, at(0), at(1), true),
+            etag(1, None, at(0), at(2), false),
+            etag(1, None, at(1), at(2), false),
+            etag(2, None, at(0), at(1), false),
+            etag(1, Some(&tenant("a\"b")), at(0), at(1), false),
+            etag(1, Some(&tenant("c")), at(0), at(1), false),
         ];
         let distinct: std::collections::BTreeSet<_> = tags.iter().collect();
         assert_eq!(distinct.len(), tags.len());
-        assert!(tags.iter().all(|tag| tag.starts_with('"') && tag.ends_with('"')));
+        assert!(tags.iter().all(|tag| tag.starts_with('"')
+            && tag.find([' ', '"']) == Some(0)
+            && tag.matches('"').count() == 2));
     }
 
     #[test]
