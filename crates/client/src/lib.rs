@@ -48,5 +48,6 @@ pub use streamnest_core::{
     OnDisconnect, Position, Seq, Signal, Signalled, Status, Timestamp, payload,
 };
 pub use streamnest_protocol::native::{
-    CloseCode, EntryFrame as ClientEntry, ExecutionStarted, Gap, GapReason, StartAt, SubscriptionState,
+    Attempt, CloseCode, EntryFrame as ClientEntry, ExecutionStarted, Gap, GapReason, MessageSnapshot,
+    NodeSnapshot, Place, Replay, Snapshot, Standing, StartAt, SubscriptionState,
 };

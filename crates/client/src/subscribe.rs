@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamnest_core::{Delivery, EventType, ExecutionId, NodeName};
-use streamnest_protocol::native::{MAX_FLUSH_WINDOW, StartAt, SubscribeExecution, SubscriptionName};
+use streamnest_protocol::native::{MAX_FLUSH_WINDOW, Replay, StartAt, SubscribeExecution, SubscriptionName};
 
 use crate::{Client, Error, Subscription};
 
@@ -63,6 +63,13 @@ impl Subscribe {
     /// How long the server may gather entries before it sends them, at most 10 s.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.command.flush_window = Some(window);
+        self
+    }
+
+    /// With [`Replay::Compact`] it gets what it missed, now or while it was away, as an [`Item::Snapshot`](crate::Item::Snapshot)
+    /// and not entry by entry.
+    pub fn replay(mut self, replay: Replay) -> Self {
+        self.command.replay = replay;
         self
     }
 

@@ -9,8 +9,8 @@ use futures_util::stream;
 use serde_json::Value;
 use streamnest_core::{BoxFuture, Class, Delivery, ExecutionId, Position, Seq};
 use streamnest_protocol::native::{
-    EntryFrame, Frame, Gap, GapReason, Heartbeat, ServerFrame, StartAt, StatusResponse, SubscribeExecution,
-    SubscriptionConfirmed, SubscriptionName,
+    EntryFrame, Frame, Gap, GapReason, Heartbeat, ServerFrame, Snapshot, StartAt, StatusResponse,
+    SubscribeExecution, SubscriptionConfirmed, SubscriptionName,
 };
 use tokio::time::sleep;
 
@@ -29,6 +29,8 @@ pub enum Item {
     Entry(EntryFrame),
     /// Entries that do not come.
     Gap(Gap),
+    /// What entries said, in place of them, for a [replay](crate::Subscribe::replay) that is compact.
+    Snapshot(Box<Snapshot>),
     /// What the server's program sent to this connection; it is in no log, and lost if the connection is.
     Message(Value),
 }
@@ -49,6 +51,8 @@ pub struct Statistics {
     pub duplicates: u64,
     /// Gaps given to the caller.
     pub gaps: u64,
+    /// Snapshots given to the caller.
+    pub snapshots: u64,
 }
 
 /// An execution as a client follows it: each entry once, in order, across lost connections.
@@ -218,7 +222,7 @@ impl Subscription {
 
     fn is_back(&mut self, up: Up, confirmed: &SubscriptionConfirmed) -> Result<Taken, Error> {
         self.statistics.connections += 1;
-        if self.statistics.entries + self.statistics.gaps > 0 {
+        if self.statistics.entries + self.statistics.gaps + self.statistics.snapshots > 0 {
             self.statistics.resumes += 1;
         }
         self.link = Link::Up(Box::new(up));
@@ -266,6 +270,7 @@ impl Subscription {
         match frame {
             Frame::Entry(entry) => self.take_entry(entry),
             Frame::Server { frame: ServerFrame::Gap(gap), .. } => self.take_gap(gap),
+            Frame::Server { frame: ServerFrame::Snapshot(snapshot), .. } => self.take_snapshot(snapshot),
             Frame::Server { frame: ServerFrame::Message(message), .. } => {
                 Ok(Taken::Item(Item::Message(message)))
             }
@@ -316,6 +321,17 @@ impl Subscription {
             up.ask = up.over;
         }
         Ok(Taken::Item(Item::Gap(gap)))
+    }
+
+    fn take_snapshot(&mut self, snapshot: Snapshot) -> Result<Taken, Error> {
+        if !self.is_ours(&snapshot.execution_id, snapshot.subscription.as_ref())
+            || self.tracker.snapshot(&snapshot)? == Verdict::Drop
+        {
+            return Ok(Taken::Nothing);
+        }
+        self.statistics.snapshots += 1;
+        self.attempts = 0;
+        Ok(Taken::Item(Item::Snapshot(Box::new(snapshot))))
     }
 
     fn take_heartbeat(&mut self, heartbeat: &Heartbeat) -> Result<Taken, Error> {

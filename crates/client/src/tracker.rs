@@ -1,7 +1,7 @@
 //! What a subscription has given to its caller, and so what comes next: a pure state machine.
 
 use streamnest_core::{Position, Seq};
-use streamnest_protocol::native::{Gap, GapReason};
+use streamnest_protocol::native::{Gap, GapReason, Snapshot};
 
 use crate::Error;
 
@@ -61,6 +61,23 @@ impl Tracker {
             }
         }
         self.last = gap.position;
+        Ok(Verdict::Give)
+    }
+
+    /// What entries said came in place of them. It cannot be divided, so one that reaches back is no better than a hole.
+    pub(crate) fn snapshot(&mut self, snapshot: &Snapshot) -> Result<Verdict, Error> {
+        let last = self.last.seq();
+        if !self.is_of_this_log(snapshot.position) {
+            return Err(self.hole(snapshot.position));
+        }
+        if snapshot.to <= last {
+            return Ok(Verdict::Drop);
+        }
+        let next = last.forward(1);
+        if snapshot.from < next || (self.dense && snapshot.from > next) {
+            return Err(self.hole(snapshot.position));
+        }
+        self.last = snapshot.position;
         Ok(Verdict::Give)
     }
 
@@ -144,6 +161,34 @@ mod tests {
         assert_eq!(tracker.gap(&gap(5, at(7, 9), GapReason::Lagged)).unwrap(), Verdict::Drop);
         assert_eq!(tracker.entry(at(7, 9)).unwrap(), Verdict::Drop);
         assert_eq!(tracker.entry(at(7, 10)).unwrap(), Verdict::Give);
+    }
+
+    #[test]
+    fn a_snapshot_moves_the_position_if_it_follows_what_was_given() {
+        let snapshot = |from: u64, to: Position| Snapshot {
+            execution_id: ExecutionId::new("e").unwrap(),
+            subscription: None,
+            from: Seq::try_from(from).unwrap(),
+            to: to.seq(),
+            position: to,
+            state: streamnest_protocol::native::SubscriptionState::Running,
+            nodes: Vec::new(),
+            voided: Vec::new(),
+            values: None,
+            waiting: Vec::new(),
+            answered: Vec::new(),
+            events: std::collections::BTreeMap::new(),
+        };
+        let mut tracker = Tracker::new(at(7, 4), true);
+        assert!(matches!(tracker.snapshot(&snapshot(6, at(7, 9))), Err(Error::Hole { .. })));
+        assert!(matches!(tracker.snapshot(&snapshot(4, at(7, 9))), Err(Error::Hole { .. })));
+        assert!(matches!(tracker.snapshot(&snapshot(5, at(8, 9))), Err(Error::Hole { .. })));
+        assert_eq!(tracker.snapshot(&snapshot(5, at(7, 9))).unwrap(), Verdict::Give);
+        assert_eq!(tracker.snapshot(&snapshot(5, at(7, 9))).unwrap(), Verdict::Drop);
+        assert_eq!(tracker.entry(at(7, 10)).unwrap(), Verdict::Give);
+        // With a filter what it passed over is not told of.
+        let mut tracker = Tracker::new(at(7, 4), false);
+        assert_eq!(tracker.snapshot(&snapshot(8, at(7, 9))).unwrap(), Verdict::Give);
     }
 
     #[test]

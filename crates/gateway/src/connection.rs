@@ -38,7 +38,7 @@ use self::{
     subscription::{EventsView, Subscription},
     throttle::Throttle,
 };
-pub(crate) use self::{pull::gap_frame, session::Session};
+pub(crate) use self::{pull::gap_frame, session::Session, subscription::state_of};
 use crate::{
     auth::{Admission, Rejected},
     directory::{Listed, Signal},

@@ -27,6 +27,7 @@
 
 mod access;
 mod auth;
+mod compact;
 mod connection;
 mod console;
 mod directory;

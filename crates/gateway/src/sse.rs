@@ -12,7 +12,7 @@ use axum::{
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use streamnest_core::Seq;
 use streamnest_log::{EventLog, Filter, Start};
-use streamnest_protocol::native::{StartAt, sse};
+use streamnest_protocol::native::{Replay, StartAt, sse};
 
 use self::body::EventStream;
 use crate::{
@@ -36,9 +36,10 @@ pub(crate) async fn events(
     asked: Extensions,
 ) -> Result<Response, Refusal> {
     let id = visitor.execution(&shared, Action::Read, &executions_id(&uri, id)?)?;
-    let query = Query::of(&uri, &["from", "events", "nodes"])?;
+    let query = Query::of(&uri, &["from", "events", "nodes", "replay"])?;
     let filter = Filter::new(&query.list("events"), &query.list("nodes"))?;
     let from = start(&query, &headers)?;
+    let replay: Replay = query.one("replay", "`full` or `compact`")?.unwrap_or_default();
     let log = shared.logs.get(&id).ok_or_else(|| Refusal::unknown_execution(&id))?;
     if stands_at_end(&log, from) {
         // An `EventSource` that gets this stays away.
@@ -51,7 +52,7 @@ pub(crate) async fn events(
         tracing::debug!(execution = %id, "event stream opened");
         let filter = (!filter.is_all()).then(|| Box::new(filter));
         let who = Who::of(&visitor, seat.address());
-        Body::new(EventStream::new(log.cursor(from), filter, seat, who, &shared))
+        Body::new(EventStream::new(log.cursor(from), filter, replay, seat, who, &shared))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -287,6 +287,36 @@ impl EventLog {
         Ok(())
     }
 
+    /// As [`acknowledge`](Self::acknowledge), and waits until that is durable, so that nothing undoes it any more.
+    ///
+    /// # Errors
+    /// As [`acknowledge`](Self::acknowledge), [`Error::TooManyAttributes`], [`Error::AttributesTooLarge`] and [`Error::Store`]: then it may be
+    /// undone by the end of the process.
+    ///
+    /// # Cancel safety
+    /// Safe: it is acknowledged before the first await or not at all.
+    pub async fn acknowledge_durably(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
+        self.acknowledge(subscription, seq)?;
+        loop {
+            let settled = self.room.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            {
+                let mut state = self.lock();
+                let durable = state.attributes.durable(&Subscriptions::key(subscription));
+                if durable.and_then(|value| Subscriptions::value(value)).is_some_and(|kept| kept >= seq) {
+                    return Ok(());
+                }
+                if let Some(error) = &state.failed {
+                    return Err(error.clone());
+                }
+                // What was refused before, or came while a change was under way, is sent now.
+                self.try_send_acknowledged(&mut state)?;
+            }
+            settled.await;
+        }
+    }
+
     /// The last entry that the named subscription acknowledged.
     pub fn acknowledged(&self, subscription: &str) -> Option<Seq> {
         self.lock().subscriptions.get(subscription)
@@ -302,32 +332,27 @@ impl EventLog {
     /// Sends what is acknowledged to the store, unless a change is under way. What the store refuses now goes along with the
     /// next.
     pub(crate) fn send_acknowledged(&self, state: &mut State) {
+        if let Err(error) = self.try_send_acknowledged(state) {
+            let log = self.identity.subject();
+            tracing::debug!(log, %error, "acknowledged positions are not stored yet");
+        }
+    }
+
+    fn try_send_acknowledged(&self, state: &mut State) -> Result<(), Error> {
         let changes = state.subscriptions.due(state.attributes.settled());
         if changes.is_empty() || state.failed.is_some() {
-            return;
+            return Ok(());
         }
-        let bounded =
-            state.attributes.check(&changes, &self.shared.options).map_err(|error| error.to_string());
-        let appended = bounded.and_then(|()| {
-            let appended = self.stored.append(self.term, state.accepted, &[], &changes);
-            appended.map_err(|error| error.to_string())
-        });
-        match appended {
-            Ok(appended) => {
-                let number = state.accept_changes(changes);
-                state.subscriptions.sent(number);
-                if appended == Appended::Durable {
-                    state.settle_changes(number);
-                }
-            }
-            Err(error) => {
-                tracing::debug!(
-                    log = self.identity.subject(),
-                    error,
-                    "acknowledged positions are not stored yet"
-                );
-            }
+        state.attributes.check(&changes, &self.shared.options)?;
+        let appended = self.stored.append(self.term, state.accepted, &[], &changes).map_err(Error::Store)?;
+        let number = state.accept_changes(changes);
+        state.subscriptions.sent(number);
+        if appended == Appended::Durable {
+            state.settle_changes(number);
+            // Others may wait for what was sent on behalf of this one.
+            self.room.notify_waiters();
         }
+        Ok(())
     }
 
     /// A durable attribute.

@@ -24,11 +24,20 @@ impl Subscriptions {
     /// Those of a log that was opened with these attributes.
     pub(crate) fn opened(attributes: &Attributes) -> Self {
         let read = |(key, value): (&streamnest_core::AttributeKey, &bytes::Bytes)| {
-            let name = key.strip_prefix(PREFIX)?;
-            let seq = std::str::from_utf8(value).ok()?.parse::<u64>().ok()?;
-            Some((name.to_owned(), Seq::try_from(seq).ok()?))
+            Some((key.strip_prefix(PREFIX)?.to_owned(), Self::value(value)?))
         };
         Self { acknowledged: attributes.iter().filter_map(read).collect(), ..Self::default() }
+    }
+
+    /// The attribute of the subscription `name`.
+    pub(crate) fn key(name: &str) -> String {
+        [PREFIX, name].concat()
+    }
+
+    /// What such an attribute says was acknowledged.
+    pub(crate) fn value(value: &[u8]) -> Option<Seq> {
+        let seq = std::str::from_utf8(value).ok()?.parse::<u64>().ok()?;
+        Seq::try_from(seq).ok()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Seq> {
@@ -63,7 +72,7 @@ impl Subscriptions {
         self.under_way = None;
         let change = |name: &String| {
             let seq = self.acknowledged.get(name)?;
-            AttributeChange::set(&[PREFIX, name].concat(), seq.to_string()).ok()
+            AttributeChange::set(&Self::key(name), seq.to_string()).ok()
         };
         self.owed.iter().filter_map(change).collect()
     }

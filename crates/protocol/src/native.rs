@@ -15,6 +15,7 @@ mod digits;
 mod entry;
 mod http;
 mod server;
+mod snapshot;
 pub mod sse;
 mod text;
 pub mod websocket;
@@ -33,6 +34,7 @@ pub use server::{
     ExecutionStarted, Gap, GapReason, Heartbeat, ReaderPosition, ServerFrame, SignalAccepted, StatusResponse,
     SubscriptionConfirmed, SubscriptionState, SubscriptionStatus, TokenExpiring, UnsubscriptionConfirmed,
 };
+pub use snapshot::{Attempt, Fold, MessageSnapshot, NodeSnapshot, Place, Snapshot, Standing};
 pub use sse::SseEvent;
 
 /// The WebSocket subprotocol; a client that offers none speaks it too.

@@ -140,7 +140,7 @@ async fn without_a_filter_a_heartbeat_ahead_tells_of_a_lost_end() {
 async fn what_the_program_sends_to_the_connection_is_given_and_what_is_new_is_skipped() {
     let server = Server::start(|_, mut talk| async move {
         talk.subscribed().await;
-        talk.raw(&text(r#"{"type":"snapshot","payload":{}}"#)).await;
+        talk.raw(&text(r#"{"type":"hologram","payload":{}}"#)).await;
         talk.raw(&text(r#"{"type":"message","payload":{"a":1}}"#)).await;
         talk.raw(&[0x89, 0]).await;
         talk.entries(1..=LAST).await;

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     access::{Action, Visitor},
     auth::Rejected,
+    compact::Compact,
 };
 
 /// A request that takes time, and the `id` of its answer.
@@ -81,10 +82,6 @@ impl Connection {
     ) -> Result<ServerFrame, ServerFrame> {
         request.execution_id = self.own(visitor, Action::Read, &request.execution_id)?;
         let options = &self.shared.options;
-        if request.replay == Replay::Compact {
-            let message = "this server has no `replay: compact`; leave it out for entry by entry";
-            return Err(ServerFrame::error("not_supported", message, false));
-        }
         let filter = Filter::new(&request.events, &request.nodes).map_err(|error| error_frame(&error))?;
         let (execution, name) = (&request.execution_id, request.subscription.as_ref());
         if self.subscriptions.iter().any(|known| known.is(execution, name) && !known.has_ended()) {
@@ -108,7 +105,12 @@ impl Connection {
             self.subscriptions.retain(|known| !known.has_ended());
         }
         self.check_room()?;
-        let subscription = Subscription::new(&request, filter, self.shared.options.flush_window, source);
+        let options = &self.shared.options;
+        let mut subscription = Subscription::new(&request, filter, options.flush_window, source);
+        // Who waits for an execution misses nothing of it.
+        if let (Replay::Compact, Source::Reading(cursor)) = (request.replay, &subscription.source) {
+            subscription.compact = Compact::of(cursor, options.max_write_bytes);
+        }
         let confirmed = SubscriptionConfirmed {
             execution_id: request.execution_id,
             subscription: request.subscription,

@@ -6,16 +6,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use streamnest_core::Entry;
-use streamnest_log::{Cursor, EventLog, FanIn, FanInCursor, Gap, GapReason, Read, ReadLimit};
+use streamnest_core::{Entry, Position, Seq};
+use streamnest_log::{EventLog, FanIn, FanInCursor, Gap, GapReason, Read, ReadLimit};
 use streamnest_protocol::native::{self, ServerFrame, SubscriptionName, WebSocketFrame};
 use tokio::time::Instant;
 
 use super::{
     Connection,
     owed::Owed,
-    subscription::{Source, Subscription, open, state_of},
+    subscription::{Held, Source, Subscription, open, state_of},
 };
+use crate::compact::Compacted;
 
 /// The most of what is copied for one subscription at once, in bytes: frames with a name in them are its own. That,
 /// and not the bound of all, is what a reader that stops reading may hold on to.
@@ -132,6 +133,17 @@ impl Subscription {
             }
         }
         let Source::Reading(cursor) = &mut self.source else { return Pulled::Nothing };
+        if let Some(held) = &mut self.held {
+            return match held.acknowledged.as_mut().poll(cx) {
+                Poll::Pending => Pulled::Nothing,
+                Poll::Ready(Ok(())) => {
+                    owed.pieces().append(&mut held.frames);
+                    self.held = None;
+                    Pulled::Something
+                }
+                Poll::Ready(Err(error)) => failed(&error, None),
+            };
+        }
         if !self.flush_window.is_zero() {
             let now = Instant::now();
             match self.gathers_until {
@@ -147,6 +159,8 @@ impl Subscription {
         }
         let room = if self.name.is_some() { room.min(COPIED_BYTES) } else { room };
         let limit = ReadLimit { bytes: room, ..ReadLimit::default() };
+        let folded = self.compact.as_ref().and_then(|compact| compact.sent(cursor.log()));
+        let before = folded.unwrap_or_else(|| cursor.position());
         match cursor.poll_next_batch(cx, limit) {
             Poll::Pending => {
                 // All is taken: the next entry begins a new window.
@@ -154,24 +168,19 @@ impl Subscription {
                 Pulled::Nothing
             }
             Poll::Ready(Ok(Some(Read::Gap(gap)))) => {
-                gap_frame(cursor.log(), gap, self.name.clone())
-                    .iter()
-                    .for_each(|frame| owed.push(framed(frame)));
+                let compact = self.compact.as_mut();
+                let folded = compact.and_then(|compact| compact.cut(cursor.log(), self.name.as_ref()));
+                let frames = folded.map(ServerFrame::Snapshot).into_iter();
+                let frames = frames.chain(gap_frame(cursor.log(), gap, self.name.clone()));
+                let mut frames = frames.map(|frame| framed(&frame)).collect();
+                match self.at_most_once {
+                    true => self.hold(frames, before, gap.to),
+                    false => owed.pieces().append(&mut frames),
+                }
                 Pulled::Something
             }
             Poll::Ready(Ok(Some(Read::Batch(batch)))) => {
-                match &self.filter {
-                    None => push(cursor, &batch, self.name.as_ref(), owed),
-                    Some(filter) => {
-                        let chosen: Vec<_> =
-                            batch.iter().filter(|entry| filter.matches(entry.event())).cloned().collect();
-                        push(cursor, &chosen, self.name.as_ref(), owed);
-                    }
-                }
-                if let (true, Some(name), Some(last)) = (self.at_most_once, &self.name, batch.last()) {
-                    // The name has its place since it was opened, and the entry is visible, so this cannot fail.
-                    let _ = cursor.log().acknowledge(name, last.seq());
-                }
+                self.take(&batch, before, owed);
                 Pulled::Something
             }
             Poll::Ready(Ok(None)) => {
@@ -185,21 +194,59 @@ impl Subscription {
             }
         }
     }
+
+    /// Owes what was read, or holds it.
+    fn take(&mut self, batch: &[Arc<Entry>], before: Position, owed: &mut Owed) {
+        let Source::Reading(cursor) = &self.source else { return };
+        let (log, filter, name) = (cursor.log(), self.filter.as_deref(), self.name.as_ref());
+        let mut held = Vec::new();
+        let out = if self.at_most_once { &mut held } else { owed.pieces() };
+        let mut entries = batch;
+        if let Some(compact) = &mut self.compact {
+            let Compacted { snapshot, rest, is_over } = compact.take(log, entries, filter, name);
+            out.extend(snapshot.map(|snapshot| framed(&ServerFrame::Snapshot(snapshot))));
+            entries = rest;
+            if is_over {
+                self.compact = None;
+            }
+        }
+        match filter {
+            None => encode(log, entries, name, out),
+            Some(filter) => {
+                let chosen: Vec<_> =
+                    entries.iter().filter(|entry| filter.matches(entry.event())).cloned().collect();
+                encode(log, &chosen, name, out);
+            }
+        }
+        // While entries are folded nothing of them was delivered.
+        let is_folding = self.compact.as_ref().is_some_and(|compact| compact.sent(log).is_some());
+        if let (true, false, Some(last)) = (self.at_most_once, is_folding, batch.last()) {
+            self.hold(held, before, last.seq());
+        }
+    }
+
+    /// Holds frames until everything up to `seq` is acknowledged for good.
+    fn hold(&mut self, frames: Vec<Bytes>, before: Position, seq: Seq) {
+        let (Source::Reading(cursor), Some(name)) = (&self.source, self.name.clone()) else { return };
+        let log = cursor.log().clone();
+        let acknowledged = Box::pin(async move { log.acknowledge_durably(&name, seq).await });
+        self.held = Some(Box::new(Held { frames, before, acknowledged }));
+    }
 }
 
-/// Owes entries: the bytes that all connections share, or copies of them that carry the subscription's name.
-fn push(cursor: &Cursor, entries: &[Arc<Entry>], name: Option<&SubscriptionName>, owed: &mut Owed) {
-    let Some(name) = name else {
-        return cursor.log().encoded::<WebSocketFrame>(entries, owed.pieces());
-    };
+/// Encodes entries: the bytes that all connections share, or copies of them that carry the subscription's name.
+fn encode(log: &EventLog, entries: &[Arc<Entry>], name: Option<&SubscriptionName>, out: &mut Vec<Bytes>) {
+    let Some(name) = name else { return log.encoded::<WebSocketFrame>(entries, out) };
     let (mut shared, mut own) = (Vec::new(), Vec::new());
-    cursor.log().encoded::<WebSocketFrame>(entries, &mut shared);
+    log.encoded::<WebSocketFrame>(entries, &mut shared);
     for frames in shared {
         if let Err(error) = native::with_subscription(&frames, name, &mut own) {
             tracing::error!(%error, "encoded entries are no WebSocket frames");
         }
     }
-    owed.push(own.into());
+    if !own.is_empty() {
+        out.push(own.into());
+    }
 }
 
 /// Takes what one of many logs has. `None` if none has anything now; inside, an error that the client is told.
@@ -257,6 +304,7 @@ pub(crate) fn gap_frame(
     let reason = match gap.reason {
         GapReason::Epoch => native::GapReason::Epoch,
         GapReason::Lagged => native::GapReason::Lagged,
+        GapReason::Damaged => native::GapReason::Damaged,
         // What a log does not have any more, for whatever reason, it does not keep.
         _ => native::GapReason::Trimmed,
     };

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use streamnest_core::{BoxFuture, Delivery, ExecutionId, Position, Status};
 use streamnest_log::{Cursor, Error, EventLog, FanInCursor, Filter, Start};
 use streamnest_protocol::native::{
@@ -9,7 +10,7 @@ use streamnest_protocol::native::{
 };
 use tokio::time::Instant;
 
-use crate::shared::Seat;
+use crate::{compact::Compact, shared::Seat};
 
 /// A reader on behalf of a client.
 pub(super) struct Subscription {
@@ -18,8 +19,12 @@ pub(super) struct Subscription {
     pub(super) source: Source,
     /// `None` lets everything pass.
     pub(super) filter: Option<Box<Filter>>,
+    /// What it has missed, while that is folded.
+    pub(super) compact: Option<Box<Compact>>,
     /// What is delivered counts as acknowledged, so that it never is again.
     pub(super) at_most_once: bool,
+    /// What is not sent before it is known to be acknowledged.
+    pub(super) held: Option<Box<Held>>,
     /// How long entries are gathered, and until when they are now.
     pub(super) flush_window: Duration,
     pub(super) gathers_until: Option<Instant>,
@@ -30,6 +35,15 @@ pub(super) struct EventsView {
     pub(super) cursor: FanInCursor,
     /// Its place among those of the gateway.
     pub(super) seat: Seat,
+}
+
+/// Frames that a named at-most-once subscription gets as soon as nothing can undo that it got them, not even the end of the
+/// server: otherwise they would be delivered again after it.
+pub(super) struct Held {
+    pub(super) frames: Vec<Bytes>,
+    /// The position before them.
+    pub(super) before: Position,
+    pub(super) acknowledged: BoxFuture<'static, Result<(), Error>>,
 }
 
 /// Where the entries come from.
@@ -69,6 +83,8 @@ impl Subscription {
             name: request.subscription.clone(),
             source,
             filter: (!filter.is_all()).then(|| Box::new(filter)),
+            compact: None,
+            held: None,
             at_most_once: request.delivery == Some(Delivery::AtMostOnce) && request.subscription.is_some(),
             flush_window: request.flush_window.unwrap_or(window),
             gathers_until: None,
@@ -86,7 +102,8 @@ impl Subscription {
 
     /// Whether its log holds entries that it has not taken.
     pub(super) fn is_behind(&self) -> bool {
-        matches!(&self.source, Source::Reading(cursor) if cursor.lag() > 0)
+        let Source::Reading(cursor) = &self.source else { return false };
+        cursor.lag() > 0 || self.held.is_some()
     }
 
     pub(super) const fn is_waiting(&self) -> bool {
@@ -97,9 +114,14 @@ impl Subscription {
         matches!(self.source, Source::Ended { .. })
     }
 
+    /// Where it stands: everything up to there that passes the filter was sent, or is owed.
     pub(super) fn position(&self) -> Position {
         match &self.source {
-            Source::Reading(cursor) => cursor.position(),
+            Source::Reading(cursor) => {
+                let folded = self.compact.as_ref().and_then(|compact| compact.sent(cursor.log()));
+                let held = self.held.as_ref().map(|held| held.before);
+                held.or(folded).unwrap_or_else(|| cursor.position())
+            }
             Source::Waiting(_) => Position::BEFORE_FIRST,
             Source::Ended { position, .. } => *position,
         }
@@ -134,7 +156,7 @@ impl Subscription {
 }
 
 /// Where an execution stands, from its log. One that has said nothing yet runs.
-pub(super) fn state_of(log: &EventLog) -> SubscriptionState {
+pub(crate) fn state_of(log: &EventLog) -> SubscriptionState {
     log.head().status.unwrap_or(Status::Running).into()
 }
 

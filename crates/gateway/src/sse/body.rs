@@ -12,11 +12,12 @@ use bytes::Bytes;
 use http_body::Frame;
 use streamnest_core::{Entry, Position};
 use streamnest_log::{Cursor, Filter, Read, ReadLimit};
-use streamnest_protocol::native::{ServerFrame, SseEvent, sse};
+use streamnest_protocol::native::{Replay, ServerFrame, Snapshot, SseEvent, sse};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
+    compact::{Compact, Compacted},
     connection::gap_frame,
     limits::{REPLAY_BYTES, Who},
     shared::{Seat, Shared},
@@ -29,6 +30,8 @@ const BATCH_ENTRIES: usize = 256;
 pub(super) struct EventStream {
     cursor: Cursor,
     filter: Option<Box<Filter>>,
+    /// What the reader has missed, while that is folded.
+    compact: Option<Box<Compact>>,
     limit: ReadLimit,
     /// What is handed out next, the next one last.
     owed: Vec<Bytes>,
@@ -50,15 +53,18 @@ impl EventStream {
     pub(super) fn new(
         cursor: Cursor,
         filter: Option<Box<Filter>>,
+        replay: Replay,
         seat: Seat,
         who: Option<Who>,
         shared: &Arc<Shared>,
     ) -> Self {
         let options = &shared.options;
+        let is_compact = replay == Replay::Compact;
         let mut greeting = sse::HEARTBEAT.to_vec();
         sse::retry(options.sse_retry, &mut greeting);
         Self {
             told: cursor.position(),
+            compact: if is_compact { Compact::of(&cursor, options.max_write_bytes) } else { None },
             cursor,
             filter,
             limit: ReadLimit { entries: BATCH_ENTRIES, bytes: options.max_write_bytes },
@@ -95,6 +101,9 @@ impl EventStream {
             };
             match read {
                 Read::Gap(gap) => {
+                    let log = self.cursor.log();
+                    let before = self.compact.as_mut().and_then(|compact| compact.cut(log, None));
+                    self.owe(before);
                     let mut event = Vec::new();
                     gap_frame(self.cursor.log(), gap, None)
                         .iter()
@@ -127,7 +136,24 @@ impl EventStream {
         Poll::Ready(())
     }
 
-    fn take(&mut self, entries: &[Arc<Entry>]) {
+    fn owe(&mut self, snapshot: Option<Snapshot>) {
+        let Some(snapshot) = snapshot else { return };
+        let mut event = Vec::new();
+        ServerFrame::Snapshot(snapshot).encode_sse(&mut event);
+        self.owed.push(event.into());
+    }
+
+    fn take(&mut self, mut entries: &[Arc<Entry>]) {
+        if let Some(compact) = &mut self.compact {
+            let taken = compact.take(self.cursor.log(), entries, self.filter.as_deref(), None);
+            let Compacted { snapshot, rest, is_over } = taken;
+            entries = rest;
+            if is_over {
+                self.compact = None;
+            }
+            self.told = snapshot.as_ref().map_or(self.told, |snapshot| snapshot.position);
+            self.owe(snapshot);
+        }
         let log = self.cursor.log();
         match &self.filter {
             None => log.encoded::<SseEvent>(entries, &mut self.owed),
@@ -148,7 +174,9 @@ impl EventStream {
     /// reader resumes there. An event without data fires nothing (WHATWG HTML §9.2.6).
     fn beat(&mut self) -> Bytes {
         self.heartbeat.as_mut().reset(Instant::now() + self.heartbeat_interval);
-        let position = self.cursor.position();
+        // What is folded is not sent yet.
+        let sent = self.compact.as_ref().and_then(|compact| compact.sent(self.cursor.log()));
+        let position = sent.unwrap_or_else(|| self.cursor.position());
         if position == self.told {
             return Bytes::from_static(sse::HEARTBEAT);
         }

@@ -193,8 +193,6 @@ async fn what_this_version_does_not_have_is_refused_and_not_ignored() {
     let mut socket = Socket::open(&server).await;
     socket.send(request("authentication", json!({"token": "t"}))).await;
     socket.expect_error("not_supported").await;
-    socket.send(request("subscribe_execution", json!({"executionId": "a", "replay": "compact"}))).await;
-    socket.expect_error("not_supported").await;
     socket.send(request("subscribe_execution", json!({"executionId": "a", "form": "start"}))).await;
     assert!(socket.expect_error("unknown_field").await.contains("from"));
     socket.send(request("subscribe", json!({}))).await;

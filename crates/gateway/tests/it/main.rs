@@ -13,6 +13,7 @@ mod attacks;
 mod auth;
 mod close;
 mod commands;
+mod compact;
 mod drain;
 mod durable;
 mod engine;

@@ -165,8 +165,21 @@ pub enum Replay {
     /// Entry by entry.
     #[default]
     Full,
-    /// Folded into one snapshot. No version of the server so far does that.
+    /// What they said, folded into a snapshot.
     Compact,
+}
+
+impl FromStr for Replay {
+    /// What it is not.
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "full" => Ok(Self::Full),
+            "compact" => Ok(Self::Compact),
+            _ => Err("neither `full` nor `compact`"),
+        }
+    }
 }
 
 /// Which event types to follow over many executions.

@@ -160,6 +160,7 @@ fn server(envelope: Envelope<'_>) -> Result<Frame, Error> {
         "connected" => ServerFrame::Connected(body("connected", payload)?),
         "heartbeat" => ServerFrame::Heartbeat(body("heartbeat", payload)?),
         "gap" => ServerFrame::Gap(body("gap", payload)?),
+        "snapshot" => ServerFrame::Snapshot(body("snapshot", payload)?),
         "message" => ServerFrame::Message(body("message", payload)?),
         "error" => ServerFrame::Error(body("error", payload)?),
         "pong" => ServerFrame::Pong,

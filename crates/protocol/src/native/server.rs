@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamnest_core::{AskId, ControlError, EventType, ExecutionId, Position, Seq, Status, Timestamp};
 
-use super::{EventScope, ParseError, SubscriptionName, sse, text, websocket};
+use super::{EventScope, ParseError, Snapshot, SubscriptionName, sse, text, websocket};
 
 /// A frame of the connection, which stands in no log.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,6 +21,8 @@ pub enum ServerFrame {
     Heartbeat(Heartbeat),
     /// Entries that the reader asked for and does not get.
     Gap(Gap),
+    /// What entries said, in place of them.
+    Snapshot(Snapshot),
     /// What the server's own program sent to this one connection; of any shape.
     Message(Value),
     /// A request was refused.
@@ -106,6 +108,8 @@ pub enum GapReason {
     Epoch,
     /// The reader lagged too far behind and takes at-most-once delivery.
     Lagged,
+    /// The store has them, but not as they were written, and never serves them so.
+    Damaged,
 }
 
 impl GapReason {
@@ -115,6 +119,7 @@ impl GapReason {
             Self::Trimmed => "trimmed",
             Self::Epoch => "epoch",
             Self::Lagged => "lagged",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -326,6 +331,7 @@ impl ServerFrame {
             Self::Connected(_) => "connected",
             Self::Heartbeat(_) => "heartbeat",
             Self::Gap(_) => "gap",
+            Self::Snapshot(_) => "snapshot",
             Self::Message(_) => "message",
             Self::Error(_) => "error",
             Self::Pong => "pong",
@@ -353,6 +359,7 @@ impl ServerFrame {
             Self::Connected(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
             Self::Heartbeat(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
             Self::Gap(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
+            Self::Snapshot(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
             Self::Message(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
             Self::Error(payload) => text::to_json(&Envelope { frame_type, reply_to, payload }),
             Self::Pong => text::to_json(&Envelope { frame_type, reply_to, payload: Nothing {} }),
@@ -381,9 +388,14 @@ impl ServerFrame {
         websocket::text(&self.to_json(reply_to), out);
     }
 
-    /// Appends the frame as a Server-Sent Event. Only a gap moves the reader's position, so only it has an `id`.
+    /// Appends the frame as a Server-Sent Event. Only a gap and a snapshot move the reader's position, so only they have an
+    /// `id`.
     pub fn encode_sse(&self, out: &mut Vec<u8>) {
-        let id = if let Self::Gap(gap) = self { Some(gap.position) } else { None };
+        let id = match self {
+            Self::Gap(gap) => Some(gap.position),
+            Self::Snapshot(snapshot) => Some(snapshot.position),
+            _ => None,
+        };
         sse::event(id, &self.to_json(None), out);
     }
 }

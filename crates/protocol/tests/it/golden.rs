@@ -120,11 +120,11 @@ fn a_client_reads_back_every_frame_of_the_connection() {
 #[test]
 fn a_client_skips_what_a_newer_server_may_say() {
     let Frame::Unknown { frame_type } =
-        Frame::decode(r#"{"type":"snapshot","payload":{"text":"…"}}"#).unwrap()
+        Frame::decode(r#"{"type":"hologram","payload":{"text":"…"}}"#).unwrap()
     else {
-        panic!("`snapshot` is not known yet");
+        panic!("`hologram` is not known yet");
     };
-    assert_eq!(frame_type, "snapshot");
+    assert_eq!(frame_type, "hologram");
     let Frame::Server { frame, .. } = Frame::decode(
         r#"{"type":"connected","new":1,"payload":{"connectionId":"c","heartbeatMs":1,"new":2}}"#,
     )

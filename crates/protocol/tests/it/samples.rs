@@ -136,6 +136,39 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
     ]
 }
 
+/// What a late reader of a run gets that is in the middle of its second node.
+fn snapshot() -> Snapshot {
+    let token = |index, content: &str| Token {
+        content: content.into(),
+        index,
+        count: 1,
+        visit: 1,
+        attempt: 2,
+        message: Some(MessageId::new(2)),
+        ..Token::default()
+    };
+    let place = json!({"visit": 1, "attempt": 2});
+    let void = json!({"code": "node_timeout", "visit": 1, "attempt": 1});
+    let progress = Progress { progress: 40.0, visit: 1, attempt: 2, ..Progress::default() };
+    let lost = Token { attempt: 1, message: Some(MessageId::new(1)), ..token(0, "void") };
+    let events = [
+        Event::status(&StatusUpdate::running()),
+        Event::token(node(), &lost),
+        Event::named(Some(node()), EventType::NODE_RETRY, &void),
+        Event::named(Some(node()), EventType::NODE_START, &place),
+        Event::token(node(), &token(0, "Hello")),
+        Event::token(node(), &token(1, ", world")),
+        Event::progress(node(), &progress),
+        Event::named(None, EventType::VALUES, &json!({"content": "Hello"})),
+        Event::named(Some(node()), EventType::APPROVAL, &json!(approval())),
+    ];
+    let mut fold = Fold::default();
+    for (sequence, event) in (1..).zip(events) {
+        fold.add(&entry(sequence, event));
+    }
+    fold.finish(&log(), None, SubscriptionState::Running).unwrap()
+}
+
 /// Name, frame, `replyTo`.
 pub(crate) fn frames() -> Vec<(&'static str, ServerFrame, Option<&'static str>)> {
     let (execution_id, reply) = (execution(), Some("7"));
@@ -193,6 +226,7 @@ pub(crate) fn frames() -> Vec<(&'static str, ServerFrame, Option<&'static str>)>
             ServerFrame::Gap(Gap { subscription: Some(name()), reason: GapReason::Lagged, ..gap }),
             None,
         ),
+        ("snapshot", ServerFrame::Snapshot(snapshot()), None),
         ("message", ServerFrame::Message(json!({"hello": ["from", "the", "program"]})), None),
         ("error", ServerFrame::error("bad_frame", "frame is not JSON", false), None),
         ("error_in_answer", ServerFrame::error("draining", "server is shutting down", true), reply),

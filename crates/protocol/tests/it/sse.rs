@@ -97,7 +97,7 @@ fn an_event_source_reads_every_entry_on_message() {
 }
 
 #[test]
-fn a_gap_moves_the_last_event_id_and_no_other_frame_does() {
+fn a_gap_and_a_snapshot_move_the_last_event_id_and_no_other_frame_does() {
     for (name, frame, _) in samples::frames() {
         let mut stream = b"id: before\n\n".to_vec();
         frame.encode_sse(&mut stream);
@@ -106,8 +106,8 @@ fn a_gap_moves_the_last_event_id_and_no_other_frame_does() {
         let Dispatched { event, data, last_event_id } = &read.dispatched[0];
         assert_eq!((event.as_str(), data), ("message", &frame.to_json(None)), "{name}");
         let frame: Value = serde_json::from_str(data).unwrap();
-        let expected =
-            if name.starts_with("gap") { frame["payload"]["position"].as_str().unwrap() } else { "before" };
+        let moves = name.starts_with("gap") || name == "snapshot";
+        let expected = if moves { frame["payload"]["position"].as_str().unwrap() } else { "before" };
         assert_eq!(last_event_id, expected, "{name}");
     }
 }
