@@ -8,13 +8,17 @@
 )]
 
 mod asks;
+mod cuts;
+mod damaged;
 mod delivery;
 mod endings;
 mod examples;
 mod flags;
+mod modes;
 mod modules;
 mod options;
 mod origins;
+mod outside;
 mod restart;
 mod services;
 mod shutdown;

@@ -4,8 +4,11 @@
 //! Everything goes through public interfaces and real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this package is tests")]
 
+pub mod follower;
 pub mod http;
 pub mod memory;
+pub mod program;
+pub mod proxy;
 pub mod random;
 pub mod server;
 pub mod socket;
