@@ -323,7 +323,7 @@ impl Subscription {
         Ok(Taken::Item(Item::Gap(gap)))
     }
 
-    fn take_snapshot(&mut self, snapshot: Snapshot) -> Result<Taken, Error> {
+    fn take_snapshot(&mut self, snapshot: Box<Snapshot>) -> Result<Taken, Error> {
         if !self.is_ours(&snapshot.execution_id, snapshot.subscription.as_ref())
             || self.tracker.snapshot(&snapshot)? == Verdict::Drop
         {
@@ -331,7 +331,7 @@ impl Subscription {
         }
         self.statistics.snapshots += 1;
         self.attempts = 0;
-        Ok(Taken::Item(Item::Snapshot(Box::new(snapshot))))
+        Ok(Taken::Item(Item::Snapshot(snapshot)))
     }
 
     fn take_heartbeat(&mut self, heartbeat: &Heartbeat) -> Result<Taken, Error> {

@@ -20,7 +20,7 @@ pub(crate) struct Compact {
 /// What is to be sent of entries that were read.
 pub(crate) struct Compacted<'a> {
     /// What was said, in place of entries.
-    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) snapshot: Option<Box<Snapshot>>,
     /// The entries that follow it as they are.
     pub(crate) rest: &'a [Arc<Entry>],
     /// Whether the reader is late no longer: whatever comes next comes as it is.
@@ -67,7 +67,7 @@ impl Compact {
     }
 
     /// What was taken so far, because something else is to be said next.
-    pub(crate) fn cut(&mut self, log: &EventLog, name: Option<&SubscriptionName>) -> Option<Snapshot> {
-        mem::take(&mut self.fold).finish(log.identity(), name.cloned(), state_of(log))
+    pub(crate) fn cut(&mut self, log: &EventLog, name: Option<&SubscriptionName>) -> Option<Box<Snapshot>> {
+        mem::take(&mut self.fold).finish(log.identity(), name.cloned(), state_of(log)).map(Box::new)
     }
 }

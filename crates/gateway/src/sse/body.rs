@@ -136,7 +136,7 @@ impl EventStream {
         Poll::Ready(())
     }
 
-    fn owe(&mut self, snapshot: Option<Snapshot>) {
+    fn owe(&mut self, snapshot: Option<Box<Snapshot>>) {
         let Some(snapshot) = snapshot else { return };
         let mut event = Vec::new();
         ServerFrame::Snapshot(snapshot).encode_sse(&mut event);

@@ -22,7 +22,7 @@ pub enum ServerFrame {
     /// Entries that the reader asked for and does not get.
     Gap(Gap),
     /// What entries said, in place of them.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// What the server's own program sent to this one connection; of any shape.
     Message(Value),
     /// A request was refused.

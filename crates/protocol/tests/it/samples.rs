@@ -226,7 +226,7 @@ pub(crate) fn frames() -> Vec<(&'static str, ServerFrame, Option<&'static str>)>
             ServerFrame::Gap(Gap { subscription: Some(name()), reason: GapReason::Lagged, ..gap }),
             None,
         ),
-        ("snapshot", ServerFrame::Snapshot(snapshot()), None),
+        ("snapshot", ServerFrame::Snapshot(Box::new(snapshot())), None),
         ("message", ServerFrame::Message(json!({"hello": ["from", "the", "program"]})), None),
         ("error", ServerFrame::error("bad_frame", "frame is not JSON", false), None),
         ("error_in_answer", ServerFrame::error("draining", "server is shutting down", true), reply),
