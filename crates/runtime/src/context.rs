@@ -302,11 +302,6 @@ impl NodeContext {
         &self.output
     }
 
-    /// Whether both are handles of one attempt.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.output, &other.output)
-    }
-
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }

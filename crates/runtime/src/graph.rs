@@ -9,7 +9,8 @@ use std::fmt;
 
 use streamnest_core::{NodeName, WorkflowName};
 
-pub(crate) use self::paths::Join;
+use self::paths::Edges;
+pub(crate) use self::paths::{Join, Lead};
 use crate::{Error, NodeKind, Workflow, WorkflowBuilder, workflow::Target};
 
 /// The number of a node in its graph.
@@ -26,6 +27,8 @@ pub struct Graph {
     pub(crate) start: NodeIndex,
     /// The nodes that wait for several, in the order of the nodes.
     pub(crate) joins: Vec<Join>,
+    /// The joins of all to which each node leads.
+    pub(crate) leads: Vec<Vec<Lead>>,
     pub(crate) max_steps: u32,
 }
 
@@ -76,17 +79,23 @@ impl Graph {
         let workflow =
             WorkflowName::new(&definition.name).map_err(|error| Error::name(&definition.name, error))?;
         let checked = check::edges(definition)?;
+        let edges = Edges::of(&checked.next);
         let mut joins = Vec::new();
+        let mut leads = vec![Vec::new(); checked.next.len()];
         let mut races = 0;
         let nodes = definition.nodes.iter().zip(checked.names).zip(checked.next.iter()).zip(subgraphs);
         let nodes = nodes.enumerate().map(|(index, (((node, name), next), subgraph))| {
             let joins_any = node.after.as_ref().map(|after| after.any).filter(|_| node.is_join());
             let runs = match joins_any {
                 None => Runs::Each,
-                Some(any) => {
-                    joins.push(Join::new(index, any, &checked.next));
-                    races += usize::from(any);
-                    if any { Runs::Any(joins.len() - 1, races - 1) } else { Runs::All(joins.len() - 1) }
+                Some(true) => {
+                    joins.push(Join::of_first(index, &checked.next, &edges));
+                    races += 1;
+                    Runs::Any(joins.len() - 1, races - 1)
+                }
+                Some(false) => {
+                    joins.push(Join::of_all(joins.len(), index, &edges, &mut leads));
+                    Runs::All(joins.len() - 1)
                 }
             };
             GraphNode {
@@ -103,7 +112,7 @@ impl Graph {
             }
         });
         let nodes = nodes.collect();
-        Ok(Self { workflow, nodes, start: checked.start, joins, max_steps: definition.max_steps })
+        Ok(Self { workflow, nodes, start: checked.start, joins, leads, max_steps: definition.max_steps })
     }
 
     /// The nodes that a `Goto` of `from` names, or the first name that is not among its routes. None of them is the end.

@@ -7,15 +7,15 @@
 //!
 //! While there is one branch only, changes go straight into the one state, and nothing is kept of them.
 
-use std::sync::Arc;
+mod claims;
+
+use std::{collections::HashMap, mem, sync::Arc};
 
 use serde_json::Value;
 
-use crate::{
-    State,
-    graph::NodeIndex,
-    reduce::{self, Reducer},
-};
+pub(crate) use self::claims::Taken;
+use self::claims::{Clash, Hold, Meeting, Place, claims};
+use crate::{State, graph::NodeIndex};
 
 /// The state as one branch sees it.
 #[derive(Clone, Debug)]
@@ -25,12 +25,6 @@ pub(crate) struct Version<S> {
     past: Vec<u32>,
     /// The length of the longest chain of visits behind it.
     depth: u32,
-}
-
-/// An update, and the same as JSON.
-pub(crate) struct Update<S: State> {
-    pub(crate) update: S::Update,
-    pub(crate) json: Value,
 }
 
 /// Two nodes that changed one field at the same time.
@@ -48,7 +42,9 @@ struct Change<S: State> {
     depth: u32,
     node: NodeIndex,
     number: u32,
-    updates: Vec<Update<S>>,
+    updates: Vec<S::Update>,
+    /// The places of the state that it takes, by number.
+    claims: Vec<(u32, Hold)>,
 }
 
 /// The changes of one run since there was one branch only.
@@ -56,15 +52,17 @@ pub(crate) struct History<S: State> {
     /// The state before them.
     base: Arc<S>,
     changes: Vec<Change<S>>,
+    places: HashMap<Place, u32>,
     /// What lies behind the branches that have ended.
-    ended: Vec<u32>,
+    ended: Meeting,
     /// Whether one visit is all that is left of the run.
     single: bool,
 }
 
 impl<S: State> History<S> {
     pub(crate) fn new(state: S) -> Self {
-        Self { base: Arc::new(state), changes: Vec::new(), ended: Vec::new(), single: true }
+        let (base, ended) = (Arc::new(state), Meeting::default());
+        Self { base, changes: Vec::new(), places: HashMap::new(), ended, single: true }
     }
 
     /// The version with which the run begins.
@@ -78,67 +76,81 @@ impl<S: State> History<S> {
     }
 
     /// The version that a visit sees to which `tokens` came.
-    pub(crate) fn open(&self, tokens: Vec<Arc<Version<S>>>) -> Result<Version<S>, Conflict> {
-        let mut tokens = tokens.into_iter();
-        let Some(first) = tokens.next() else { return Ok(Arc::unwrap_or_clone(self.begin())) };
-        let mut joined = Arc::unwrap_or_clone(first);
-        let mut known = true;
-        for token in tokens {
-            joined.depth = joined.depth.max(token.depth);
-            let past = self.join(&joined.past, &token.past)?;
-            if past.len() == token.past.len() {
-                (joined.state, known) = (token.state.clone(), true);
-            } else if past.len() != joined.past.len() {
-                known = false;
-            }
-            joined.past = past;
+    pub(crate) fn open(&self, mut tokens: Vec<Arc<Version<S>>>) -> Result<Version<S>, Conflict> {
+        // What is longest may be all of it.
+        let longest = (0..tokens.len()).max_by_key(|token| tokens.get(*token).map(|token| token.past.len()));
+        let Some(longest) = longest else { return Ok(Arc::unwrap_or_clone(self.begin())) };
+        let longest = tokens.swap_remove(longest);
+        if tokens.is_empty() {
+            return Ok(Arc::unwrap_or_clone(longest));
         }
-        if !known {
+        let depth = tokens.iter().fold(longest.depth, |depth, token| depth.max(token.depth));
+        let mut meeting = Meeting::default();
+        for token in [&longest].into_iter().chain(&tokens) {
+            self.meet(&mut meeting, &token.past)?;
+        }
+        drop(tokens);
+        let mut joined = Arc::unwrap_or_clone(longest);
+        joined.depth = depth;
+        if meeting.len() > joined.past.len() {
+            joined.past = meeting.sorted();
             joined.state = Arc::new(self.replay(&joined.past));
         }
         Ok(joined)
     }
 
-    /// Changes the version of a visit as it said; the branch goes on with what is returned.
+    /// Changes the version of a visit as it said, in Rust and, for those who look at what clashes, in JSON; the branch goes on
+    /// with what is returned.
     pub(crate) fn close(
         &mut self,
         mut version: Version<S>,
         (node, number): (NodeIndex, u32),
-        updates: Vec<Update<S>>,
+        updates: Vec<S::Update>,
+        json: &[Value],
     ) -> Version<S> {
         version.depth += 1;
-        if self.single && contains(&version.past, &self.ended) {
+        if self.single && self.ended.is_within(&version.past) {
             // Nobody else will ever meet this branch: it is the whole run.
             self.changes.clear();
-            self.ended.clear();
+            self.places.clear();
+            self.ended = Meeting::default();
             version.past.clear();
             self.base = version.state;
             if !updates.is_empty() {
                 // Changed in place, unless somebody holds a snapshot.
                 let state = Arc::make_mut(&mut self.base);
-                updates.into_iter().for_each(|update| state.apply(update.update));
+                updates.into_iter().for_each(|update| state.apply(update));
             }
             version.state = self.base.clone();
             return version;
         }
         if !updates.is_empty() {
             let state = Arc::make_mut(&mut version.state);
-            updates.iter().for_each(|update| state.apply(update.update.clone()));
+            updates.iter().for_each(|update| state.apply(update.clone()));
             version.past.push(u32::try_from(self.changes.len()).unwrap_or(u32::MAX));
-            self.changes.push(Change { depth: version.depth, node, number, updates });
+            let claims =
+                json.iter().flat_map(claims::<S>).map(|(place, hold)| (self.number(place), hold)).collect();
+            self.changes.push(Change { depth: version.depth, node, number, updates, claims });
         }
         version
     }
 
+    fn number(&mut self, place: Place) -> u32 {
+        let next = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        *self.places.entry(place).or_insert(next)
+    }
+
     /// A branch has ended with `version`.
     pub(crate) fn end(&mut self, version: &Version<S>) -> Result<(), Conflict> {
-        self.ended = self.join(&self.ended, &version.past)?;
-        Ok(())
+        let mut ended = mem::take(&mut self.ended);
+        let met = self.meet(&mut ended, &version.past);
+        self.ended = ended;
+        met
     }
 
     /// The state in which the run has ended.
     pub(crate) fn result(&self) -> Arc<S> {
-        if self.ended.is_empty() { self.base.clone() } else { Arc::new(self.replay(&self.ended)) }
+        if self.ended.len() == 0 { self.base.clone() } else { Arc::new(self.replay(&self.ended.sorted())) }
     }
 
     /// The state with all changes so far, also those of branches that have not met.
@@ -150,69 +162,27 @@ impl<S: State> History<S> {
         Arc::new(self.replay(&all))
     }
 
-    /// All changes behind either of two branches.
-    fn join(&self, first: &[u32], second: &[u32]) -> Result<Vec<u32>, Conflict> {
-        if contains(first, second) {
-            return Ok(first.to_vec());
-        }
-        if contains(second, first) {
-            return Ok(second.to_vec());
-        }
-        let only_first: Vec<_> = self.changes_in(first, second).collect();
-        for theirs in self.changes_in(second, first) {
-            for ours in &only_first {
-                if let Some((field, key)) = clash(ours, theirs) {
-                    let (ours, theirs) = (ours.node, theirs.node);
-                    let (first, second) = (ours.min(theirs), ours.max(theirs));
-                    return Err(Conflict { first, second, field, key });
-                }
-            }
-        }
-        let mut all = [first, second].concat();
-        all.sort_unstable();
-        all.dedup();
-        Ok(all)
-    }
-
-    /// The changes of `past` that are not in `other`, in the order in which they are applied.
-    fn changes_in(&self, past: &[u32], other: &[u32]) -> impl Iterator<Item = &Change<S>> {
-        let numbers = past.iter().filter(|number| other.binary_search(number).is_err());
-        let mut changes: Vec<_> = numbers.filter_map(|number| self.changes.get(*number as usize)).collect();
-        changes.sort_by_key(|change| (change.depth, change.node, change.number));
-        changes.into_iter()
+    /// A branch with this past comes to those that have met.
+    fn meet(&self, meeting: &mut Meeting, past: &[u32]) -> Result<(), Conflict> {
+        let claims = |change: u32| self.changes.get(change as usize).map_or(&[][..], |change| &change.claims);
+        meeting.add(past, claims).map_err(|Clash { place, changes }| {
+            let nodes =
+                changes.map(|change| self.changes.get(change as usize).map_or(0, |change| change.node));
+            let place = self.places.iter().find_map(|(key, number)| (*number == place).then(|| key.clone()));
+            let Place { field, key } = place.unwrap_or_default();
+            let [first, second] = nodes;
+            Conflict { first: first.min(second), second: first.max(second), field, key }
+        })
     }
 
     fn replay(&self, past: &[u32]) -> S {
         let mut state = S::clone(&self.base);
-        for change in self.changes_in(past, &[]) {
-            change.updates.iter().for_each(|update| state.apply(update.update.clone()));
-        }
+        let mut changes: Vec<_> =
+            past.iter().filter_map(|number| self.changes.get(*number as usize)).collect();
+        changes.sort_by_key(|change| (change.depth, change.node, change.number));
+        changes.iter().flat_map(|change| &change.updates).for_each(|update| state.apply(update.clone()));
         state
     }
-}
-
-/// Whether all of `inner` is in `outer`. Both are sorted.
-fn contains(outer: &[u32], inner: &[u32]) -> bool {
-    inner.len() <= outer.len() && inner.iter().all(|number| outer.binary_search(number).is_ok())
-}
-
-/// The first field that two changes cannot both change.
-fn clash<S: State>(first: &Change<S>, second: &Change<S>) -> Option<(String, Option<String>)> {
-    let pairs = first.updates.iter().flat_map(|a| second.updates.iter().map(move |b| (a, b)));
-    pairs.into_iter().find_map(|(a, b)| clash_of::<S>(&a.json, &b.json))
-}
-
-/// The first field that two updates cannot both change, and the key within it.
-pub(crate) fn clash_of<S: State>(first: &Value, second: &Value) -> Option<(String, Option<String>)> {
-    let (first, second) = (first.as_object()?, second.as_object()?);
-    first.iter().find_map(|(field, a)| {
-        let b = second.get(field)?;
-        match S::reducer(field) {
-            Reducer::Replace | Reducer::Function => Some((field.clone(), None)),
-            Reducer::Merge => reduce::common_key(a, b).map(|key| (field.clone(), Some(key))),
-            _ => None,
-        }
-    })
 }
 
 #[cfg(test)]

@@ -82,18 +82,6 @@ pub fn sum<T: Sum>(current: &mut T, update: T) {
     current.add_value(update);
 }
 
-/// A key that two merged values both set: of two objects, one of both; of two lists, which stand for sets, none; of
-/// anything else, all of it.
-pub(crate) fn common_key(first: &Value, second: &Value) -> Option<String> {
-    match (first, second) {
-        (Value::Object(first), Value::Object(second)) => {
-            first.keys().find(|key| second.contains_key(*key)).cloned()
-        }
-        (Value::Array(_), Value::Array(_)) => None,
-        _ => Some(String::new()),
-    }
-}
-
 /// What can be summed up: numbers, durations, and options of them, of which `None` is nothing.
 #[diagnostic::on_unimplemented(
     message = "the reducer `sum` cannot be used on `{Self}`",

@@ -1,12 +1,16 @@
 //! Which nodes run next: a pure state machine, from what happened to what to do.
 //!
 //! Tokens move along the edges of the graph. The scheduler neither knows what they are nor waits for anything: it is told
-//! that a visit completed, hands its token on, and says which visits begin. `docs/architecture.md` has the rules.
+//! that a visit completed, hands its token on, and says which visits begin. `docs/execution.md` has the rules.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+pub(crate) mod line;
+mod waiting;
 
+use std::{collections::BTreeSet, mem, sync::Arc};
+
+use self::{line::Line, waiting::Waiting};
 use crate::{
-    graph::{Graph, JoinIndex, Next, NodeIndex, Runs},
+    graph::{Graph, JoinIndex, Lead, Next, NodeIndex, Runs},
     workflow::Target,
 };
 
@@ -19,11 +23,14 @@ pub(crate) struct Scheduler<T> {
     graph: Arc<Graph>,
     steps: VisitId,
     visits: Vec<u32>,
-    running: Vec<Running>,
+    /// The visits under way, by their ids.
+    running: Line<Running>,
     /// What waits at each join, by the join's number.
     waiting: Vec<Waiting<T>>,
     /// How many arrivals wait in all.
     arrivals: usize,
+    /// The joins that may have nobody to wait for any more. At every other one nothing waits, or something can still come.
+    doubtful: BTreeSet<JoinIndex>,
     /// How often each join of the first arrival has run.
     rounds: Vec<u32>,
     failed: bool,
@@ -32,17 +39,12 @@ pub(crate) struct Scheduler<T> {
 /// A visit that is under way.
 #[derive(Debug)]
 struct Running {
-    id: VisitId,
     node: NodeIndex,
     seen: Seen,
 }
 
 /// Which rounds of the joins of the first arrival lie behind a token.
 type Seen = Vec<u32>;
-
-/// What waits at a join: a queue for each input, and one for the begin.
-#[derive(Debug)]
-struct Waiting<T>(Vec<VecDeque<(T, Seen)>>);
 
 /// What to do next.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,13 +87,13 @@ impl ScheduleError {
 
 impl<T: Clone> Scheduler<T> {
     pub(crate) fn new(graph: Arc<Graph>) -> Self {
-        let queues = |inputs: usize| (0..=inputs).map(|_| VecDeque::new()).collect();
         Self {
             steps: 0,
             visits: vec![0; graph.nodes.len()],
-            running: Vec::new(),
-            waiting: graph.joins.iter().map(|join| Waiting(queues(join.inputs.len()))).collect(),
+            running: Line::default(),
+            waiting: graph.joins.iter().map(Waiting::at).collect(),
             arrivals: 0,
+            doubtful: BTreeSet::new(),
             rounds: vec![0; graph.races()],
             failed: false,
             graph,
@@ -114,8 +116,8 @@ impl<T: Clone> Scheduler<T> {
         target: Option<&Target>,
         commands: &mut Vec<Command<T>>,
     ) {
-        let Some(at) = self.running.iter().position(|running| running.id == visit) else { return };
-        let Running { node, seen, .. } = self.running.swap_remove(at);
+        let Some(Running { node, seen }) = self.running.take(visit) else { return };
+        self.count(node, false);
         let graph = self.graph.clone();
         let chosen;
         let next = match (graph.nodes.get(node).map(|node| &node.next), target) {
@@ -176,35 +178,65 @@ impl<T: Clone> Scheduler<T> {
                 self.stop_losers(join, race, round, commands);
                 self.run(node, vec![token], seen, commands);
             }
-            Some(Runs::All(join)) => {
-                let graph = self.graph.clone();
-                let inputs = graph.joins.get(join).map_or(&[][..], |join| &join.inputs);
-                let slot = from.and_then(|from| inputs.iter().position(|input| *input == from));
-                let Some(waiting) = self.waiting.get_mut(join) else { return };
-                if let Some(queue) = waiting.0.get_mut(slot.unwrap_or(inputs.len())) {
-                    queue.push_back((token, seen));
-                    self.arrivals += 1;
-                }
-                if (0..inputs.len()).all(|input| waiting.holds(input)) {
-                    self.run_join(join, commands);
-                }
-            }
+            Some(Runs::All(join)) => self.arrive_at_join(join, from, (token, seen), commands),
+        }
+    }
+
+    fn arrive_at_join(
+        &mut self,
+        join: JoinIndex,
+        from: Option<NodeIndex>,
+        arrival: (T, Seen),
+        commands: &mut Vec<Command<T>>,
+    ) {
+        let graph = self.graph.clone();
+        let (Some(shape), Some(waiting)) = (graph.joins.get(join), self.waiting.get_mut(join)) else {
+            return;
+        };
+        waiting.push(shape, from.and_then(|from| shape.inputs.binary_search(&from).ok()), arrival);
+        let is_full = waiting.is_full();
+        self.arrivals += 1;
+        self.count(shape.node, true);
+        self.doubtful.insert(join);
+        if is_full {
+            self.run_join(join, commands);
         }
     }
 
     /// Runs a join with the oldest arrival of each input.
     fn run_join(&mut self, join: JoinIndex, commands: &mut Vec<Command<T>>) {
-        let Some(node) = self.graph.joins.get(join).map(|join| join.node) else { return };
-        let Some(waiting) = self.waiting.get_mut(join) else { return };
-        let (mut tokens, mut seen) = (Vec::new(), vec![0; self.rounds.len()]);
-        for (token, rounds) in waiting.0.iter_mut().filter_map(VecDeque::pop_front) {
+        let graph = self.graph.clone();
+        let (Some(shape), Some(waiting)) = (graph.joins.get(join), self.waiting.get_mut(join)) else {
+            return;
+        };
+        let popped = waiting.pop(shape);
+        self.left(join, shape.node, popped.len());
+        let (mut tokens, mut seen) = (Vec::with_capacity(popped.len()), vec![0; self.rounds.len()]);
+        for (token, rounds) in popped {
             tokens.push(token);
             for (mine, other) in seen.iter_mut().zip(rounds) {
                 *mine = other.max(*mine);
             }
         }
-        self.arrivals -= tokens.len();
-        self.run(node, tokens, seen, commands);
+        self.run(shape.node, tokens, seen, commands);
+    }
+
+    /// So many tokens wait at a join no more.
+    fn left(&mut self, join: JoinIndex, node: NodeIndex, tokens: usize) {
+        self.arrivals -= tokens;
+        self.doubtful.insert(join);
+        (0..tokens).for_each(|_| self.count(node, false));
+    }
+
+    /// A token has come to `node`, or has left it: the joins to which it leads wait for it, or do no more.
+    fn count(&mut self, node: NodeIndex, comes: bool) {
+        for Lead { join, origin } in self.graph.leads.get(node).into_iter().flatten() {
+            let Some(waiting) = self.waiting.get_mut(*join) else { continue };
+            waiting.count(*origin, comes);
+            if waiting.is_in_vain() {
+                self.doubtful.insert(*join);
+            }
+        }
     }
 
     fn run(&mut self, node: NodeIndex, tokens: Vec<T>, seen: Seen, commands: &mut Vec<Command<T>>) {
@@ -219,7 +251,8 @@ impl<T: Clone> Scheduler<T> {
         let Some(number) = self.visits.get_mut(node) else { return };
         *number += 1;
         let (visit, number) = (self.steps, *number);
-        self.running.push(Running { id: visit, node, seen });
+        self.running.push(visit, Running { node, seen });
+        self.count(node, true);
         commands.push(Command::Run { visit, node, number, tokens });
     }
 
@@ -234,26 +267,25 @@ impl<T: Clone> Scheduler<T> {
         let graph = self.graph.clone();
         let Some(only_here) = graph.joins.get(join).map(|join| &join.only_here) else { return };
         let late = |seen: &Seen| seen.get(race).is_some_and(|seen| *seen < round);
-        self.running.retain(|running| {
-            let lost = late(&running.seen) && only_here.contains(running.node);
-            if lost {
-                commands.push(Command::Stop { visit: running.id });
-            }
-            !lost
-        });
-        for (waiting, other) in self.waiting.iter_mut().zip(&graph.joins) {
-            if only_here.contains(other.node) {
-                for queue in &mut waiting.0 {
-                    let before = queue.len();
-                    queue.retain(|(_, seen)| !late(seen));
-                    self.arrivals -= before - queue.len();
-                }
-            }
+        let loses = |running: &Running| late(&running.seen) && only_here.contains(running.node);
+        for (visit, stopped) in self.running.take_all(loses) {
+            self.count(stopped.node, false);
+            commands.push(Command::Stop { visit });
+        }
+        for (join, other) in graph.joins.iter().enumerate() {
+            let Some(waiting) = self.waiting.get_mut(join).filter(|_| only_here.contains(other.node)) else {
+                continue;
+            };
+            let dropped = waiting.drop_all(other, |(_, seen)| late(seen));
+            self.left(join, other.node, dropped);
         }
     }
 
     /// Whether what comes to `node` could only come too late to a join of the first arrival.
     fn is_lost(&self, node: NodeIndex, seen: &Seen) -> bool {
+        if self.rounds.is_empty() {
+            return false;
+        }
         let races = self.graph.joins.iter().filter(|join| join.any);
         let mut rounds = races.zip(&self.rounds).zip(seen);
         rounds.any(|((join, round), seen)| seen < round && join.only_here.contains(node))
@@ -262,11 +294,11 @@ impl<T: Clone> Scheduler<T> {
     /// Runs the joins that wait for nobody any more; then says whether the run is complete.
     fn settle(&mut self, commands: &mut Vec<Command<T>>) {
         while !self.failed {
-            if let Some(join) = (0..self.waiting.len()).find(|join| self.waits_in_vain(*join)) {
+            if let Some(join) = self.next_in_vain() {
                 self.run_join(join, commands);
             } else if !self.running.is_empty() {
                 return;
-            } else if let Some(join) = self.waiting.iter().position(Waiting::holds_any) {
+            } else if let Some(join) = self.waiting.iter().position(|waiting| !waiting.is_empty()) {
                 // Joins that wait for each other: the first one goes first.
                 self.run_join(join, commands);
             } else {
@@ -275,33 +307,14 @@ impl<T: Clone> Scheduler<T> {
         }
     }
 
-    /// Whether a join holds something, and nothing can come any more to the inputs that are empty.
-    fn waits_in_vain(&self, join: JoinIndex) -> bool {
-        let (Some(waiting), Some(shape)) = (self.waiting.get(join), self.graph.joins.get(join)) else {
-            return false;
-        };
-        if self.arrivals == 0 || !waiting.holds_any() {
-            return false;
+    /// The first join at which something waits, while nothing can come any more to the inputs that are empty.
+    fn next_in_vain(&mut self) -> Option<JoinIndex> {
+        while let Some(join) = self.doubtful.pop_first() {
+            if self.waiting.get(join).is_some_and(Waiting::is_in_vain) {
+                return Some(join);
+            }
         }
-        let may_come = |input: usize| {
-            let leads = |node: NodeIndex| shape.leads.get(input).is_some_and(|from| from.contains(node));
-            let waits_elsewhere = self.waiting.iter().zip(&self.graph.joins);
-            self.running.iter().any(|running| leads(running.node))
-                || waits_elsewhere
-                    .filter(|(waiting, other)| other.node != shape.node && waiting.holds_any())
-                    .any(|(_, other)| leads(other.node))
-        };
-        (0..shape.inputs.len()).all(|input| waiting.holds(input) || !may_come(input))
-    }
-}
-
-impl<T> Waiting<T> {
-    fn holds(&self, input: usize) -> bool {
-        self.0.get(input).is_some_and(|queue| !queue.is_empty())
-    }
-
-    fn holds_any(&self) -> bool {
-        self.0.iter().any(|queue| !queue.is_empty())
+        None
     }
 }
 

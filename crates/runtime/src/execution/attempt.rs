@@ -11,16 +11,15 @@ use streamnest_core::{BoxFuture, EventType};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    live::Live,
     lock, panicked, say_item,
     steps::{Begin, Reached, Steps},
     unserializable,
     visit::Visit,
 };
 use crate::{
-    NodeContext, NodeError, NodeKind, NodeResult, Workflow,
+    NodeContext, NodeError, NodeKind, NodeResult, State, Workflow,
     definition::Node,
-    history::{Update, Version, clash_of},
+    history::{Taken, Version},
     output::{At, NodeOutput, progress_tracker::Ending},
     scheduler::VisitId,
     workflow::{Body, Handler, Step, Target, random},
@@ -103,11 +102,12 @@ impl<W: Workflow> Steps<W> {
             }
             Err(error) => {
                 let wait = wait_after(node, &output, &error);
-                self.say_failed(node, &self.live, &ctx, &error, wait).await;
+                self.say_failed(node, &output, &error, wait).await;
+                self.live.leave(pass.visit, &ctx);
                 return Err((error, wait));
             }
         };
-        self.live.leave(&ctx);
+        self.live.leave(pass.visit, &ctx);
         reached.map_err(|error| (error, None))
     }
 
@@ -158,13 +158,14 @@ impl<W: Workflow> Steps<W> {
         version: &mut Option<Version<W::State>>,
     ) -> NodeResult<Reached<W::State>> {
         output.close().await;
-        let (updates, target) = read::<W>(node, steps)?;
-        let events: Vec<Value> = updates.iter().map(|update| update.json.clone()).collect();
+        let Returned { updates, json, target } = read::<W>(node, steps)?;
         let version = version.take().expect("a version is taken only once");
         let applied = {
             let mut history = lock(&self.history);
             // A reducer is the user's code.
-            catch_unwind(AssertUnwindSafe(|| history.close(version, (pass.node, pass.number), updates)))
+            catch_unwind(AssertUnwindSafe(|| {
+                history.close(version, (pass.node, pass.number), updates, &json)
+            }))
         };
         // What a reducer left half done is no state to try again with.
         let version =
@@ -174,7 +175,7 @@ impl<W: Workflow> Steps<W> {
         if matches!(node.body, Body::Once(_)) {
             self.say_done(node, output).await;
         }
-        for update in events {
+        for update in json {
             output.emit_own(EventType::UPDATES, update).await;
         }
         if output.emits(&EventType::VALUES) {
@@ -224,12 +225,10 @@ impl<W: Workflow> Steps<W> {
     pub(super) async fn say_failed(
         &self,
         node: &Node<W>,
-        live: &Live,
-        ctx: &NodeContext,
+        output: &NodeOutput,
         error: &NodeError,
         wait: Option<Duration>,
     ) {
-        let output = ctx.output();
         output.close().await;
         output.end_progress(Ending::Failed).await;
         let failure = self.execution.failure_of(error, Some(&node.plan.name));
@@ -242,7 +241,6 @@ impl<W: Workflow> Steps<W> {
         let event_type = if wait.is_some() { EventType::NODE_RETRY } else { EventType::NODE_ERROR };
         output.emit_own(event_type, data).await;
         output.seal().await;
-        live.leave(ctx);
     }
 }
 
@@ -255,32 +253,37 @@ pub(super) fn wait_after<W: Workflow>(
     node.retry.as_ref().and_then(|retry| retry.wait_after(output.attempt, error, random()))
 }
 
-/// What the user's body returned: updates, also as JSON, and where to go on.
-type Returned<S> = (Vec<Update<S>>, Option<Target>);
+/// What the user's body returned: updates, the same as JSON, and where to go on.
+struct Returned<S: State> {
+    updates: Vec<S::Update>,
+    json: Vec<Value>,
+    target: Option<Target>,
+}
 
 /// Reads what the user's body returned.
 fn read<W: Workflow>(node: &Node<W>, steps: Vec<Step<W::State>>) -> NodeResult<Returned<W::State>> {
-    let mut target = None;
-    let mut updates: Vec<Update<W::State>> = Vec::new();
+    let mut returned = Returned { updates: Vec::new(), json: Vec::new(), target: None };
+    let alone = steps.len() == 1;
+    let mut taken = Taken::default();
     for step in steps {
-        target = step.target;
+        returned.target = step.target;
         let Some(update) = step.update else { continue };
         // What writes an update as JSON is the user's code.
         let json = catch_unwind(AssertUnwindSafe(|| serde_json::to_value(&update)));
         let json = json.map_err(|panic| panicked("an update of its state", panic.as_ref()))??;
-        let clash = updates.iter().find_map(|other| clash_of::<W::State>(&other.json, &json));
-        if let Some((field, key)) = clash {
-            let key = key.filter(|key| !key.is_empty()).map(|key| format!(" at `{key}`")).unwrap_or_default();
+        if !alone && let Err(place) = taken.take::<W::State>(&json) {
+            let (name, field) = (&node.plan.name, place.field);
+            let key = place.key.map(|key| format!(" at `{key}`")).unwrap_or_default();
             let message = format!(
-                "two items of node `{}` both changed field `{field}`{key} of the state; give the field a reducer that joins \
-                 changes (append, merge, maximum, minimum, sum), or gather the values of the items",
-                node.plan.name
+                "two items of node `{name}` both changed field `{field}`{key} of the state; give the field a reducer that joins \
+                 changes (append, merge, maximum, minimum, sum), or gather the values of the items"
             );
             return Err(NodeError::coded("state_conflict", message).conclusive());
         }
-        updates.push(Update { update, json });
+        returned.updates.push(update);
+        returned.json.push(json);
     }
-    Ok((updates, target))
+    Ok(returned)
 }
 
 /// Which attempt says something.

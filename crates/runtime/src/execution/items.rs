@@ -55,11 +55,12 @@ impl<W: Workflow> Steps<W> {
             }
             // The items had their attempts, but the node around this one has its own.
             Err(error) => {
-                self.say_failed(node, &self.live, &ctx, &error, None).await;
+                self.say_failed(node, &output, &error, None).await;
+                self.live.leave(pass.visit, &ctx);
                 return Err(error);
             }
         };
-        self.live.leave(&ctx);
+        self.live.leave(pass.visit, &ctx);
         reached
     }
 
@@ -128,12 +129,13 @@ impl<W: Workflow> Steps<W> {
                     self.say_done(node, &output).await;
                     output.end_progress(Ending::Succeeded).await;
                     let said = self.say_complete(EventType::ITEM_COMPLETE, began, &output).await;
-                    live.leave(&ctx);
+                    live.leave(pass.visit, &ctx);
                     return said;
                 }
                 Err(error) => {
                     let wait = wait_after(node, &output, &error);
-                    self.say_failed(node, live, &ctx, &error, wait).await;
+                    self.say_failed(node, &output, &error, wait).await;
+                    live.leave(pass.visit, &ctx);
                     let Some(wait) = wait else { return Err(error) };
                     sleep(wait).await;
                 }

@@ -1,6 +1,7 @@
 //! The attempts that are under way, so that each of them is brought to its end when its run is.
 
 use std::{
+    collections::BTreeMap,
     mem,
     sync::{Arc, Mutex},
 };
@@ -11,21 +12,22 @@ use streamnest_core::{BoxFuture, EventType};
 use super::lock;
 use crate::{NodeContext, output::progress_tracker::Ending, scheduler::VisitId};
 
-/// The attempts of one run that are under way.
+/// The attempts of one run that are under way, by visit and item.
 #[derive(Default)]
-pub(crate) struct Live(Mutex<Vec<(VisitId, NodeContext)>>);
+pub(crate) struct Live(Mutex<BTreeMap<(VisitId, Option<u32>), NodeContext>>);
 
 impl Live {
     pub(super) fn enter(&self, visit: VisitId, ctx: &NodeContext) {
-        lock(&self.0).push((visit, ctx.clone()));
+        lock(&self.0).insert((visit, ctx.output().item), ctx.clone());
     }
 
     /// An attempt has come to its end by itself.
-    pub(super) fn leave(&self, ctx: &NodeContext) {
-        lock(&self.0).retain(|(_, other)| !other.is_same(ctx));
+    pub(super) fn leave(&self, visit: VisitId, ctx: &NodeContext) {
+        let left = lock(&self.0).remove(&(visit, ctx.output().item));
+        drop(left);
     }
 
-    /// Ends the attempts of `visit`, or of all. Their bodies are dropped already.
+    /// Ends the attempt of `visit`, or all. Their bodies are dropped already.
     pub(crate) fn break_off<'a>(
         self: &'a Arc<Self>,
         visit: Option<VisitId>,
@@ -35,13 +37,12 @@ impl Live {
         Box::pin(async move {
             let ended = {
                 let mut live = lock(&self.0);
-                let (ended, others) = mem::take(&mut *live)
-                    .into_iter()
-                    .partition(|(id, _)| visit.is_none_or(|visit| visit == *id));
-                *live = others;
-                Vec::from_iter::<Vec<_>>(ended)
+                match visit {
+                    None => mem::take(&mut *live),
+                    Some(visit) => live.remove_entry(&(visit, None)).into_iter().collect(),
+                }
             };
-            for (_, ctx) in ended {
+            for ctx in ended.into_values() {
                 // What a subgraph or an item said stands before the end of the node around it.
                 ctx.abort_tasks(ending).await;
                 let output = ctx.output();

@@ -18,7 +18,7 @@ use crate::{
     graph::NodeIndex,
     history::{Conflict, History, Version},
     output::{NodeOutput, progress_tracker::Ending},
-    scheduler::{Command, Scheduler, VisitId},
+    scheduler::{Command, Scheduler, VisitId, line::Line},
     workflow::Target,
 };
 
@@ -78,7 +78,7 @@ impl<W: Workflow> Steps<W> {
         let mut scheduler = Scheduler::new(self.definition.graph.clone());
         let mut commands = Vec::new();
         let mut running = FuturesUnordered::new();
-        let mut stops: Vec<(VisitId, AbortHandle)> = Vec::new();
+        let mut stops = Line::default();
         let begin = lock(&self.history).begin();
         scheduler.begin(begin, &mut commands);
         loop {
@@ -96,7 +96,7 @@ impl<W: Workflow> Steps<W> {
                         if last.take_if(begins).is_some() {
                             continue;
                         }
-                        stops.iter().filter(|(other, _)| *other == visit).for_each(|(_, stop)| stop.abort());
+                        stops.get_mut(visit).into_iter().for_each(|stop| stop.abort());
                     }
                     Command::End { token } => {
                         let ended = lock(&self.history).end(&token);
@@ -120,7 +120,7 @@ impl<W: Workflow> Steps<W> {
             let Some(Ended { visit, outcome }) = ended else {
                 return Err(NodeError::coded("node_failed", "the run stands still with nothing under way"));
             };
-            stops.retain(|(other, _)| *other != visit);
+            stops.take(visit);
             match outcome {
                 Some(outcome) => {
                     let (token, target) = outcome?;
@@ -135,10 +135,10 @@ impl<W: Workflow> Steps<W> {
     fn beside_others(
         &self,
         begin: Begin<W::State>,
-        stops: &mut Vec<(VisitId, AbortHandle)>,
+        stops: &mut Line<AbortHandle>,
     ) -> impl Future<Output = Ended<W::State>> + Send + use<'_, W> {
         let (stop, stopped) = AbortHandle::new_pair();
-        stops.push((begin.visit, stop));
+        stops.push(begin.visit, stop);
         self.until_stopped(begin, stopped)
     }
 
@@ -150,7 +150,7 @@ impl<W: Workflow> Steps<W> {
     /// The error of two branches that changed one field.
     pub(super) fn conflict(&self, Conflict { first, second, field, key }: Conflict) -> NodeError {
         let name = |node| self.definition.graph.name(node);
-        let key = key.filter(|key| !key.is_empty()).map(|key| format!(" at `{key}`")).unwrap_or_default();
+        let key = key.map(|key| format!(" at `{key}`")).unwrap_or_default();
         NodeError::coded(
             "state_conflict",
             format!(

@@ -1,12 +1,12 @@
 //! What must hold of a graph before anything runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use streamnest_core::NodeName;
 
 use super::{
     Next, NodeIndex,
-    paths::{NodeSet, leading_to},
+    paths::{Edges, NodeSet},
 };
 use crate::{Error, NodeBuilder, NodeKind, Workflow, WorkflowBuilder, error::nearest};
 
@@ -174,6 +174,9 @@ impl Shape<'_> {
 
     /// Refuses a circle in which no node may choose to leave it.
     fn check_circles(&self) -> Result<(), Error> {
+        if self.comes_to_an_end() {
+            return Ok(());
+        }
         for first in 0..self.next.len() {
             if let Some(circle) = self.circle(first, |next| matches!(next, Next::Nodes(_))) {
                 let circle = self.spell(&circle);
@@ -183,11 +186,37 @@ impl Shape<'_> {
         Ok(())
     }
 
+    /// Whether the edges that nobody chooses form no circle: then one node after the other has all those before it behind
+    /// it.
+    fn comes_to_an_end(&self) -> bool {
+        let certain = |node: NodeIndex| match self.next.get(node) {
+            Some(Next::Nodes(nodes)) => nodes.as_slice(),
+            _ => &[],
+        };
+        let mut before = vec![0_usize; self.next.len()];
+        for to in (0..self.next.len()).flat_map(certain) {
+            before.get_mut(*to).into_iter().for_each(|before| *before += 1);
+        }
+        let mut open: Vec<_> = (0..self.next.len()).filter(|node| before.get(*node) == Some(&0)).collect();
+        let mut passed = 0;
+        while let Some(node) = open.pop() {
+            passed += 1;
+            for to in certain(node) {
+                let Some(before) = before.get_mut(*to) else { continue };
+                *before -= 1;
+                if *before == 0 {
+                    open.push(*to);
+                }
+            }
+        }
+        passed == self.next.len()
+    }
+
     /// Refuses nodes from which nothing leads to the end.
     fn check_ways_out(&self) -> Result<(), Error> {
         let ends: Vec<_> =
             (0..self.next.len()).filter(|n| self.next.get(*n).is_some_and(Next::ends)).collect();
-        let ending = leading_to(self.next, &ends, None);
+        let ending = Edges::of(self.next).leading_to(&ends, None);
         let Some(lost) = (0..self.next.len()).find(|node| !ending.contains(*node)) else { return Ok(()) };
         // Whoever cannot end is in a circle, or leads to one.
         let circle = (0..self.next.len())
@@ -231,35 +260,34 @@ impl Shape<'_> {
         let joins = |node: NodeIndex| definition.nodes.get(node).is_some_and(NodeBuilder::is_join);
         for (fork, next) in self.next.iter().enumerate() {
             let Next::Nodes(branches) = next else { continue };
-            let reach: Vec<_> = branches
-                .iter()
-                .map(|branch| self.reach(*branch, |node| node == fork || joins(node)))
-                .collect();
-            for (index, first) in branches.iter().enumerate() {
-                for (other, second) in branches.iter().enumerate().skip(index + 1) {
-                    let both = |node: &NodeIndex| {
-                        let reaches =
-                            |branch: usize| reach.get(branch).is_some_and(|set| set.contains(*node));
-                        reaches(index) && reaches(other) && !joins(*node)
-                    };
-                    if let Some(node) = (0..self.next.len()).find(both) {
-                        return Err(Error::MissingJoin {
-                            workflow: self.workflow.into(),
-                            node: self.name(node),
-                            fork: self.name(fork),
-                            first: self.name(*first),
-                            second: self.name(*second),
-                        });
-                    }
+            if branches.len() < 2 {
+                continue;
+            }
+            // Where nothing is wrong, one branch at most reaches a node that is no join.
+            let mut reached_by: BTreeMap<NodeIndex, Vec<NodeIndex>> = BTreeMap::new();
+            for branch in branches {
+                for node in self.reach(*branch, |node| node == fork || joins(node)) {
+                    reached_by.entry(node).or_default().push(*branch);
                 }
+            }
+            let met = reached_by.into_iter().filter(|(node, _)| !joins(*node));
+            let met = met.filter_map(|(node, by)| Some((*by.first()?, *by.get(1)?, node))).min();
+            if let Some((first, second, node)) = met {
+                return Err(Error::MissingJoin {
+                    workflow: self.workflow.into(),
+                    node: self.name(node),
+                    fork: self.name(fork),
+                    first: self.name(first),
+                    second: self.name(second),
+                });
             }
         }
         Ok(())
     }
 
     /// The nodes that `from` reaches, itself among them, not beyond those where `stop` holds.
-    fn reach(&self, from: NodeIndex, stop: impl Fn(NodeIndex) -> bool) -> NodeSet {
-        let mut reached = NodeSet::none(self.next.len());
+    fn reach(&self, from: NodeIndex, stop: impl Fn(NodeIndex) -> bool) -> BTreeSet<NodeIndex> {
+        let mut reached = BTreeSet::new();
         let mut open = vec![from];
         while let Some(node) = open.pop() {
             if reached.insert(node) && !stop(node) {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     InputError, StateUpdate,
-    reduce::{append, merge},
+    reduce::{Reducer, append, merge},
 };
 
 #[derive(Clone, PartialEq, Debug, Default, serde::Serialize)]
@@ -33,6 +33,7 @@ impl State for Board {
     }
 
     fn apply(&mut self, update: BoardUpdate) {
+        APPLIED.set(APPLIED.get() + 1);
         if let Some(text) = update.text {
             append(&mut self.text, text);
         }
@@ -67,6 +68,11 @@ fn sets(key: &str) -> BoardUpdate {
     BoardUpdate { keyed: Some([(key.to_owned(), 1)].into()), ..BoardUpdate::default() }
 }
 
+thread_local! {
+    /// How often an update was applied to a state.
+    static APPLIED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A history of which branches part at the start.
 struct Play {
     history: History<Board>,
@@ -90,7 +96,7 @@ impl Play {
     ) -> Result<Arc<Version<Board>>, Conflict> {
         let opened = self.history.open(tokens.iter().map(|token| Arc::clone(token)).collect())?;
         let json = serde_json::to_value(&update).unwrap();
-        Ok(Arc::new(self.history.close(opened, (node, 1), vec![Update { update, json }])))
+        Ok(Arc::new(self.history.close(opened, (node, 1), vec![update], &[json])))
     }
 }
 
@@ -177,7 +183,7 @@ fn one_branch_keeps_no_changes_and_copies_no_state() {
     for _ in 0..3 {
         let version = history.open(vec![token]).unwrap();
         let json = json!({"text": "x"});
-        token = Arc::new(history.close(version, (0, 1), vec![Update { update: says("x"), json }]));
+        token = Arc::new(history.close(version, (0, 1), vec![says("x")], &[json]));
     }
     assert_eq!((token.state.text.as_str(), history.changes.len()), ("xxx", 0));
     assert_eq!(Arc::as_ptr(&token.state), state, "changed in place");
@@ -185,10 +191,79 @@ fn one_branch_keeps_no_changes_and_copies_no_state() {
     let snapshot = history.snapshot();
     let version = history.open(vec![token]).unwrap();
     let json = json!({"text": "y"});
-    let token = history.close(version, (0, 1), vec![Update { update: says("y"), json }]);
+    let token = history.close(version, (0, 1), vec![says("y")], &[json]);
     assert_eq!(
         (snapshot.text.as_str(), token.state.text.as_str()),
         ("xxx", "xxxy"),
         "who looks sees no change"
     );
+}
+
+#[test]
+fn branches_that_meet_are_looked_at_once_however_many_there_are() {
+    for n in [10, 100, 1_000_usize] {
+        let mut play = Play::new();
+        let root = play.visit(0, &[&play.begin.clone()], says("root")).unwrap();
+        let branches: Vec<_> =
+            (1..=n).map(|node| play.visit(node, &[&root], sets(&node.to_string())).unwrap()).collect();
+        let before = APPLIED.replace(0);
+        assert_eq!(before, 1 + n);
+        let join = play.visit(n + 1, &branches.iter().collect::<Vec<_>>(), says("!")).unwrap();
+        assert_eq!((join.state.text.as_str(), join.state.keyed.len()), ("root!", n));
+        assert_eq!(APPLIED.replace(0), 1 + n + 1, "each change is applied once, and then that of the join");
+        // At the end of the run each branch comes for itself.
+        branches.iter().for_each(|branch| play.history.end(branch).unwrap());
+        assert_eq!(APPLIED.replace(0), 0);
+        assert_eq!((play.history.result().keyed.len(), APPLIED.replace(0)), (n, 1 + n));
+    }
+}
+
+#[test]
+fn who_meets_is_held_against_those_only_that_took_its_places_last() {
+    let shared = [(0, Hold::ByKeys), (1, Hold::Alone)];
+    let own: Vec<_> = (0..1_000_u32).map(|change| [(0, Hold::ByKeys), (change + 2, Hold::Alone)]).collect();
+    let looks = std::cell::Cell::new(0);
+    let claims = |change: u32| {
+        looks.set(looks.get() + 1);
+        if change == 0 { &shared[..] } else { &own[change as usize - 1][..] }
+    };
+    let mut meeting = Meeting::default();
+    for branch in 1..=1_000 {
+        assert!(meeting.add(&[0, branch], claims).is_ok());
+    }
+    assert_eq!((meeting.len(), looks.get()), (1_001, 1_001));
+    assert!(
+        meeting.is_within(&(0..=1_000).collect::<Vec<_>>())
+            && !meeting.is_within(&(0..1_000).collect::<Vec<_>>())
+    );
+}
+
+#[test]
+fn maps_and_lists_of_one_merged_field_meet_only_if_one_lies_behind_the_other() {
+    use Hold::{Alone, ByKeys, ByMembers};
+    // The changes 0 and 1, and 2, whose past is said.
+    for (holds, past, clash) in [
+        ([ByKeys, ByKeys, ByKeys], vec![2], None),
+        ([ByMembers, ByMembers, ByMembers], vec![2], None),
+        ([ByKeys, ByKeys, ByMembers], vec![0, 2], Some([1, 2])),
+        ([ByKeys, ByKeys, ByMembers], vec![0, 1, 2], None),
+        ([ByKeys, ByKeys, Alone], vec![1, 2], Some([0, 2])),
+        ([Alone, Alone, Alone], vec![0, 2], Some([0, 1])),
+    ] {
+        let claims: Vec<_> = holds.iter().map(|hold| [(7, *hold)]).collect();
+        let claims = |change: u32| &claims[change as usize][..];
+        let mut meeting = Meeting::default();
+        let met = [vec![0], vec![1], past.clone()].iter().try_for_each(|past| meeting.add(past, claims));
+        let met = met.err().map(|Clash { place, changes }| {
+            assert_eq!(place, 7);
+            changes
+        });
+        assert_eq!(met, clash, "{holds:?} {past:?}");
+    }
+    // Who comes after two that share a place is held against those before them too.
+    let claims =
+        |change: u32| [&[(7, Alone)][..], &[(7, ByKeys)], &[(7, ByKeys)], &[(7, ByKeys)]][change as usize];
+    let mut meeting = Meeting::default();
+    assert!(meeting.add(&[0, 1], claims).is_ok() && meeting.add(&[0, 2], claims).is_ok());
+    assert_eq!(meeting.add(&[3], claims).err().map(|clash| clash.changes), Some([0, 3]));
 }

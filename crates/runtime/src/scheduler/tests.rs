@@ -371,3 +371,59 @@ fn of_a_visit_that_was_stopped_nothing_comes() {
     scheduler.completed(3, (), None, &mut commands);
     assert_eq!(commands, []);
 }
+
+/// How often tokens are counted in a run whose visits complete in the order that `next` draws.
+fn counts(shape: &[String], next: impl Fn(usize) -> usize) -> usize {
+    let graph = graph(u32::MAX, &shape.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut scheduler = Scheduler::new(graph);
+    let (mut commands, mut under_way) = (Vec::new(), Vec::new());
+    scheduler.begin((), &mut commands);
+    loop {
+        for command in commands.drain(..) {
+            match command {
+                Command::Run { visit, .. } => under_way.push(visit),
+                Command::Complete => return scheduler.waiting.iter().map(|waiting| waiting.changes).sum(),
+                _ => {}
+            }
+        }
+        let visit = under_way.remove(next(under_way.len()));
+        scheduler.completed(visit, (), None, &mut commands);
+    }
+}
+
+#[test]
+fn each_branch_is_counted_a_bounded_number_of_times_however_many_there_are() {
+    let named = |name: &str, n: usize| (0..n).map(|i| format!("{name}{i}")).collect::<Vec<_>>();
+    let after = |names: Vec<String>, before: &str| -> Vec<String> {
+        names.into_iter().map(|name| format!("{name} < {before}")).collect()
+    };
+    let join = |name: &str, inputs: &[String]| vec![format!("{name} < {}", inputs.join(" "))];
+    let start = || vec!["s".to_owned()];
+    let wide = |n| [start(), after(named("a", n), "s"), join("j", &named("a", n))].concat();
+    // The last join holds what comes early by `x` while the branches before it meet at the first.
+    let twice = |n| {
+        let early = [named("b", n), vec!["x".into()]].concat();
+        let first =
+            [start(), after(vec!["x".into()], "s"), after(named("a", n), "s"), join("j", &named("a", n))];
+        [first.concat(), after(named("b", n), "j"), join("k", &early)].concat()
+    };
+    // A diamond in each branch.
+    let nested = |n: usize| {
+        let diamond = |i: usize| {
+            [format!("a{i} < s"), format!("b{i} < a{i}"), format!("c{i} < a{i}"), format!("d{i} < b{i} c{i}")]
+        };
+        [start(), (0..n).flat_map(diamond).collect(), join("j", &named("d", n))].concat()
+    };
+    let first = |_: usize| 0;
+    let last = |left: usize| left - 1;
+    let middle = |left: usize| left / 2;
+    for n in [10, 100, 1_000] {
+        for (name, shape) in [("wide", wide(n)), ("twice", twice(n)), ("nested", nested(n))] {
+            for counts in [counts(&shape, first), counts(&shape, last), counts(&shape, middle)] {
+                // Each leads to two joins at most, for which it is counted when it comes and when it goes, as a visit and as
+                // an arrival; and it fills an input of two origins at most.
+                assert!(counts <= 12 * shape.len(), "{name} {n}: {counts} counts of {} visits", shape.len());
+            }
+        }
+    }
+}

@@ -224,3 +224,28 @@ async fn a_snapshot_has_the_changes_of_all_that_has_completed() {
     run.result().await.unwrap();
     assert_eq!(text(), "sbajoin");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_branches_part_and_meet() {
+    const BRANCHES: usize = 1_000;
+    let names: Vec<_> = (0..BRANCHES).map(|branch| format!("b{branch}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let says = |name: &str, millis: usize| {
+        does(NodeBuilder::new(name), move |_| async move {
+            sleep(Duration::from_millis(millis as u64)).await;
+            Ok(BoardUpdate::text("x"))
+        })
+    };
+    // Half of them come in the order of the nodes, half in the reverse order.
+    let branches = names.iter().enumerate().map(|(index, name)| {
+        says(name, if index % 2 == 0 { index } else { 2 * BRANCHES - index }).after("s")
+    });
+    let nodes = [says("s", 0).start()].into_iter().chain(branches).chain([counts("join").after_all(&names)]);
+    let began = std::time::Instant::now();
+    let told = run(of(nodes.collect()).max_steps(2_000)).await;
+    println!("branches={BRANCHES} took={:?}", began.elapsed());
+    assert_eq!(
+        result(&told),
+        json!({"prompt": null, "text": "x".repeat(BRANCHES + 1), "count": BRANCHES + 1})
+    );
+}

@@ -94,7 +94,6 @@ fn diamonds() -> Vec<(&'static str, Spec)> {
             "no clash with what lies behind",
             spec(&["s : writes=last", "a < s : writes=last", "b < s", "j < a & b : writes=last"]),
         ),
-        // Joining them takes the square of their number, which a build without optimization feels.
         ("many branches", wide(if chaos() { 1_000 } else { 100 })),
     ]
 }
