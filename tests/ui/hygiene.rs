@@ -113,8 +113,9 @@ impl DraftReply {
     }
 
     #[node(kind = "condition", after = "within", routes("draft", end))]
-    async fn decide(&self, _: &Draft) -> NodeResult<Goto<DraftUpdate>> {
-        ::std::result::Result::Ok(Goto::end().with(<DraftUpdate as ::std::default::Default>::default()))
+    async fn decide(&self, _: &Draft, ctx: &NodeContext) -> NodeResult<Goto<DraftUpdate>> {
+        let next = if ctx.visit() == 1 { Goto::to("draft") } else { Goto::end() };
+        ::std::result::Result::Ok(next.with(<DraftUpdate as ::std::default::Default>::default()))
     }
 }
 

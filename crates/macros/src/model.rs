@@ -37,6 +37,7 @@ pub(crate) struct Node {
     pub(crate) name: NodeName,
     pub(crate) options: NodeOptions,
     pub(crate) signature: NodeSignature,
+    pub(crate) ways: Ways,
     pub(crate) token: Option<TokenOptions>,
     pub(crate) event: Option<EventOptions>,
     pub(crate) progress: Option<ProgressOptions>,
@@ -137,6 +138,22 @@ pub(crate) struct Routes {
     pub(crate) targets: Vec<LitStr>,
     /// Whether `end` is among them.
     pub(crate) end: bool,
+}
+
+/// Where a node goes, as far as its body says so.
+#[derive(Default)]
+pub(crate) struct Ways {
+    /// All that are written out.
+    pub(crate) said: Vec<Way>,
+    /// Those that it takes; `None` if there may be others.
+    pub(crate) all: Option<Vec<Way>>,
+}
+
+/// A way that is written out.
+#[derive(Clone)]
+pub(crate) enum Way {
+    To(LitStr),
+    End(Span),
 }
 
 /// The kinds of node.

@@ -14,4 +14,5 @@ pub(crate) mod state;
 pub(crate) mod stream;
 mod token;
 mod value;
+mod ways;
 pub(crate) mod workflow;

@@ -67,14 +67,23 @@ impl Paths {
 
     /// The path of `name`, hygienic: nothing that the user declares can stand in its way.
     pub(crate) fn get(&self, name: &str) -> TokenStream {
-        self.spanned(name, Span::mixed_site())
+        let facade = &self.facade;
+        path_of(facade, name, Span::mixed_site())
     }
 
     /// The path of `name`, told at `span` when the compiler finds it does not fit.
     pub(crate) fn spanned(&self, name: &str, span: Span) -> TokenStream {
-        debug_assert!(NAMES.contains(&name), "`{name}` is missing in the list of names");
-        let name = Ident::new(name, span);
-        let facade = self.facade.clone();
-        quote_spanned!(span=> #facade::__private::#name)
+        // All of it, for the compiler shows a whole attribute where a path begins there.
+        let there = self.facade.clone().into_iter().map(|mut token| {
+            token.set_span(span.resolved_at(token.span()));
+            token
+        });
+        path_of(&there.collect(), name, span)
     }
+}
+
+fn path_of(facade: &TokenStream, name: &str, span: Span) -> TokenStream {
+    debug_assert!(NAMES.contains(&name), "`{name}` is missing in the list of names");
+    let name = Ident::new(name, span);
+    quote_spanned!(span=> #facade::__private::#name)
 }

@@ -3,6 +3,7 @@
 mod graph;
 mod module;
 mod node;
+mod ways;
 
 pub(crate) use self::module::module;
 use crate::{model::Workflow, report::Report};
@@ -11,4 +12,8 @@ use crate::{model::Workflow, report::Report};
 pub(crate) fn workflow(workflow: &Workflow, report: &mut Report) {
     workflow.nodes.iter().for_each(|node| node::check(node, report));
     graph::check(workflow, report);
+    // A body that takes a way of which there is no node is told of by the route.
+    if report.is_empty() {
+        workflow.nodes.iter().for_each(|node| ways::check(node, report));
+    }
 }

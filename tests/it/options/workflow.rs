@@ -34,8 +34,8 @@ struct Looping;
 #[workflow(state = Talk, max_steps = 3)]
 impl Looping {
     #[node(start, routes("again", end))]
-    async fn again(&self, _: &Talk) -> NodeResult<Goto<TalkUpdate>> {
-        Ok(Goto::to("again"))
+    async fn again(&self, _: &Talk, ctx: &NodeContext) -> NodeResult<Goto<TalkUpdate>> {
+        Ok(if ctx.visit() == u32::MAX { Goto::end() } else { Goto::to("again") })
     }
 }
 

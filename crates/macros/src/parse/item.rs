@@ -1,7 +1,7 @@
 //! An `impl` block as tokens: its head, and its items with their attributes.
 //!
-//! Items are split by hand: what is no node is emitted again token for token, whether or not it parses, and a body is
-//! never looked into.
+//! Items are split by hand: what is no node is emitted again token for token, whether or not it parses, and so is every
+//! body.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;

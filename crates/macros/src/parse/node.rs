@@ -9,6 +9,7 @@ use super::{
     item::Item,
     signature, stream,
     value::{self, Zero},
+    ways,
 };
 use crate::{
     model::{After, Kind, Node, NodeName, NodeOptions, Retry, RetryOn, Routes},
@@ -65,7 +66,8 @@ pub(crate) fn parse(item: &Item, report: &mut Report) -> Option<Node> {
         report.push(error);
     }
     let stream::Streams { token, event, progress } = streams;
-    Some(Node { method, name, options, signature, token, event, progress })
+    let ways = ways::read(&item.rest);
+    Some(Node { method, name, options, signature, ways, token, event, progress })
 }
 
 fn parse_options(tokens: TokenStream, report: &mut Report) -> NodeOptions {

@@ -16,8 +16,8 @@ impl DraftReply {
     }
 
     #[node(after = "draft", routes("draft", "send"))]
-    async fn review(&self, _: &Draft) -> NodeResult<Goto<DraftUpdate>> {
-        Ok(Goto::to("send"))
+    async fn review(&self, _: &Draft, ctx: &NodeContext) -> NodeResult<Goto<DraftUpdate>> {
+        Ok(if ctx.visit() == 1 { Goto::to("draft") } else { Goto::to("send") })
     }
 
     // Two ways lead here, and both are spelt.

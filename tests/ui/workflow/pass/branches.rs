@@ -43,8 +43,9 @@ impl Branches {
     }
 
     #[node(after(any("quick", "careful")), routes("both", end))]
-    async fn first(&self, _: &Draft) -> NodeResult<Goto<DraftUpdate>> {
-        Ok(Goto::end())
+    async fn first(&self, _: &Draft, ctx: &NodeContext) -> NodeResult<Goto<DraftUpdate>> {
+        let next = if ctx.visit() == 1 { "both" } else { return Ok(Goto::end()) };
+        Ok(Goto::to(next))
     }
 }
 

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[injectable(crate)]
+struct Clock;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(crate = "streamnest")]
+struct AppModule;
+
+fn main() {}

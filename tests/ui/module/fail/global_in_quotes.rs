@@ -1,0 +1,6 @@
+use streamnest::prelude::*;
+
+#[module(global = "yes")]
+struct AppModule;
+
+fn main() {}

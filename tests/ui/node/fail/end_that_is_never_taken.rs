@@ -1,0 +1,28 @@
+use streamnest::prelude::*;
+
+#[derive(State, Clone, serde::Serialize)]
+struct Draft {
+    text: String,
+}
+
+struct DraftReply;
+
+#[workflow(state = Draft)]
+impl DraftReply {
+    #[node(start)]
+    async fn draft(&self, _: &Draft) -> NodeResult<DraftUpdate> {
+        Ok(DraftUpdate::new())
+    }
+
+    #[node(kind = "condition", after = "draft", routes("draft", "send", end))]
+    async fn review(&self, state: &Draft) -> NodeResult<Goto<DraftUpdate>> {
+        Ok(if state.text.is_empty() { Goto::to("draft") } else { Goto::to("send") })
+    }
+
+    #[node(after = "review")]
+    async fn send(&self, _: &Draft) -> NodeResult<()> {
+        Ok(())
+    }
+}
+
+fn main() {}
