@@ -1,13 +1,11 @@
-//! The examples, each run to its end over HTTP as its first lines tell.
+//! The examples, each run to its end: in process, or over HTTP where its routes are what it shows.
 
 use std::net::SocketAddr;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use streamnest::{AppBuilder, prelude::*};
-use streamnest_tests::{
-    http::{self, EventStream},
-    server::Server,
-};
+use streamnest_testing::{Error, TestApp};
+use streamnest_tests::http::EventStream;
 
 mod axum_mount;
 mod parallel_research;
@@ -19,13 +17,9 @@ fn fast<Kind>(module: impl streamnest::modules::IntoModule<Kind>) -> AppBuilder 
     Streamnest::builder().module(module).replace(model)
 }
 
-/// Starts a run over HTTP, and reads all that it says.
-async fn run(server: &Server, workflow: &str, input: Value) -> Vec<Value> {
-    let path = format!("/workflows/{workflow}/executions");
-    let body = json!({"executionId": "r1", "input": input});
-    let (status, started) = http::json(server.address, "POST", &path, &[], Some(&body)).await;
-    assert_eq!(status.as_u16(), 202, "{started}");
-    entries(server.address, "", "r1").await
+/// The same without sockets.
+async fn in_process<Kind>(module: impl streamnest::modules::IntoModule<Kind>) -> Result<TestApp, Error> {
+    TestApp::builder(fast(module)).start().await
 }
 
 /// Everything that an execution says below `mount`, until the stream ends.

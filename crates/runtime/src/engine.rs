@@ -338,6 +338,15 @@ impl Engine {
         self.start_or_attach(request).await.map(|(execution, _)| Run::new(execution))
     }
 
+    /// A handle of an execution that was started before, be it under way or at its end, also one of an earlier process.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownExecution`]; [`ControlError::Unavailable`] if its log cannot be read.
+    pub async fn attach(&self, id: &ExecutionId) -> Result<Run, ControlError> {
+        let known = self.find(id)?;
+        self.restore(&known).await.map(Run::new)
+    }
+
     /// Starts nothing new, waits for what runs at most `grace`, and cancels the rest.
     pub async fn drain(&self, grace: Duration) {
         self.0.draining.store(true, Ordering::Release);

@@ -5,7 +5,7 @@ mod builder;
 use std::sync::Arc;
 
 use serde_json::Value;
-use streamnest_core::{ControlError, LogStore, StartExecution};
+use streamnest_core::{ControlError, ExecutionId, LogStore, StartExecution};
 use streamnest_gateway::{Gateway, StreamingWebSocketGateway, WebSocketBridgeService};
 use streamnest_log::Registry;
 use streamnest_modules::Container;
@@ -70,6 +70,14 @@ impl App {
     /// As [`start`](Self::start), and [`ControlError::Conflict`].
     pub async fn start_with(&self, request: StartExecution) -> Result<Run, ControlError> {
         self.engine.run(request).await
+    }
+
+    /// A handle of an execution that was started before, by whomever: under way or at its end.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownExecution`]; [`ControlError::Unavailable`] if its log cannot be read.
+    pub async fn attach(&self, id: &ExecutionId) -> Result<Run, ControlError> {
+        self.engine.attach(id).await
     }
 
     /// The gateway to its executions.

@@ -94,6 +94,14 @@ impl TestApp {
         Ok(TestRun::new(self.app.start_with(request).await?, self.patience))
     }
 
+    /// Follows an execution that was started before, from its first entry: by a service, or by another part of the program.
+    ///
+    /// # Errors
+    /// [`Error::Start`] if there is none of that id.
+    pub async fn attach(&self, id: &ExecutionId) -> Result<TestRun, Error> {
+        Ok(TestRun::new(self.app.attach(id).await?, self.patience))
+    }
+
     /// The application itself.
     pub const fn app(&self) -> &App {
         &self.app

@@ -11,9 +11,12 @@ pub enum Error {
     /// The application does not begin.
     #[error(transparent)]
     App(#[from] streamnest::Error),
-    /// The run does not start.
+    /// The run does not start, or is not there.
     #[error(transparent)]
     Start(#[from] ControlError),
+    /// An answer to a question is refused.
+    #[error(transparent)]
+    Answer(ControlError),
     /// What the run said cannot be read.
     #[error(transparent)]
     Events(#[from] EventsError),
@@ -69,7 +72,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::App(error) => error.code(),
-            Self::Start(error) => error.code(),
+            Self::Start(error) | Self::Answer(error) => error.code(),
             Self::Events(_) => "events_missed",
             Self::Stuck { .. } => "run_stuck",
             Self::Ended { .. } => "run_ended",

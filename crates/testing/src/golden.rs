@@ -96,9 +96,11 @@ fn settle(value: &mut Value, execution: &str) {
         Value::Array(items) => items.iter_mut().for_each(|item| settle(item, execution)),
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
-                match field.is_number() && DURATIONS.contains(&name.as_str()) {
-                    true => *field = "<duration>".into(),
-                    false => settle(field, execution),
+                match (field.is_number(), name.as_str()) {
+                    (true, name) if DURATIONS.contains(&name) => *field = "<duration>".into(),
+                    // Of a question, in microseconds since 1970.
+                    (true, "deadline") => *field = "<time>".into(),
+                    _ => settle(field, execution),
                 }
             }
         }

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use streamnest::runtime::{Events, Run};
+use serde_json::Value;
+use streamnest::{
+    core::Signal,
+    runtime::{Events, Run},
+};
 use tokio::time::timeout;
 
 use crate::{Error, IntoPattern, Transcript};
@@ -63,6 +67,21 @@ impl TestRun {
                 }
             }
         }
+    }
+
+    /// Answers the oldest open question, which it waits for if there is none yet.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] if the answer is refused; the question then stays open. As [`until`](Self::until) if nothing is
+    /// asked.
+    pub async fn answer(&mut self, answer: impl Into<Value>) -> Result<(), Error> {
+        let ask = loop {
+            match self.run.waiting().first() {
+                Some(open) => break open.ask,
+                None => drop(self.until("approval").await?),
+            }
+        };
+        self.run.signal(Signal::new(ask, answer.into())).await.map(drop).map_err(Error::Answer)
     }
 
     /// Stops it, and waits until it has.

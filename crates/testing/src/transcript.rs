@@ -45,6 +45,8 @@ impl Transcript {
     /// | token frame | `token write "Hello"` |
     /// | progress | `progress write 50%`, and the outcome if the visit ended so: `progress write 50% failed` |
     /// | status | `status running`, `status failed node_timeout`, `status cancelled enough` |
+    /// | question | `approval review ask1 "Shall it go out?"` |
+    /// | its end | `approval_answer review ask1 answered {"publish":true}`, with `by="Ada"` if it says who |
     /// | other events | their data field by field: `node_start write attempt=1 kind="llm" visit=1` |
     pub fn lines(&self) -> &[String] {
         &self.lines

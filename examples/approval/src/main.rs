@@ -115,6 +115,9 @@ impl PressOffice {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 #[tokio::main]
 async fn main() -> Result<(), streamnest::Error> {
     let options = OfflineOptions::default().with_tokens_per_second(PACE);

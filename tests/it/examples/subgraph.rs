@@ -2,16 +2,16 @@
 
 use ::subgraph::NewsletterModule;
 use serde_json::json;
-use streamnest_tests::server::Server;
+use streamnest_testing::{Error, assert_events};
 
-use super::{fast, result, run, text_of};
+use super::in_process;
 
-#[tokio::test]
-async fn a_newsletter_runs_the_workflow_of_an_article_for_each_topic() {
-    let server = Server::start(fast(NewsletterModule)).await;
-    let said = run(&server, "newsletter", json!({"topics": ["the harvest", "the new bridge"]})).await;
-    let result = result(&said);
-
+#[tokio::test(start_paused = true)]
+async fn a_newsletter_runs_the_workflow_of_an_article_for_each_topic() -> Result<(), Error> {
+    let app = in_process(NewsletterModule).await?;
+    let run = app.run("newsletter", json!({"topics": ["the harvest", "the new bridge"]})).await?;
+    assert_events!(run, [.., "node_complete articles", .., "published publish 2", .., "status completed"]);
+    let result = run.result();
     let articles = result["articles"].as_array().unwrap();
     let topics: Vec<_> = articles.iter().map(|article| article["topic"].as_str().unwrap()).collect();
     assert_eq!(topics, ["the harvest", "the new bridge"], "in their order");
@@ -23,16 +23,16 @@ async fn a_newsletter_runs_the_workflow_of_an_article_for_each_topic() {
         drafts += article["drafts"].as_u64().unwrap();
     }
     assert!(drafts >= 2);
-    let begun = said
-        .iter()
-        .filter(|entry| entry["nodeId"] == "articles/draft" && entry["payload"]["type"] == "node_start");
+    let begun = run.lines().iter().filter(|line| line.starts_with("node_start articles/draft "));
     assert_eq!(begun.count() as u64, drafts, "each draft is a visit of the inner node");
-    assert!(!text_of(&said, "articles/draft").is_empty(), "inner nodes stream into the outer log");
+    assert!(!run.text_by("articles/draft").is_empty(), "inner nodes stream into the outer log");
+    Ok(())
 }
 
-#[tokio::test]
-async fn the_inner_workflow_runs_by_itself_too() {
-    let server = Server::start(fast(NewsletterModule)).await;
-    let said = run(&server, "article", json!({"topic": "the harvest"})).await;
-    assert_eq!(result(&said)["topic"], "the harvest");
+#[tokio::test(start_paused = true)]
+async fn the_inner_workflow_runs_by_itself_too() -> Result<(), Error> {
+    let run = in_process(NewsletterModule).await?.run("article", json!({"topic": "the harvest"})).await?;
+    assert_events!(run, ["status running", .., "node_start draft", .., "status completed"]);
+    assert_eq!(run.result()["topic"], "the harvest");
+    Ok(())
 }

@@ -140,7 +140,13 @@ const ROWS: &[Row] = &[
         outside: None,
         why: "tests across crates use public interfaces only",
     },
-    Row { krate: "approval", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
+    Row {
+        krate: "approval",
+        may: &["streamnest"],
+        dev: &["streamnest-testing"],
+        outside: None,
+        why: EXAMPLE,
+    },
     Row { krate: "axum-mount", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row { krate: "by-hand", may: &["streamnest"], dev: &[], outside: None, why: EXAMPLE },
     Row {
