@@ -27,22 +27,25 @@ function token(subject, seconds = 600) {
 }
 
 describe("a page on a server that asks for a token", () => {
-  let folder, server, browser;
+  let folder, server, office, browser;
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "streamnest-"));
     await writeFile(join(folder, "secret"), `${SECRET}\n`);
-    server = await startServer("STREAMNEST_SERVER", { flags: ["--jwt-secret-file", join(folder, "secret")] });
+    const flags = ["--jwt-secret-file", join(folder, "secret")];
+    server = await startServer("STREAMNEST_SERVER", { flags });
+    office = await startServer("STREAMNEST_APPROVAL", { flags });
     browser = await startBrowser();
   });
   after(async () => {
     await browser?.close();
     await server?.stop();
+    await office?.stop();
     if (folder) await rm(folder, { recursive: true });
   });
 
-  async function visit() {
-    const opened = await openPage(browser, server.base);
+  async function visit({ base } = server) {
+    const opened = await openPage(browser, base);
     return {
       page: opened.page,
       async finish() {
@@ -94,6 +97,21 @@ describe("a page on a server that asks for a token", () => {
     await waitForStatus(page, "completed");
     assert.equal(await page.locator("#resumes li").count(), 0, "the connection was never cut");
     assert.equal(await page.textContent("#stat-integrity"), "lost=0 doubled=0");
+    await finish();
+  });
+
+  it("answers as whom the token names, and as nobody else", async () => {
+    const { page, finish } = await visit(office);
+    await signIn(page, token("ada"));
+    await page.fill("#field-topic", "The river path is closed on Monday");
+    await page.click("#start");
+    await page.waitForSelector('.question[data-ask="ask1"]');
+    await page.waitForFunction(() => document.querySelector('[for="ask1-by"]').textContent === "as ada");
+    assert.equal(await page.locator("#ask1-by").isVisible(), false, "there is no other name to be given");
+    await page.selectOption("#ask1-verdict", { label: "discard" });
+    await page.click(".question button[type=submit]");
+    await waitForStatus(page, "completed");
+    assert.match(await page.textContent(".question-end"), /Answered by ada/);
     await finish();
   });
 });

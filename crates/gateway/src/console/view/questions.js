@@ -1,5 +1,6 @@
 // What a run asks: a form for each open question, and how the others came to their end.
 
+import { access } from "../access.js";
 import { announce, byId, element, setText } from "../dom.js";
 import { InputForm } from "../form.js";
 import { brief, duration } from "../format.js";
@@ -11,7 +12,7 @@ import { brief, duration } from "../format.js";
 /** The name by which this browser answers is remembered under this key. */
 const NAME_KEY = "streamnest.name";
 /** The most characters of a name that the server takes. */
-const NAME_LIMIT = 128;
+const NAME_LIMIT = 255;
 
 export class QuestionsView {
   #section = byId("questions");
@@ -89,6 +90,7 @@ class Card {
     this.button = element("button", { type: "submit", class: "primary", text: "Answer" });
     this.name = element("input", { type: "text", id: `${ask}-by`, maxlength: String(NAME_LIMIT), autocomplete: "name" });
     this.name.value = rememberedName();
+    this.as = element("label", { for: `${ask}-by`, class: "hint" });
     this.root = element(
       "form",
       { class: "question", novalidate: true, tabindex: "-1", "aria-labelledby": `${ask}-title`, dataset: { ask } },
@@ -106,7 +108,7 @@ class Card {
         "div",
         { class: "actions question-actions" },
         this.button,
-        element("label", { for: `${ask}-by`, class: "hint", text: "as" }),
+        this.as,
         this.name,
       ),
     );
@@ -124,6 +126,9 @@ class Card {
 
   /** @param {number} now on the server's clock, in milliseconds */
   draw(now) {
+    // Who shows a token answers as who it names, and has no other name.
+    this.name.hidden = access.token !== null;
+    setText(this.as, access.token === null ? "as" : access.subject && `as ${access.subject}`);
     const { deadline } = this.question;
     if (deadline === undefined || Number.isNaN(now)) return;
     this.deadline.hidden = false;
@@ -137,8 +142,8 @@ class Card {
     this.#busy = true;
     this.button.disabled = true;
     this.#complain("");
-    const by = this.name.value.trim();
-    rememberName(by);
+    const by = this.name.hidden ? "" : this.name.value.trim();
+    if (!this.name.hidden) rememberName(by);
     try {
       // What was accepted stands in the log, and comes from there.
       await this.answer(this.question.ask, answer, by || undefined);
