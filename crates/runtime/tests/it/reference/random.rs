@@ -53,7 +53,9 @@ fn within(random: &mut Random, spec: &mut Spec, slots: &mut usize, depth: u32) {
 /// A graph in which each node has an edge from an earlier one. It need not be one that the engine takes.
 fn workflow(random: &mut Random, most: u64) -> Spec {
     let count = 1 + random.below(most) as usize;
-    let mut nodes: Vec<NodeSpec> = (0..count).map(|number| node(random, number)).collect();
+    // In a large graph less happens at each node, or it would soon come to its end.
+    let seldom = 6 + most / 2;
+    let mut nodes: Vec<NodeSpec> = (0..count).map(|number| node(random, number, seldom)).collect();
     let is_router: Vec<bool> = (0..count).map(|_| random.one_in(3)).collect();
     let name = |number: usize| format!("n{number}");
     for number in 1..count {
@@ -70,7 +72,7 @@ fn workflow(random: &mut Random, most: u64) -> Spec {
             link(&mut nodes, &is_router, number, to, random.one_in(3));
         }
         let routes = &mut nodes[number].routes;
-        if routes.is_empty() || random.one_in(2) {
+        if routes.is_empty() || random.one_in(seldom / 3) {
             routes.push("end".into());
         }
     }
@@ -78,7 +80,7 @@ fn workflow(random: &mut Random, most: u64) -> Spec {
         node.any = random.one_in(4);
     }
     nodes[0].start = true;
-    let max_steps = if random.one_in(10) { 1 + random.below(12) as u32 } else { 40 };
+    let max_steps = if random.one_in(10) { 1 + random.below(12) as u32 } else { 100 };
     // The order of the nodes is that of numbers, not of edges.
     for _ in 0..random.below(3) {
         let (one, other) = (random.below(count as u64) as usize, random.below(count as u64) as usize);
@@ -99,14 +101,14 @@ fn link(nodes: &mut [NodeSpec], is_router: &[bool], from: usize, to: usize, wait
     }
 }
 
-fn node(random: &mut Random, number: usize) -> NodeSpec {
+fn node(random: &mut Random, number: usize, seldom: u64) -> NodeSpec {
     let mut node = NodeSpec { name: format!("n{number}"), ..NodeSpec::default() };
     node.writes = vec![Field::Text];
     for _ in 0..random.below(4) {
         // Those that clash are rarer, for most runs shall come to their end.
         let field = *random.pick(&Field::ALL);
         let clashes = matches!(field, Field::Last | Field::Shared | Field::Folded);
-        if !node.writes.contains(&field) && (!clashes || random.one_in(3)) {
+        if !node.writes.contains(&field) && (!clashes || random.one_in(seldom / 2)) {
             // Both write the same field.
             if !(field == Field::Shared && node.writes.contains(&Field::Own)) {
                 node.writes.push(field);
@@ -116,14 +118,14 @@ fn node(random: &mut Random, number: usize) -> NodeSpec {
     if random.one_in(8) {
         node.takes = Some(0);
     }
-    if random.one_in(6) {
+    if random.one_in(seldom) {
         let fault = *random.pick(&[Fault::Error, Fault::Error, Fault::Panic, Fault::Hang]);
         node.faults = vec![fault; 1 + random.below(3) as usize];
         node.flaky = random.one_in(2);
         node.attempts = (!random.one_in(4)).then(|| 2 + random.below(3) as u32);
         node.retry_on = *random.pick(&[None, None, Some("node_timeout"), Some("node_panicked")]);
     }
-    if node.faults.first() == Some(&Fault::Hang) || random.one_in(8) {
+    if node.faults.first() == Some(&Fault::Hang) || random.one_in(seldom) {
         node.timeout = Some(5_000_000 + random.below(10_000_000));
     }
     if random.one_in(6) {
@@ -131,7 +133,7 @@ fn node(random: &mut Random, number: usize) -> NodeSpec {
         node.items = Some((1 + random.below(most) as u32, 1 + random.below(8) as usize));
         node.gathers = random.one_in(2);
     }
-    if random.one_in(6) {
+    if random.one_in(seldom) {
         node.asks = Some(question(random));
         // What it asks in the moment in which it is stopped is asked or not.
         node.takes = None;
