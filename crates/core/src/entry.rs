@@ -90,6 +90,21 @@ impl Entry {
         self.encoded.get(slot).is_some_and(|cell| cell.set(encoded).is_ok())
     }
 
+    /// Keeps the bytes for the wire format `F` before anybody else has the entry. Where the payload stands in them as it is, it
+    /// is kept there and nowhere else.
+    pub fn begin_encoded<F: WireFormat>(&mut self, bytes: Bytes) {
+        let within = F::AFTER_PAYLOAD.and_then(|after| {
+            let end = bytes.len().checked_sub(after)?;
+            let start = end.checked_sub(self.event.payload().len())?;
+            Some(bytes.slice(start..end)).filter(|within| within == self.event.payload())
+        });
+        if let Some(within) = within {
+            self.event.keep_payload_as(within);
+        }
+        let length = bytes.len();
+        self.keep_encoded(F::SLOT, Encoded::new(bytes, length));
+    }
+
     /// The bytes of memory that this entry takes, without its encodings: what retention counts.
     pub fn weight(&self) -> usize {
         size_of::<Self>() + size_of::<Arc<Self>>() + self.event.payload().len()
@@ -144,6 +159,10 @@ impl LogIdentity {
 pub trait WireFormat: 'static {
     /// Where an [`Entry`] keeps the bytes: unique among the formats of a program, below [`WIRE_FORMAT_SLOTS`].
     const SLOT: usize;
+
+    /// How many bytes follow the payload, if the payload stands in the bytes as it is: an entry that is encoded before
+    /// anybody else has it then keeps both in one piece of memory.
+    const AFTER_PAYLOAD: Option<usize> = None;
 
     /// Appends the bytes of `entry` to `out`.
     fn encode(log: &LogIdentity, entry: &Entry, out: &mut Vec<u8>);

@@ -320,6 +320,11 @@ impl Event {
         &self.payload
     }
 
+    /// Keeps the same payload in other memory.
+    pub(crate) fn keep_payload_as(&mut self, same: Bytes) {
+        self.payload = same;
+    }
+
     /// How much it matters.
     pub const fn priority(&self) -> Priority {
         self.priority

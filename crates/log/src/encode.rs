@@ -6,9 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use streamnest_core::{Encoded, Entry, Seq, WIRE_FORMAT_SLOTS, WireFormat};
+use streamnest_core::{Encoded, Entry, LogIdentity, Seq, WIRE_FORMAT_SLOTS, WireFormat};
 
-use crate::EventLog;
+use crate::{EventLog, event_log::State};
 
 /// The largest block of neighbours that share their memory, in bytes. A block is freed when all of it is trimmed, so
 /// this is also how much a trimmed log may keep too much, per format.
@@ -27,6 +27,26 @@ fn exactly(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         scratch.shrink_to(BLOCK_BYTES);
         bytes
     })
+}
+
+/// The format in which a log's newest entry was asked for by itself, which only a reader does that has kept up: what is
+/// appended while a reader waits is encoded in it at once. That entry's memory is at hand then, and its payload is kept
+/// within the encoded bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LiveFormat(fn(&LogIdentity, &mut Entry));
+
+impl LiveFormat {
+    fn of<F: WireFormat>() -> Self {
+        Self(|log, entry| {
+            let bytes = exactly(|out| F::encode(log, entry, out));
+            entry.begin_encoded::<F>(bytes);
+        })
+    }
+
+    /// Encodes an entry that nobody else has yet.
+    pub(crate) fn encode(self, log: &LogIdentity, entry: &mut Entry) {
+        (self.0)(log, entry);
+    }
 }
 
 impl EventLog {
@@ -83,7 +103,7 @@ impl EventLog {
                 }
             }
             self.encoded.fetch_add(added.len(), Ordering::Relaxed);
-            self.count_encoded(F::SLOT, &added);
+            self.count_encoded(F::SLOT, &added, &mut self.lock());
             rest = left;
         }
     }
@@ -96,13 +116,16 @@ impl EventLog {
         let length = bytes.len();
         if entry.keep_encoded(F::SLOT, Encoded::new(bytes, length)) {
             self.encoded.fetch_add(1, Ordering::Relaxed);
-            self.count_encoded(F::SLOT, &[(entry.seq(), length)]);
+            let state = &mut *self.lock();
+            if entry.seq() == state.last {
+                state.live_format = Some(LiveFormat::of::<F>());
+            }
+            self.count_encoded(F::SLOT, &[(entry.seq(), length)], state);
         }
     }
 
     /// Puts encodings into the books; retention counts them.
-    fn count_encoded(&self, slot: usize, added: &[(Seq, usize)]) {
-        let mut state = self.lock();
+    fn count_encoded(&self, slot: usize, added: &[(Seq, usize)], state: &mut State) {
         let mut bytes = 0;
         for (seq, length) in added {
             bytes += state.ledger.add(*seq, slot, *length);
@@ -110,7 +133,7 @@ impl EventLog {
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         // Only the bytes are in question here, so the time of the newest entry will do.
         let newest = state.accepted_time;
-        if let Err(error) = self.enforce_retention(&mut state, newest) {
+        if let Err(error) = self.enforce_retention(state, newest) {
             tracing::warn!(log = self.identity().subject(), %error, "retention could not trim the log");
         }
     }

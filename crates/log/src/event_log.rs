@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::{
     Cursor, Error,
     attributes::{AttributeBook, weight},
+    encode::LiveFormat,
     registry::Shared,
     retention::Ledger,
     subscriptions::Subscriptions,
@@ -49,20 +50,23 @@ pub struct EventLog {
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
-/// What is guarded by one lock, held for copying only.
+/// What is guarded by one lock, held for copying only. What each append needs stands first and together, for where many logs
+/// take turns it is in no cache.
+#[repr(C)]
 pub(crate) struct State {
     /// What is visible and at hand, without gaps; the last is `last`.
     pub(crate) hot: VecDeque<Arc<Entry>>,
-    /// What is accepted and not durable yet, in order; follows `last`.
-    pub(crate) pending: VecDeque<Arc<Entry>>,
-    pub(crate) pending_bytes: usize,
     /// The last visible entry.
     pub(crate) last: Seq,
     /// The last accepted entry.
     pub(crate) accepted: Seq,
     pub(crate) accepted_time: Timestamp,
+    pub(crate) pending_bytes: usize,
     /// Bytes that an append was refused for want of room, until one goes through.
     pub(crate) wanted_bytes: usize,
+    pub(crate) live_format: Option<LiveFormat>,
+    pub(crate) waiters: Waiters,
+    pub(crate) ledger: Ledger,
     /// The last entry is accepted; nothing follows it.
     pub(crate) sealing: bool,
     /// The store has not accepted the seal after that last entry yet.
@@ -71,8 +75,8 @@ pub(crate) struct State {
     pub(crate) status: Option<Status>,
     /// Why nothing more is accepted, if the log did not end.
     pub(crate) failed: Option<Error>,
-    pub(crate) ledger: Ledger,
-    pub(crate) waiters: Waiters,
+    /// What is accepted and not durable yet, in order; follows `last`.
+    pub(crate) pending: VecDeque<Arc<Entry>>,
     subscriptions: Subscriptions,
     pub(crate) attributes: AttributeBook,
 }
@@ -145,6 +149,7 @@ impl EventLog {
             failed: None,
             ledger: Ledger::opened(&head, opened, retains),
             waiters: Waiters::default(),
+            live_format: None,
             subscriptions: Subscriptions::opened(&head.attributes),
             attributes: AttributeBook::opened(head.attributes),
         };

@@ -21,19 +21,20 @@ pub struct MemoryStore {
     logs: Mutex<BTreeMap<LogName, Arc<Mutex<Kept>>>>,
 }
 
-/// What is kept of one log.
+/// What is kept of one log. What each append needs stands first and together, for where many logs take turns it is in no cache.
+#[repr(C)]
 struct Kept {
-    epoch: Epoch,
-    term: Term,
-    trimmed: Seq,
+    entries: VecDeque<Arc<Entry>>,
     /// The last entry; kept here so that an append need not look at the one before it.
     last: Seq,
-    entries: VecDeque<Arc<Entry>>,
+    term: Term,
+    time: Option<Timestamp>,
+    deleted: bool,
     sealed: bool,
     status: Option<Status>,
-    time: Option<Timestamp>,
+    epoch: Epoch,
+    trimmed: Seq,
     attributes: Attributes,
-    deleted: bool,
 }
 
 impl Kept {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use streamnest_core::{Entry, Seq, StoredHead, Timestamp};
+use streamnest_core::{Entry, Seq, StoredHead, Timestamp, WIRE_FORMAT_SLOTS};
 
 use crate::Retention;
 
@@ -73,14 +73,21 @@ impl Ledger {
         self.bytes
     }
 
-    /// Counts an entry that follows the last counted one.
+    /// Counts an entry that follows the last counted one, with what it has of encodings.
     pub(crate) fn push(&mut self, entry: &Entry) {
-        let bytes = clamped(entry.weight() + size_of::<Kept>());
+        let (mut bytes, mut formats) = (entry.weight() + size_of::<Kept>(), 0);
+        for slot in 0..WIRE_FORMAT_SLOTS {
+            if let Some(encoded) = entry.encoded(slot) {
+                bytes += encoded.length();
+                formats |= 1 << slot;
+            }
+        }
+        let bytes = clamped(bytes);
         self.bytes += bytes as usize;
         if self.kept.is_empty() {
             self.oldest = entry.time();
         }
-        self.kept.push_back(Kept { bytes, formats: 0, time: entry.time() });
+        self.kept.push_back(Kept { bytes, formats, time: entry.time() });
     }
 
     /// Counts `bytes` more of the kept entry `seq` for the wire format of `slot`, once. How many were counted.

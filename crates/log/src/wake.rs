@@ -72,9 +72,14 @@ impl Waiters {
         }
     }
 
+    /// Whether nobody waits.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first.is_none() && self.others.is_empty()
+    }
+
     /// Takes all who wait.
     pub(crate) fn take(&mut self) -> Woken {
-        if self.first.is_none() && self.others.is_empty() {
+        if self.is_empty() {
             return Woken::default();
         }
         self.round += 1;

@@ -1,6 +1,10 @@
 //! The one place where entries get their numbers.
 
-use std::{cell::Cell, fmt, sync::Arc};
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use streamnest_core::{
@@ -327,11 +331,17 @@ impl Writer {
         let mut seq = state.accepted;
         let mut bytes = 0;
         let mut entries = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        // Several are encoded by their first reader, as one block.
+        let live = state.live_format.filter(|_| events.len() == 1 && !state.waiters.is_empty());
         entries.extend(events.drain(..).map(|event| {
             seq = seq.next();
-            let entry = Arc::new(Entry::new(seq, time, event));
+            let mut entry = Entry::new(seq, time, event);
+            if let Some(format) = live {
+                format.encode(self.log.identity(), &mut entry);
+                self.log.encoded.fetch_add(1, Ordering::Relaxed);
+            }
             bytes += entry.weight();
-            entry
+            Arc::new(entry)
         }));
         let mut appended = Appended::Durable;
         if !entries.is_empty() || !changes.is_empty() {

@@ -298,13 +298,16 @@ impl NodeOutput {
 
     // The visit's task.
 
-    /// The visit's task looks: from here to [`paused`](Self::paused) nobody needs to wake it.
-    pub(crate) fn looks(&self, task: &Waker) {
+    /// The visit's task looks: from here to [`paused`](Self::paused) nobody needs to wake it. Whether it is the one that looked
+    /// last.
+    pub(crate) fn looks(&self, task: &Waker) -> bool {
         let mut state = self.lock();
-        if !state.task.as_ref().is_some_and(|known| known.will_wake(task)) {
+        let is_known = state.task.as_ref().is_some_and(|known| known.will_wake(task));
+        if !is_known {
             state.task = Some(task.clone());
         }
         state.polling = true;
+        is_known
     }
 
     /// The node pauses: what waits for that goes into the log.

@@ -158,7 +158,7 @@ impl World {
                 if !self.model.sealed {
                     let end = Event::status(&the_end());
                     self.model.payloads.push(end.payload().len());
-                    self.model.encoded.push([0; 2]);
+                    self.encoded_early(self.model.last());
                     self.model.sealed = true;
                     self.retain();
                 }
@@ -190,8 +190,25 @@ impl World {
         }
         assert_eq!(appended.unwrap().get(), self.model.last() + sizes.len() as u64);
         self.model.payloads.extend(payloads);
-        self.model.encoded.extend(sizes.iter().map(|_| [0; 2]));
+        for n in first..=self.model.last() {
+            self.encoded_early(n);
+        }
         self.retain();
+    }
+
+    /// What is encoded when it is appended, for a reader that waits, is in the books like the rest.
+    fn encoded_early(&mut self, n: u64) {
+        let mut cursor =
+            self.log().observer(Start::After(Position::new(self.log().identity().epoch(), seq(n - 1))));
+        let read = poll(&mut cursor, ReadLimit { entries: 1, ..ReadLimit::default() });
+        let mut lengths = [0; 2];
+        if let Some(Ok(Some(Read::Batch(batch)))) = read {
+            for (slot, length) in lengths.iter_mut().enumerate() {
+                *length = batch[0].encoded(slot).map_or(0, |encoded| encoded.length());
+            }
+        }
+        self.model.encodings += lengths.iter().filter(|length| **length > 0).count();
+        self.model.encoded.push(lengths);
     }
 
     fn open(&mut self, from: From) {

@@ -46,6 +46,7 @@ pub struct WebSocketFrame;
 
 impl WireFormat for WebSocketFrame {
     const SLOT: usize = 0;
+    const AFTER_PAYLOAD: Option<usize> = Some(END.len());
 
     fn encode(log: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
         let length = json_length(log, entry);

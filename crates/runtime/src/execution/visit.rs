@@ -3,13 +3,16 @@
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use streamnest_core::{BoxFuture, NodePort, Scope};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::panicked;
 use crate::{
@@ -50,14 +53,21 @@ impl<T> Visit<T> {
     }
 
     /// Waits for the next time that something is due. An alarm that is set too early just rings once for nothing, which
-    /// is cheaper than to set it anew with each token.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+    /// is cheaper than to set it anew with each token. Nor is it asked again if it knows that this task waits for it.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, due: Instant, is_known: bool) -> Poll<()> {
+        let is_known = is_known && self.alarm.is_some();
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if alarm.deadline() > due || alarm.is_elapsed() {
-            alarm.as_mut().reset(due);
+        let has_rung = alarm.is_elapsed();
+        if has_rung && due <= Instant::now() {
+            return Poll::Ready(());
         }
-        ready!(alarm.as_mut().poll(cx));
-        Poll::Ready(())
+        if has_rung || alarm.deadline() > due {
+            alarm.as_mut().reset(due);
+        } else if is_known {
+            return Poll::Pending;
+        }
+        // With a budget it might say "later" without having heard who asks.
+        pin!(unconstrained(alarm.as_mut())).poll(cx)
     }
 }
 
@@ -66,7 +76,7 @@ impl<T> Future for Visit<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.output.looks(cx.waker());
+        let is_known = this.output.looks(cx.waker());
         let body = this.body.as_mut();
         let polled = catch_unwind(AssertUnwindSafe(|| Scope::lend(&mut this.scope, || body.poll(cx))));
         let mut pause = this.output.paused();
@@ -94,7 +104,7 @@ impl<T> Future for Visit<T> {
                 this.settling = None;
             }
             let Some(at) = pause.due else { return Poll::Pending };
-            ready!(this.poll_alarm(cx, at));
+            ready!(this.poll_alarm(cx, at, is_known));
             this.output.tick(Instant::now());
             pause = this.output.paused();
         }
