@@ -14,7 +14,9 @@ use streamnest_log::{LogOptions, Start};
 
 use crate::{
     slow_store::SlowStore,
-    support::{Loud, Plain, SetClock, append, batch, chaos, event_of, id, limit, now, plain, poll, registry},
+    support::{
+        Loud, Plain, SetClock, append, batch, chaos, event_of, id, limit, now, plain, poll, registry, seq,
+    },
 };
 
 /// Counts its calls. Slot 0 is its own in this test program.
@@ -123,6 +125,57 @@ async fn neighbours_that_were_encoded_together_are_sent_as_one_piece() {
     let some: Vec<_> = [1, 3, 4, 15, 16, 29].map(|n| read[n].clone()).into();
     assert_eq!(pieces(&some), [1..2, 3..5, 15..17, 29..30].map(|range| text(&read[range])));
     assert_eq!(pieces(&[]), [""; 0]);
+}
+
+/// The payload between two marks.
+struct Marked;
+
+impl WireFormat for Marked {
+    const SLOT: usize = 0;
+    const AFTER_PAYLOAD: Option<usize> = Some(1);
+    fn encode(_: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
+        out.push(b'<');
+        out.extend_from_slice(entry.event().payload());
+        out.push(b'>');
+    }
+}
+
+#[tokio::test]
+async fn what_a_waiting_reader_will_ask_for_is_encoded_as_it_is_appended_around_the_one_payload() {
+    let registry = registry(LogOptions::default());
+    let writer = registry.create(&id("run")).await.unwrap();
+    let log = writer.log();
+    let mut cursor = log.cursor(Start::Beginning);
+    let mut append_and_read = async |n| {
+        assert!(poll(&mut cursor, limit(9)).is_none(), "the reader waits");
+        writer.append([event_of(n, 50)]).await.unwrap();
+        batch(poll(&mut cursor, limit(9)))
+    };
+    let first = append_and_read(1).await;
+    assert!(first[0].encoded(0).is_none(), "nobody has asked for any format yet");
+    log.encoded::<Marked>(&first, &mut Vec::new());
+
+    let before = registry.bytes();
+    let second = append_and_read(2).await;
+    let encoded = second[0].encoded(0).expect("its reader asked for the entry before in this format").bytes();
+    let payload = second[0].event().payload();
+    assert_eq!(payload, event_of(2, 50).payload());
+    assert_eq!(encoded, [b"<", payload.as_ref(), b">"].concat());
+    assert_eq!(payload.as_ptr(), encoded[1..].as_ptr(), "both lie in one piece of memory");
+    let mut out = Vec::new();
+    log.encoded::<Marked>(&second, &mut out);
+    assert_eq!((out.concat(), log.encodings()), (encoded.to_vec(), 2));
+
+    drop(cursor);
+    let with_reader = registry.bytes() - before;
+    writer.append([event_of(3, 50)]).await.unwrap();
+    let third = batch(poll(&mut log.observer(Start::After(log.position(seq(2)))), limit(9)));
+    assert!(third[0].encoded(0).is_none(), "nobody waits, so nobody may ever ask");
+    assert_eq!(
+        registry.bytes() - before,
+        2 * with_reader - encoded.len(),
+        "encodings are in the books at once"
+    );
 }
 
 /// Writes much more than anybody expects, and nothing for every third entry.

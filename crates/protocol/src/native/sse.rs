@@ -23,6 +23,8 @@ pub struct SseEvent;
 
 impl WireFormat for SseEvent {
     const SLOT: usize = 1;
+    // The end of the frame, of its line and of the event.
+    const AFTER_PAYLOAD: Option<usize> = Some(3);
 
     fn encode(log: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
         out.extend_from_slice(ID);
