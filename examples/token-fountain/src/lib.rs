@@ -11,7 +11,10 @@
 //! was made in nanoseconds since 1970 as 16, and `~`, padded with `x` to `token_bytes`: so a reader can tell what it lost,
 //! got twice or out of order, and how long a token took, without knowing anything else.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    pin::pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use streamnest::prelude::*;
 use tokio::time::{Instant, sleep_until};
@@ -60,11 +63,13 @@ impl TokenFountain {
         }
         let padding = "x".repeat((state.token_bytes - MARK_BYTES) as usize);
         let began = Instant::now();
+        let mut due = pin!(sleep_until(began));
         for number in 0..state.tokens {
             if state.tokens_per_second > 0.0 {
                 // The time of each token is reckoned from the start, so that delays do not add up.
-                sleep_until(began + Duration::from_secs_f64(f64::from(number) / state.tokens_per_second))
-                    .await;
+                let since = Duration::from_secs_f64(f64::from(number) / state.tokens_per_second);
+                due.as_mut().reset(began + since);
+                due.as_mut().await;
             } else if number % 64 == 0 {
                 tokio::task::yield_now().await;
             }
