@@ -1,8 +1,13 @@
 //! Named subscriptions and who follows.
 
-use streamnest_log::{Error, LogOptions, Start};
+use std::sync::Arc;
 
-use crate::support::{append, drain, entries, id, limit, now, registry, seq};
+use streamnest_log::{Error, LogOptions, Registry, Start};
+
+use crate::{
+    slow_store::SlowStore,
+    support::{SetClock, append, drain, entries, id, limit, now, registry, seq},
+};
 
 #[tokio::test]
 async fn a_named_subscription_starts_again_after_what_it_acknowledged() {
@@ -26,6 +31,36 @@ async fn an_acknowledgement_ahead_of_the_log_is_refused() {
     let refused = writer.log().acknowledge("a", seq(2));
     assert!(matches!(refused, Err(Error::AcknowledgedAhead { .. })), "{refused:?}");
     assert_eq!(writer.log().acknowledged("a"), None);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_for_good_waits_until_nothing_undoes_it() {
+    let store = Arc::new(SlowStore::default());
+    let registry = Registry::new(store.clone(), SetClock::new(), LogOptions::default());
+    let run = id("run");
+    let writer = registry.create(&run).await.unwrap();
+    append(&writer, 5).await;
+    store.settle(&run, 5);
+    let log = writer.log();
+    let mut first = Box::pin(log.acknowledge_durably("screen", seq(3)));
+    assert!(now(first.as_mut()).is_none(), "it is on its way");
+    let mut second = Box::pin(log.acknowledge_durably("screen", seq(5)));
+    assert!(now(second.as_mut()).is_none());
+    store.settle(&run, 1);
+    first.await.unwrap();
+    assert!(now(second.as_mut()).is_none(), "it came while the other was on its way, and went after it");
+    store.settle(&run, 1);
+    second.await.unwrap();
+    log.acknowledge_durably("screen", seq(4)).await.expect("what is behind is there already");
+    let ahead = log.acknowledge_durably("screen", seq(6)).await;
+    assert!(matches!(ahead, Err(Error::AcknowledgedAhead { .. })), "{ahead:?}");
+    store.refuse_appends(&run, 2);
+    let refused = log.acknowledge_durably("other", seq(1)).await;
+    assert!(matches!(refused, Err(Error::Store(_))), "who waits is told: {refused:?}");
+    let mut lost = Box::pin(log.acknowledge_durably("other", seq(2)));
+    assert!(now(lost.as_mut()).is_none());
+    store.fail(&run);
+    assert!(matches!(lost.await, Err(Error::Store(_))));
 }
 
 #[tokio::test]
