@@ -111,6 +111,12 @@ async fn readers_of_a_damaged_execution_are_told_damaged_and_no_others_are() {
         let (_, body) = http::json(server.address, "GET", &path, &[], None).await;
         if status == 410 {
             assert_eq!(body["error"]["code"], "damaged");
+            // Whoever waits for more is told before a stream begins.
+            for live in ["long-poll", "sse"] {
+                let refused = http.get(&format!("{path}&live={live}"), &[]).await.unwrap();
+                assert_eq!(refused.status(), 410, "{live}");
+                http.leave();
+            }
             assert_eq!(offset.split_once('_').unwrap().1.parse::<usize>().unwrap(), to);
             refusals += 1;
             continue;

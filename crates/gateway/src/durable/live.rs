@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{
     empty, put,
     query::ReadQuery,
+    refusal::refuse,
     subject::{Subject, messages},
 };
 use crate::{
@@ -39,23 +40,24 @@ struct Live {
     shared: Arc<Shared>,
     subject: Subject,
     reader: Reader,
+    /// What was read before the response began.
+    first: Option<Chunk>,
     echoed: Option<String>,
     /// When the connection ends, so that readers come together again at caches (§10.2).
     until: Instant,
-    /// Whether the reader was told where it stands.
-    told: bool,
     _place: Seat,
     _subscribed: Option<Cursor>,
 }
 
-/// Begins it.
+/// Begins it. What cannot be read is refused now, while there is a status to say so.
 pub(super) async fn open(
     shared: &Arc<Shared>,
     query: ReadQuery,
     subject: Subject,
-    reader: Reader,
+    mut reader: Reader,
 ) -> Result<Response, Refusal> {
     let place = place(shared)?;
+    let first = reader.read(shared.options.max_write_bytes).await.map_err(refuse)?;
     let mut response = empty(StatusCode::OK);
     put(&mut response, header::CONTENT_TYPE.as_str(), sse::CONTENT_TYPE);
     put(&mut response, header::CACHE_CONTROL.as_str(), "private, no-cache, no-transform");
@@ -67,7 +69,7 @@ pub(super) async fn open(
         until: Instant::now() + shared.options.stream_sse_lifetime,
         shared: shared.clone(),
         echoed: query.cursor,
-        told: false,
+        first: Some(first),
         _subscribed: subject.subscribe(),
         _place: place,
         subject,
@@ -84,16 +86,19 @@ impl Live {
     /// The next events, and whether more follow; `None` when it is over.
     async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
         loop {
-            let chunk = match self.reader.read(self.shared.options.max_write_bytes).await {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    // The reader comes back and is told over HTTP.
-                    tracing::debug!(%error, "live read ended");
-                    return None;
-                }
+            // The first tells the reader where it stands, whatever it holds.
+            let (chunk, is_told) = match self.first.take() {
+                Some(first) => (first, false),
+                None => match self.reader.read(self.shared.options.max_write_bytes).await {
+                    Ok(chunk) => (chunk, true),
+                    Err(error) => {
+                        // The reader comes back and is told over HTTP.
+                        tracing::debug!(%error, "live read ended");
+                        return None;
+                    }
+                },
             };
-            if !chunk.is_empty() || chunk.closed || !self.told {
-                self.told = true;
+            if !chunk.is_empty() || chunk.closed || !is_told {
                 let events = self.events(&chunk);
                 return Some((events, (!chunk.closed).then_some(self)));
             }
