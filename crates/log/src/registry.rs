@@ -231,8 +231,9 @@ impl Registry {
         if sealed {
             self.0.shared.finished(reserved.name, writer.log().ended_at());
         }
-        let (awaited, fans) = self.enter(&writer, reserved);
+        // While its name is reserved nobody removes it, so that nobody hears of that first.
         hooks.iter().for_each(|hook| hook(writer.log(), &attributes));
+        let (awaited, fans) = self.enter(&writer, reserved);
         awaited.iter().for_each(|awaited| awaited.notify_waiters());
         // What has ended says nothing new.
         fans.iter().filter(|_| !sealed).for_each(|fan| fan.arrive(writer.log()));
