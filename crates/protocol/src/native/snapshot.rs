@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub state: SubscriptionState,
     /// What nodes said, in the order in which they began to.
     pub nodes: Vec<NodeSnapshot>,
-    /// Attempts that were tried again, so that what they had said is void, also before `from`.
+    /// Attempts that were tried again, so that what they and the subgraphs in them had said is void, also before `from`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub voided: Vec<Attempt>,
     /// The newest `values`: the workflow's whole state.
@@ -141,13 +141,35 @@ pub struct Fold {
     /// The first and the last entry it stands for.
     range: Option<(Seq, Seq)>,
     taken: u64,
-    nodes: Vec<NodeSnapshot>,
+    nodes: Vec<Said>,
+    /// The attempts that are under way, and since when.
+    under_way: Vec<(NodeName, Place, Seq)>,
     voided: Vec<Attempt>,
     values: Option<(Value, usize)>,
     waiting: Vec<Approval>,
     answered: Vec<ApprovalAnswer>,
     events: BTreeMap<EventType, u64>,
     bytes: usize,
+}
+
+/// What a node said, and when each of its messages began.
+#[derive(Clone, PartialEq, Debug)]
+struct Said {
+    snapshot: NodeSnapshot,
+    begun: Vec<Seq>,
+}
+
+impl Said {
+    /// Lets the messages go that `keeps` does not hold of.
+    fn retain(&mut self, keeps: impl Fn(&MessageSnapshot, Seq) -> bool) {
+        let kept =
+            self.snapshot.messages.iter().zip(&self.begun).map(|(message, begun)| keeps(message, *begun));
+        let kept: Vec<bool> = kept.collect();
+        let mut of_messages = kept.iter();
+        self.snapshot.messages.retain(|_| of_messages.next() == Some(&true));
+        let mut of_begun = kept.iter();
+        self.begun.retain(|_| of_begun.next() == Some(&true));
+    }
 }
 
 impl Fold {
@@ -176,17 +198,17 @@ impl Fold {
         match event.class() {
             Class::Token => {
                 if let (Some(node), Ok(Some(token))) = (event.node(), event.as_token()) {
-                    self.say(node, token);
+                    self.say(node, token, entry.seq());
                 }
             }
             Class::Progress => {
                 if let (Some(node), Ok(Some(progress))) = (event.node(), event.as_progress()) {
-                    self.node(node).progress = Some(progress);
+                    self.node(node).snapshot.progress = Some(progress);
                 }
             }
             Class::Event => {
                 let data = event.as_data().ok().flatten().unwrap_or_default();
-                self.happen(event.event_type(), event.node(), data, event.payload().len());
+                self.happen(event.event_type(), event.node(), data, entry);
             }
             Class::Status | Class::Data => {}
         }
@@ -207,7 +229,7 @@ impl Fold {
             to,
             position: log.position(to),
             state,
-            nodes: self.nodes,
+            nodes: self.nodes.into_iter().map(|said| said.snapshot).collect(),
             voided: self.voided,
             values: self.values.map(|(values, _)| values),
             waiting: self.waiting,
@@ -216,26 +238,27 @@ impl Fold {
         })
     }
 
-    fn node(&mut self, node: &NodeName) -> &mut NodeSnapshot {
-        let known = self.nodes.iter().position(|known| known.node_id == *node);
+    fn node(&mut self, node: &NodeName) -> &mut Said {
+        let known = self.nodes.iter().position(|known| known.snapshot.node_id == *node);
         let index = known.unwrap_or_else(|| {
             self.bytes += ITEM_BYTES;
             let node_id = node.clone();
-            self.nodes.push(NodeSnapshot { node_id, standing: None, messages: Vec::new(), progress: None });
+            let snapshot = NodeSnapshot { node_id, standing: None, messages: Vec::new(), progress: None };
+            self.nodes.push(Said { snapshot, begun: Vec::new() });
             self.nodes.len() - 1
         });
         self.nodes.get_mut(index).expect("it was found or has just been added")
     }
 
-    fn say(&mut self, node: &NodeName, token: Token) {
+    fn say(&mut self, node: &NodeName, token: Token, seq: Seq) {
         let place = Place { visit: token.visit, attempt: token.attempt, item: token.item };
         let mut bytes = token.content.len();
         let is_same = |known: &&mut MessageSnapshot| {
             (known.message, known.place) == (token.message, place)
                 && (&known.role, &known.kind) == (&token.role, &token.kind)
         };
-        let messages = &mut self.node(node).messages;
-        match messages.iter_mut().rfind(is_same) {
+        let said = self.node(node);
+        match said.snapshot.messages.iter_mut().rfind(is_same) {
             Some(known) => {
                 known.content.push_str(&token.content);
                 known.count += u64::from(token.count);
@@ -245,7 +268,8 @@ impl Fold {
             }
             None => {
                 bytes += ITEM_BYTES;
-                messages.push(MessageSnapshot {
+                said.begun.push(seq);
+                said.snapshot.messages.push(MessageSnapshot {
                     message: token.message,
                     place,
                     role: token.role,
@@ -262,7 +286,8 @@ impl Fold {
         self.bytes += bytes;
     }
 
-    fn happen(&mut self, event_type: &EventType, node: Option<&NodeName>, data: Value, bytes: usize) {
+    fn happen(&mut self, event_type: &EventType, node: Option<&NodeName>, data: Value, entry: &Entry) {
+        let bytes = entry.event().payload().len();
         match self.events.get_mut(event_type) {
             Some(count) => *count += 1,
             None => {
@@ -289,15 +314,33 @@ impl Fold {
             }
             event_type if BECOMES.contains(event_type) => {
                 let (Some(node), Ok(place)) = (node, serde_json::from_value::<Place>(data)) else { return };
-                if *event_type == EventType::NODE_RETRY {
-                    self.bytes += ITEM_BYTES;
-                    self.node(node).messages.retain(|message| message.place != place);
-                    self.voided.push(Attempt { node_id: node.clone(), place });
-                }
-                self.node(node).standing = Some(Standing { event_type: event_type.clone(), place });
+                self.become_of(node, event_type, place, entry.seq());
             }
             _ => {}
         }
+    }
+
+    fn become_of(&mut self, node: &NodeName, event_type: &EventType, place: Place, seq: Seq) {
+        let is_it = |(known, other, _): &(NodeName, Place, Seq)| known == node && *other == place;
+        let since = self.under_way.iter().find(|under_way| is_it(under_way)).map(|(_, _, since)| *since);
+        self.under_way.retain(|under_way| !is_it(under_way));
+        if *event_type == EventType::NODE_START {
+            self.under_way.push((node.clone(), place, seq));
+        }
+        if *event_type == EventType::NODE_RETRY {
+            self.bytes += ITEM_BYTES;
+            self.node(node).retain(|message, _| message.place != place);
+            // What the nodes of its subgraph said meanwhile is void with it; all of it, if it began before this fold.
+            let inner = format!("{node}/");
+            let since = since.unwrap_or_default();
+            for said in
+                self.nodes.iter_mut().filter(|said| said.snapshot.node_id.as_str().starts_with(&inner))
+            {
+                said.retain(|_, begun| begun < since);
+            }
+            self.voided.push(Attempt { node_id: node.clone(), place });
+        }
+        self.node(node).snapshot.standing = Some(Standing { event_type: event_type.clone(), place });
     }
 }
 
