@@ -8,7 +8,7 @@ use std::{net::SocketAddr, ops::AddAssign, sync::Arc};
 use serde_json::json;
 use streamnest::{App, Streamnest, core::StartExecution, gateway::GatewayOptions, runtime::Run};
 use streamnest_tests::{
-    follower::{Follower, Http},
+    follower::{self, Follower, Http},
     proxy::{Fault, Gate, Proxy, Way},
     random::{Random, chaos},
     server::Server,
@@ -150,6 +150,29 @@ async fn a_connection_that_is_cut_after_any_byte_resumes_and_everything_is_equal
         total += figures;
     }
     println!("{total}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_reader_that_is_cut_after_any_byte_has_the_whole_text_in_the_end() {
+    // Less is written at once than there is, so that there are several snapshots, and cuts between them.
+    let gateway = GatewayOptions::default().with_max_write_bytes(4 << 10);
+    let server = Server::start(Streamnest::builder().gateway_options(gateway)).await;
+    write(&server, 1_500).await;
+    let text = "ab ü € 😀".repeat(1_500);
+    let clean = Proxy::start(server.address).await;
+    assert!(follower::late_text(clean.address, "run").await == (text.clone(), 1));
+    let (_, down) = clean.passed();
+    let proxy = Proxy::start(server.address).await;
+    let mut cuts = 0;
+    for byte in (0..=down).step_by(if chaos() { 1 } else { 64 }) {
+        let before = proxy.faults();
+        proxy.next(Way::down(byte, Fault::Cut));
+        let got = follower::late_text(proxy.address, "run").await;
+        assert!(got == (text.clone(), 1), "cut after byte {byte}: {} bytes", got.0.len());
+        cuts += proxy.faults() - before;
+    }
+    println!("late bytes_down={down} cuts={cuts} equal={cuts} lost=0 doubled=0");
+    assert!(cuts > 100);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

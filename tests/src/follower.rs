@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use streamnest_client::{Client, ClientOptions, Item};
+use streamnest_client::{Client, ClientOptions, Item, Replay, Subscription};
 use tokio::{
     net::TcpStream,
     task::{AbortHandle, JoinHandle},
@@ -67,19 +67,45 @@ fn position(frame: &str) -> String {
     frame["position"].as_str().unwrap().to_owned()
 }
 
-async fn client(address: SocketAddr, execution: &str) -> Vec<String> {
+/// The text of an execution and how often it ended, for a late reader to which what it missed is sent in one piece.
+pub async fn late_text(address: SocketAddr, execution: &str) -> (String, usize) {
+    let mut subscription = subscribe(address, execution, Replay::Compact).await;
+    let (mut text, mut ends) = (String::new(), 0);
+    while let Some(item) = subscription.next().await {
+        match item.expect("what breaks is mended by the client") {
+            Item::Snapshot(snapshot) => {
+                let messages = snapshot.nodes.iter().flat_map(|node| &node.messages);
+                messages.for_each(|message| text.push_str(&message.content));
+            }
+            Item::Entry(entry) => {
+                text.extend(entry.token().unwrap().map(|token| token.content));
+                ends +=
+                    usize::from(entry.status().unwrap().is_some_and(|update| update.status.is_terminal()));
+            }
+            other => panic!("nothing is missing: {other:?}"),
+        }
+    }
+    (text, ends)
+}
+
+/// The Rust client, that tries again at once, also the first time.
+async fn subscribe(address: SocketAddr, execution: &str, replay: Replay) -> Subscription {
     let options = ClientOptions::default()
         .with_backoff(Duration::from_millis(1))
         .with_max_backoff(Duration::from_millis(2))
         .with_max_attempts(u32::MAX);
     let client = Client::new(&format!("http://{address}")).unwrap().with_options(options);
-    let mut subscription = loop {
-        match client.subscribe(execution.parse().unwrap()).connect().await {
-            Ok(subscription) => break subscription,
+    loop {
+        match client.subscribe(execution.parse().unwrap()).replay(replay).connect().await {
+            Ok(subscription) => return subscription,
             // A first connection that breaks is told to the caller, who knows whether to try again.
             Err(error) => assert!(error.is_retryable(), "{error}"),
         }
-    };
+    }
+}
+
+async fn client(address: SocketAddr, execution: &str) -> Vec<String> {
+    let mut subscription = subscribe(address, execution, Replay::Full).await;
     let mut got = Vec::new();
     while let Some(item) = subscription.next().await {
         match item.expect("what breaks is mended by the client") {
