@@ -43,6 +43,7 @@ use crate::{
     auth::{Admission, Rejected},
     directory::{Listed, Signal},
     io::Socket,
+    metrics::{Traffic, Transport},
     shared::{Seat, Shared},
 };
 
@@ -84,6 +85,9 @@ pub(crate) struct Connection {
     since: Instant,
     listening: bool,
     throttle: Throttle,
+    traffic: Traffic,
+    /// Whether it went on where another connection had stopped.
+    resumed: bool,
     seat: Seat,
 }
 
@@ -135,6 +139,8 @@ impl Connection {
             since: now,
             listening: false,
             throttle: Throttle::default(),
+            traffic: shared.metrics.traffic(Transport::WebSocket),
+            resumed: false,
             shared,
             seat,
         };
@@ -213,6 +219,9 @@ impl Connection {
     /// Owes a frame of the connection.
     fn reply(&mut self, frame: &ServerFrame, reply_to: Option<&str>) {
         if self.closing.is_none() {
+            if let ServerFrame::Error(error) = frame {
+                self.shared.metrics.refused(&error.code);
+            }
             frame.encode_websocket(reply_to, &mut self.replies);
         }
     }
@@ -249,7 +258,9 @@ impl Connection {
                 }
                 self.owed.push(std::mem::take(&mut self.replies).into());
             }
-            if let Written::Blocked { progress } = self.owed.poll_write(cx, &mut self.socket)? {
+            if let Written::Blocked { progress } =
+                self.owed.poll_write(cx, &mut self.socket, &mut self.traffic)?
+            {
                 if progress || self.stalled_since.is_none() {
                     self.stalled_since = Some(Instant::now());
                 }
@@ -331,6 +342,8 @@ impl Connection {
     /// Sends the heartbeats that are due, of both kinds.
     fn beat(&mut self) {
         self.heartbeat_due = false;
+        self.traffic.fold();
+        self.subscriptions.iter().for_each(|known| self.shared.metrics.lags(known.lag()));
         let positions = self.subscriptions.iter().map(Subscription::reader_position).collect();
         self.reply(&ServerFrame::Heartbeat(Heartbeat { positions }), None);
         websocket::ping(&[], &mut self.replies);
@@ -389,6 +402,7 @@ impl Connection {
         if self.closing.is_some() {
             return;
         }
+        self.shared.metrics.closed(code);
         let end = reason.floor_char_boundary(websocket::MAX_CLOSE_REASON);
         let reason = Utf8Bytes::from(reason.get(..end).unwrap_or_default());
         let frame = CloseFrame { code: code.into(), reason };

@@ -25,7 +25,7 @@ use crate::{
     GatewayOptions,
     access::Visitor,
     auth::{self, Admission},
-    http::Refusal,
+    http::{Refusal, RefusedWith},
     limits::{ClientAddress, Who},
     shared::Shared,
     upgrade,
@@ -106,8 +106,16 @@ pub(crate) fn split_origin(origin: &str) -> Option<(Scheme, Authority)> {
     (!authority.as_str().contains('@')).then_some((scheme, authority))
 }
 
-/// The layer around every route: checks, then answers to browsers that ask for an allowed page.
-pub(crate) async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+/// The layer around every route: checks, then answers to browsers that ask for an allowed page, and counts what is refused.
+pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let mut response = guarded(shared.clone(), request, next).await;
+    if let Some(RefusedWith(code)) = response.extensions_mut().remove() {
+        shared.metrics.refused(&code);
+    }
+    response
+}
+
+async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Response {
     let address = ClientAddress::of(&request, &shared.trusted_proxies);
     if let Some(address) = address {
         request.extensions_mut().insert(address);

@@ -25,9 +25,9 @@ pub(crate) use body::{header, read as read_body};
 pub(crate) use executions::id_of as executions_id;
 pub(crate) use idempotency::Idempotency;
 pub(crate) use query::Query;
-pub(crate) use reply::{Refusal, json, quote};
+pub(crate) use reply::{Refusal, RefusedWith, json, quote};
 
-use crate::{auth, console, durable, guard, shared::Shared, sse, upgrade};
+use crate::{auth, console, durable, guard, metrics, shared::Shared, sse, upgrade};
 
 /// Every route of the gateway.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -44,6 +44,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/executions/{id}/signals", post(signals::signal))
         .route(durable::ROUTE, any(durable::serve))
         .route("/tickets", post(auth::issue))
+        .route("/metrics", get(metrics::metrics))
+        .route("/admin/statistics", get(metrics::statistics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(console::router())

@@ -38,6 +38,7 @@ mod guard;
 mod http;
 mod io;
 mod limits;
+mod metrics;
 mod options;
 mod people;
 mod serve;

@@ -92,7 +92,10 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
     let crowd = match peer.map_or(Ok(None), |peer| shared.crowd(peer)) {
         Ok(crowd) => crowd,
-        Err(refusal) => return turn_away(stream, &refusal).await,
+        Err(refusal) => {
+            shared.metrics.refused(refusal.code());
+            return turn_away(stream, &refusal).await;
+        }
     };
     if let Err(error) = prepare(&stream, &shared.options) {
         tracing::debug!(%error, "connection is gone before it was served");

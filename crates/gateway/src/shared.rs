@@ -22,6 +22,7 @@ use crate::{
     guard::Access,
     http::{Idempotency, Refusal},
     limits::{ClientAddress, Crowds, Limits, OfCrowd, is_trusted},
+    metrics::{Counted, Metrics, Transport},
     people::People,
 };
 
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) ending: CancellationToken,
     /// What still goes on is dropped.
     pub(crate) abort: CancellationToken,
+    pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) crowds: Arc<Crowds>,
     /// Proxies whose word about addresses counts.
@@ -73,6 +75,7 @@ pub(crate) struct Seat {
     /// Set for one that may not be: when to come back.
     turned_away: Option<Duration>,
     address: Option<ClientAddress>,
+    _counted: Option<Counted>,
     _crowd: Option<Arc<OfCrowd>>,
 }
 
@@ -90,7 +93,8 @@ impl Seat {
     /// A place among `limit` that `taken` counts; `None` if all are taken.
     fn among(taken: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
         let before = taken.fetch_add(1, Ordering::AcqRel);
-        let seat = Self { taken: taken.clone(), turned_away: None, address: None, _crowd: None };
+        let seat =
+            Self { taken: taken.clone(), turned_away: None, address: None, _counted: None, _crowd: None };
         (before < limit).then_some(seat)
     }
 }
@@ -114,6 +118,9 @@ impl Shared {
         options: GatewayOptions,
         policy: Arc<dyn AccessPolicy>,
     ) -> Result<Self, Error> {
+        let metrics = Metrics::new();
+        // Where a program has two gateways to one registry, the first one counts its runs.
+        logs.observe(Arc::new(metrics.runs().clone()));
         let auth = OnceLock::new();
         if let Some(authentication) = &options.authentication {
             let _ = auth.set(Authenticator::new(authentication.clone())?);
@@ -132,6 +139,7 @@ impl Shared {
             draining: CancellationToken::new(),
             ending: CancellationToken::new(),
             abort: CancellationToken::new(),
+            metrics,
             limits: Limits::new(options.rate_limit.as_ref(), options.max_write_bytes),
             crowds: Arc::default(),
             trusted_proxies: options.trusted_proxies()?,
@@ -157,7 +165,7 @@ impl Shared {
     ///
     /// # Errors
     /// There is none, or its address may not open one more now.
-    pub(crate) fn seat(&self, asked: &Extensions) -> Result<Seat, Refused> {
+    pub(crate) fn seat(&self, asked: &Extensions, transport: Transport) -> Result<Seat, Refused> {
         let address = asked.get::<ClientAddress>().copied();
         self.limits.connect(address).map_err(|exceeded| Refused {
             retry_after: exceeded.retry_after,
@@ -177,6 +185,7 @@ impl Shared {
         let seat = Seat::among(&self.seats, limit);
         let mut seat = seat.ok_or_else(|| refused(Refusal::too_many_connections(limit)))?;
         (seat.address, seat._crowd) = (address, crowd);
+        seat._counted = Some(self.metrics.connect(transport));
         Ok(seat)
     }
 

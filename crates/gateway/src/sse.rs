@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use streamnest_core::Seq;
+use streamnest_core::{Position, Seq};
 use streamnest_log::{EventLog, Filter, Start};
 use streamnest_protocol::native::{Replay, StartAt, sse};
 
@@ -19,6 +19,7 @@ use crate::{
     access::{Action, Visitor},
     http::{Query, Refusal, executions_id},
     limits::Who,
+    metrics::Transport,
     shared::Shared,
 };
 
@@ -45,12 +46,15 @@ pub(crate) async fn events(
         // An `EventSource` that gets this stays away.
         return Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]).into_response());
     }
-    let seat = shared.seat(&asked).map_err(|refused| *refused.refusal)?;
+    let seat = shared.seat(&asked, Transport::EventStream).map_err(|refused| *refused.refusal)?;
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
         tracing::debug!(execution = %id, "event stream opened");
         let filter = (!filter.is_all()).then(|| Box::new(filter));
+        if matches!(from, Start::After(position) if position != Position::BEFORE_FIRST) {
+            shared.metrics.resumed(Transport::EventStream, true);
+        }
         let who = Who::of(&visitor, seat.address());
         Body::new(EventStream::new(log.cursor(from), filter, replay, seat, who, &shared))
     };

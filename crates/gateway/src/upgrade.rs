@@ -16,6 +16,7 @@ use crate::{
     auth::{Admission, Rejected},
     connection::Session,
     http::Refusal,
+    metrics::Transport,
     shared::Shared,
 };
 
@@ -57,8 +58,11 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
         HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| Refusal::internal())?;
     let subprotocol = has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
     // One over a limit is told so by a close code, which takes an open WebSocket; a flood of them is just refused.
-    let seat = shared.seat(request.extensions());
-    let seat = seat.or_else(|refused| shared.turn_away(&refused).ok_or(*refused.refusal))?;
+    let seat = shared.seat(request.extensions(), Transport::WebSocket);
+    let seat = seat.or_else(|refused| {
+        let seat = shared.turn_away(&refused).ok_or(*refused.refusal)?;
+        Ok::<_, Refusal>(seat)
+    })?;
     // Where the layer that finds out who asks has not been, nobody is let in.
     let admission = request.extensions().get::<Admission>().cloned();
     let admission = admission.unwrap_or(Admission::Rejected(Rejected::Missing));

@@ -20,6 +20,7 @@ use crate::{
     Cursor, Error,
     attributes::{AttributeBook, weight},
     encode::LiveFormat,
+    pace::Pace,
     registry::Shared,
     retention::Ledger,
     subscriptions::Subscriptions,
@@ -73,6 +74,8 @@ pub(crate) struct State {
     pub(crate) seal_owed: bool,
     pub(crate) sealed: bool,
     pub(crate) status: Option<Status>,
+    /// Of an execution that this process began.
+    pub(crate) pace: Option<Pace>,
     /// Why nothing more is accepted, if the log did not end.
     pub(crate) failed: Option<Error>,
     /// What is accepted and not durable yet, in order; follows `last`.
@@ -146,6 +149,7 @@ impl EventLog {
             seal_owed: false,
             sealed: head.sealed,
             status: head.status,
+            pace: None,
             failed: None,
             ledger: Ledger::opened(&head, opened, retains),
             waiters: Waiters::default(),
@@ -434,11 +438,22 @@ impl EventLog {
     fn show(&self, state: &mut State, entry: Arc<Entry>) {
         let options = &self.shared.options;
         state.ledger.push(&entry);
+        if state.last == Seq::BEFORE_FIRST && self.identity.execution().is_some() {
+            state.pace = Some(Pace::new(entry.time()));
+        }
+        if let Some(pace) = &mut state.pace {
+            pace.take(&entry);
+        }
         state.last = entry.seq();
         if entry.event().class() == Class::Status
             && let Ok(Some(update)) = entry.event().as_status()
         {
             state.status = Some(update.status);
+            if update.status.is_terminal()
+                && let (Some(pace), Some(observer)) = (state.pace.take(), self.shared.observer.get())
+            {
+                observer.ended(update.status, entry.time(), &pace);
+            }
         }
         state.hot.push_back(entry);
         let is_warm = |state: &State| {

@@ -5,7 +5,7 @@ use std::{
     fmt, mem,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -19,7 +19,7 @@ use streamnest_core::{
 use tokio::sync::Notify;
 
 use crate::{
-    Error, EventLog, Filter, LogOptions, Writer,
+    Error, EventLog, Filter, LogOptions, RunObserver, Writer,
     event_log::Watch,
     fan_in::{Arrivals, FanInCursor, FanInScope},
     wake::{WakeRelay, yield_once},
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) relay: WakeRelay,
     /// Bytes that all kept entries take.
     pub(crate) bytes: AtomicUsize,
+    /// Hears of runs that end.
+    pub(crate) observer: OnceLock<Arc<dyn RunObserver>>,
     store: Arc<dyn LogStore>,
     /// Logs that have ended, oldest first.
     finished: Mutex<BTreeSet<(Timestamp, LogName)>>,
@@ -105,6 +107,7 @@ impl Registry {
             clock,
             relay: WakeRelay::default(),
             bytes: AtomicUsize::new(0),
+            observer: OnceLock::new(),
             store: store.clone(),
             finished: Mutex::default(),
         };
@@ -313,6 +316,18 @@ impl Registry {
     /// Bytes of memory that all kept entries take, encodings included.
     pub fn bytes(&self) -> usize {
         self.0.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Lets `observer` hear of every run that ends; whether nobody did before.
+    pub fn observe(&self, observer: Arc<dyn RunObserver>) -> bool {
+        self.0.shared.observer.set(observer).is_ok()
+    }
+
+    /// How many runs there are that have not ended, and how many entries of tokens they have so far. It looks at every log.
+    pub fn running(&self) -> (usize, u64) {
+        let writers: Vec<_> = self.lock().by_name.values().cloned().collect();
+        let paces = writers.iter().filter_map(|writer| writer.log().lock().pace);
+        paces.fold((0, 0), |(runs, tokens), pace| (runs + 1, tokens + pace.token_entries))
     }
 
     /// Waits for the log `name`, which may not exist yet. It is opened if only the store has it.

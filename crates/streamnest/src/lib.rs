@@ -48,6 +48,8 @@ mod guide {
     struct FirstWorkflow;
     #[doc = include_str!("../../../docs/guide/modules.md")]
     struct Modules;
+    #[doc = include_str!("../../../docs/operation.md")]
+    struct Operation;
     #[doc = include_str!("../../../docs/guide/services.md")]
     struct Services;
     #[doc = include_str!("../../../docs/guide/state-and-routes.md")]

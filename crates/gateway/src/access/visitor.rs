@@ -8,7 +8,7 @@ use streamnest_core::{ControlError, ExecutionId, Signal, Tenant};
 use streamnest_log::FanInScope;
 use uuid::Uuid;
 
-use super::{AccessPolicy, Action, Resource};
+use super::{AccessPolicy, Action, Resource, Scope};
 use crate::{
     Principal,
     auth::{Admission, Rejected},
@@ -119,6 +119,14 @@ impl Visitor {
                 && (chosen.is_empty() || chosen.contains(id))
                 && policy.allows(&principal, Action::Read, Resource::Execution(id))
         }))
+    }
+
+    /// Refuses whoever may not see how the server fares: with tokens, who has no `admin` in its scope.
+    pub(crate) fn must_administer(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Known(principal) if !principal.scopes.has(Scope::Admin) => Err(Refusal::not_admin()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it may see an execution in a list.

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use streamnest_core::{
-    BoxFuture, ControlError, Delivery, ExecutionId, Seq, Signal, Signalled, StartExecution,
+    BoxFuture, ControlError, Delivery, ExecutionId, Position, Seq, Signal, Signalled, StartExecution,
 };
 use streamnest_log::Filter;
 use streamnest_protocol::native::{
@@ -22,6 +22,7 @@ use crate::{
     access::{Action, Visitor},
     auth::Rejected,
     compact::Compact,
+    metrics::Transport,
 };
 
 /// A request that takes time, and the `id` of its answer.
@@ -105,8 +106,12 @@ impl Connection {
             self.subscriptions.retain(|known| !known.has_ended());
         }
         self.check_room()?;
+        if matches!(request.from, Some(StartAt::After(position)) if position != Position::BEFORE_FIRST) {
+            self.shared.metrics.resumed(Transport::WebSocket, !std::mem::replace(&mut self.resumed, true));
+        }
         let options = &self.shared.options;
-        let mut subscription = Subscription::new(&request, filter, options.flush_window, source);
+        let counted = self.shared.metrics.subscribe();
+        let mut subscription = Subscription::new(&request, filter, options.flush_window, source, counted);
         // Who waits for an execution misses nothing of it.
         if let (Replay::Compact, Source::Reading(cursor)) = (request.replay, &subscription.source) {
             subscription.compact = Compact::of(cursor, options.max_write_bytes);

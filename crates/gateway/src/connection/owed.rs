@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::io::Socket;
+use crate::{io::Socket, metrics::Traffic};
 
 /// The most pieces of one write.
 const SLICES: usize = 128;
@@ -52,13 +52,19 @@ impl Owed {
     }
 
     /// Writes as much as the socket takes.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> io::Result<Written> {
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+        traffic: &mut Traffic,
+    ) -> io::Result<Written> {
         let mut progress = false;
         while !self.pieces.is_empty() {
             match self.poll_write_some(cx, socket) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => {
                     progress = true;
+                    traffic.add(written);
                     self.advance(written);
                 }
                 Poll::Ready(Err(error)) => return Err(error),

@@ -16,7 +16,7 @@ use super::{
     owed::Owed,
     subscription::{Held, Source, Subscription, open, state_of},
 };
-use crate::compact::Compacted;
+use crate::{compact::Compacted, metrics::Metrics};
 
 /// The most of what is copied for one subscription at once, in bytes: frames with a name in them are its own. That,
 /// and not the bound of all, is what a reader that stops reading may hold on to.
@@ -59,7 +59,7 @@ impl Connection {
             }
             let Some(subscription) = self.subscriptions.get_mut(index) else { break };
             let before = owed_bytes(&mut self.owed);
-            match subscription.pull(cx, &mut self.owed, room) {
+            match subscription.pull(cx, &mut self.owed, room, &self.shared.metrics) {
                 Pulled::Nothing => {}
                 Pulled::NotBefore(time) => {
                     self.pull_at = Some(self.pull_at.map_or(time, |earliest| earliest.min(time)));
@@ -83,7 +83,7 @@ impl Connection {
             && let Some(view) = &mut self.events_view
         {
             let before = owed_bytes(&mut self.owed);
-            let error = match pull_all(&mut view.cursor, cx, &mut self.owed, room) {
+            let error = match pull_all(&mut view.cursor, cx, &mut self.owed, room, &self.shared.metrics) {
                 None => break,
                 Some(error) => error,
             };
@@ -112,7 +112,7 @@ fn owed_bytes(owed: &mut Owed) -> usize {
 
 impl Subscription {
     /// Takes what the log has, up to `room` bytes.
-    fn pull(&mut self, cx: &mut Context<'_>, owed: &mut Owed, room: usize) -> Pulled {
+    fn pull(&mut self, cx: &mut Context<'_>, owed: &mut Owed, room: usize, metrics: &Metrics) -> Pulled {
         if let Source::Waiting(waiting) = &mut self.source {
             let log = match waiting.log.as_mut().poll(cx) {
                 Poll::Ready(log) => log,
@@ -168,6 +168,7 @@ impl Subscription {
                 Pulled::Nothing
             }
             Poll::Ready(Ok(Some(Read::Gap(gap)))) => {
+                metrics.gap(gap.reason);
                 let compact = self.compact.as_mut();
                 let folded = compact.and_then(|compact| compact.cut(cursor.log(), self.name.as_ref()));
                 let frames = folded.map(ServerFrame::Snapshot).into_iter();
@@ -255,6 +256,7 @@ fn pull_all(
     cx: &mut Context<'_>,
     owed: &mut Owed,
     room: usize,
+    metrics: &Metrics,
 ) -> Option<Option<ServerFrame>> {
     let limit = ReadLimit { bytes: room, ..ReadLimit::default() };
     match fan_in.poll_next(cx, limit) {
@@ -264,6 +266,7 @@ fn pull_all(
             Some(None)
         }
         Poll::Ready(Ok(FanIn::Gap { log, gap })) => {
+            metrics.gap(gap.reason);
             gap_frame(&log, gap, None).iter().for_each(|frame| owed.push(framed(frame)));
             Some(None)
         }

@@ -10,7 +10,7 @@ use streamnest_protocol::native::{
 };
 use tokio::time::Instant;
 
-use crate::{compact::Compact, shared::Seat};
+use crate::{compact::Compact, metrics::Counted, shared::Seat};
 
 /// A reader on behalf of a client.
 pub(super) struct Subscription {
@@ -28,6 +28,7 @@ pub(super) struct Subscription {
     /// How long entries are gathered, and until when they are now.
     pub(super) flush_window: Duration,
     pub(super) gathers_until: Option<Instant>,
+    _counted: Counted,
 }
 
 /// What a connection follows over many executions.
@@ -77,6 +78,7 @@ impl Subscription {
         filter: Filter,
         window: Duration,
         source: Source,
+        counted: Counted,
     ) -> Self {
         Self {
             execution: request.execution_id.clone(),
@@ -88,6 +90,7 @@ impl Subscription {
             at_most_once: request.delivery == Some(Delivery::AtMostOnce) && request.subscription.is_some(),
             flush_window: request.flush_window.unwrap_or(window),
             gathers_until: None,
+            _counted: counted,
         }
     }
 
@@ -143,13 +146,17 @@ impl Subscription {
         }
     }
 
+    /// Entries that it has not taken.
+    pub(super) fn lag(&self) -> u64 {
+        if let Source::Reading(cursor) = &self.source { cursor.lag() } else { 0 }
+    }
+
     pub(super) fn status(&self) -> SubscriptionStatus {
-        let lag = if let Source::Reading(cursor) = &self.source { cursor.lag() } else { 0 };
         SubscriptionStatus {
             execution_id: self.execution.clone(),
             subscription: self.name.clone(),
             position: self.position(),
-            lag,
+            lag: self.lag(),
             state: self.state(),
         }
     }

@@ -41,6 +41,10 @@ pub(crate) struct Refusal {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// The code of the error that an answer is, for whoever counts them.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedWith(pub(crate) String);
+
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         let retryable = matches!(
@@ -163,6 +167,14 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
     }
 
+    pub(crate) fn not_admin() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "token does not allow to administer; it needs the scope `admin`",
+        )
+    }
+
     pub(crate) fn forbidden_stream(action: &str) -> Self {
         let message = format!("token does not allow to {action} this stream");
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
@@ -265,6 +277,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = with_json(self.status, self.body.to_json().into_bytes());
         response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(RefusedWith(self.body.error.code));
         response
     }
 }

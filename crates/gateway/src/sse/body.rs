@@ -20,6 +20,7 @@ use crate::{
     compact::{Compact, Compacted},
     connection::gap_frame,
     limits::{REPLAY_BYTES, Who},
+    metrics::{Traffic, Transport},
     shared::{Seat, Shared},
 };
 
@@ -46,6 +47,7 @@ pub(super) struct EventStream {
     /// Bytes that were read again and are still to be counted, and until when that has to wait.
     replay: Option<(usize, Pin<Box<Sleep>>)>,
     shared: Arc<Shared>,
+    traffic: Traffic,
     _seat: Seat,
 }
 
@@ -76,6 +78,7 @@ impl EventStream {
             who: who.filter(|_| shared.limits.counts_replay()),
             replay: None,
             shared: shared.clone(),
+            traffic: shared.metrics.traffic(Transport::EventStream),
             _seat: seat,
         }
     }
@@ -101,6 +104,7 @@ impl EventStream {
             };
             match read {
                 Read::Gap(gap) => {
+                    self.shared.metrics.gap(gap.reason);
                     let log = self.cursor.log();
                     let before = self.compact.as_mut().and_then(|compact| compact.cut(log, None));
                     self.owe(before);
@@ -134,6 +138,29 @@ impl EventStream {
             }
         }
         Poll::Ready(())
+    }
+
+    /// What is handed out next; `None` if nothing ever is.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(next) = self.owed.pop() {
+            return Poll::Ready(Some(next));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match self.poll_log(cx) {
+            Poll::Ready(true) => Poll::Ready(self.owed.pop()),
+            Poll::Ready(false) => Poll::Ready(None),
+            // What is there is still sent, so that nobody misses the end of a run that ended in time.
+            Poll::Pending if self.ending.as_mut().poll(cx).is_ready() => Poll::Ready(None),
+            Poll::Pending if self.heartbeat.as_mut().poll(cx).is_ready() => {
+                let beat = self.beat();
+                // Lets the timer know who waits for the next one.
+                let _ = self.heartbeat.as_mut().poll(cx);
+                Poll::Ready(Some(beat))
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn owe(&mut self, snapshot: Option<Box<Snapshot>>) {
@@ -174,6 +201,7 @@ impl EventStream {
     /// reader resumes there. An event without data fires nothing (WHATWG HTML §9.2.6).
     fn beat(&mut self) -> Bytes {
         self.heartbeat.as_mut().reset(Instant::now() + self.heartbeat_interval);
+        self.traffic.fold();
         // What is folded is not sent yet.
         let sent = self.compact.as_ref().and_then(|compact| compact.sent(self.cursor.log()));
         let position = sent.unwrap_or_else(|| self.cursor.position());
@@ -194,24 +222,8 @@ impl http_body::Body for EventStream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
-        if let Some(next) = this.owed.pop() {
-            return Poll::Ready(Some(Ok(Frame::data(next))));
-        }
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        match this.poll_log(cx) {
-            Poll::Ready(true) => Poll::Ready(this.owed.pop().map(|next| Ok(Frame::data(next)))),
-            Poll::Ready(false) => Poll::Ready(None),
-            // What is there is still sent, so that nobody misses the end of a run that ended in time.
-            Poll::Pending if this.ending.as_mut().poll(cx).is_ready() => Poll::Ready(None),
-            Poll::Pending if this.heartbeat.as_mut().poll(cx).is_ready() => {
-                let beat = this.beat();
-                // Lets the timer know who waits for the next one.
-                let _ = this.heartbeat.as_mut().poll(cx);
-                Poll::Ready(Some(Ok(Frame::data(beat))))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let next = ready!(this.poll_next(cx));
+        this.traffic.add(next.as_ref().map_or(0, Bytes::len));
+        Poll::Ready(next.map(|next| Ok(Frame::data(next))))
     }
 }

@@ -19,6 +19,7 @@ mod durable;
 mod engine;
 mod http;
 mod limits;
+mod metrics;
 mod mounted;
 mod rates;
 mod resume;

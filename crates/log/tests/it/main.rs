@@ -18,6 +18,7 @@ mod encoding;
 mod fan_in;
 mod gaps;
 mod model;
+mod pace;
 mod registry;
 mod retention;
 mod slow_store;

@@ -1,0 +1,99 @@
+//! Who is shown the numbers, and how.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use prometheus_client::encoding::text::encode;
+use serde::Serialize;
+
+use super::{Metrics, Transport};
+use crate::{
+    access::Visitor,
+    http::{Refusal, json},
+    shared::Shared,
+};
+
+/// The format (OpenMetrics 1.0 §4.1), which Prometheus reads.
+const CONTENT_TYPE: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+impl Metrics {
+    /// Brings up to date what is not counted as it happens.
+    fn look(&self, shared: &Shared) {
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.logs.set(gauge(shared.logs.len()));
+        self.log_bytes.set(gauge(shared.logs.bytes()));
+        let (running, token_entries) = shared.logs.running();
+        self.runs.look(running, token_entries);
+    }
+
+    fn connections(&self, transport: Transport) -> i64 {
+        self.connections.get_or_create(&transport.label()).get()
+    }
+}
+
+/// `GET /metrics`
+pub(crate) async fn metrics(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+) -> Result<Response, Refusal> {
+    visitor.must_administer()?;
+    shared.metrics.look(&shared);
+    let mut text = String::new();
+    if encode(&mut text, &shared.metrics.registry).is_err() {
+        return Err(Refusal::internal());
+    }
+    let mut response = Response::new(text.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Statistics {
+    draining: bool,
+    connections: Connections,
+    /// Principals that are connected.
+    users: usize,
+    subscriptions: i64,
+    runs: i64,
+    token_entries: u64,
+    logs: i64,
+    log_bytes: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Connections {
+    web_socket: i64,
+    event_stream: i64,
+}
+
+/// `GET /admin/statistics`
+pub(crate) async fn statistics(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+) -> Result<Response, Refusal> {
+    visitor.must_administer()?;
+    let metrics = &shared.metrics;
+    metrics.look(&shared);
+    let connections = Connections {
+        web_socket: metrics.connections(Transport::WebSocket),
+        event_stream: metrics.connections(Transport::EventStream),
+    };
+    Ok(json(
+        StatusCode::OK,
+        &Statistics {
+            draining: shared.is_draining(),
+            connections,
+            users: shared.people.count(),
+            subscriptions: metrics.subscriptions.get(),
+            runs: metrics.runs.running(),
+            token_entries: metrics.runs.token_entries(),
+            logs: metrics.logs.get(),
+            log_bytes: metrics.log_bytes.get(),
+        },
+    ))
+}
