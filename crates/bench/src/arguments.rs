@@ -34,6 +34,10 @@ pub(crate) enum Command {
         /// Also subscribe each of them to one execution that is silent.
         #[arg(long)]
         subscribe: bool,
+        /// A file of tokens, one a line, each connection shows the next; for a server that asks. The first one starts the
+        /// silent execution.
+        #[arg(long, value_name = "FILE")]
+        tokens: Option<PathBuf>,
         #[command(flatten)]
         load: Load,
     },
@@ -105,6 +109,9 @@ pub(crate) struct Load {
     /// The floor wakes at multiples of so many microseconds, as a timer wheel does; 0: exactly when a token is due.
     #[arg(long, default_value_t = 1000)]
     pub(crate) tick_us: u64,
+    /// By which tokens connections show who they are, if they do.
+    #[arg(skip)]
+    pub(crate) tokens: Option<PathBuf>,
     /// How entries reach the clients.
     #[arg(long, value_enum, default_value_t = Transport::WebSocket)]
     pub(crate) transport: Transport,
@@ -180,7 +187,7 @@ impl Command {
         Some(match self {
             Self::FanOut { executions, load } => (Mode::FanOut { executions }, load),
             Self::Chat { load } => (Mode::Chat, load),
-            Self::Idle { subscribe, load } => (Mode::Idle { subscribe }, load),
+            Self::Idle { subscribe, tokens, load } => (Mode::Idle { subscribe }, Load { tokens, ..load }),
             Self::Stalled { stalled, receive_buffer, load } => {
                 (Mode::Stalled { stalled, receive_buffer }, load)
             }

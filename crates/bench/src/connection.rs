@@ -48,6 +48,8 @@ pub(crate) struct Connection {
     transport: Transport,
     outgoing: Vec<u8>,
     observed: Observed,
+    /// Shown when it is opened.
+    token: Option<String>,
 }
 
 /// What a connection has seen.
@@ -74,7 +76,7 @@ const HEAD_MAX: usize = 16 * 1024;
 impl Connection {
     /// Over a socket that has begun to connect.
     pub(crate) fn new(stream: TcpStream, transport: Transport, observed: Observed) -> Self {
-        Self { stream, phase: Phase::Connecting, transport, outgoing: Vec::new(), observed }
+        Self { stream, phase: Phase::Connecting, transport, outgoing: Vec::new(), observed, token: None }
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {
@@ -91,6 +93,11 @@ impl Connection {
 
     pub(crate) fn transport(&self) -> Transport {
         self.transport
+    }
+
+    /// Shows a token when it is opened.
+    pub(crate) fn show(&mut self, token: Option<String>) {
+        self.token = token;
     }
 
     /// Sets what it follows from now on.
@@ -142,7 +149,10 @@ impl Connection {
             return Err(error);
         }
         match self.transport {
-            Transport::WebSocket => self.send_request(&websocket::upgrade(authority)),
+            Transport::WebSocket => {
+                let token = self.token.take();
+                self.send_request(&websocket::upgrade(authority, token.as_deref()))
+            }
             Transport::Sse => {
                 self.phase = Phase::Connected;
                 meter.opened += 1;

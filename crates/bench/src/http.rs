@@ -35,6 +35,8 @@ struct StartRequest<'a> {
 pub(crate) struct Control {
     stream: TcpStream,
     authority: String,
+    /// The header by which it shows who it is; empty if it does not.
+    authorization: String,
 }
 
 /// How long a request may take.
@@ -49,7 +51,12 @@ impl Control {
             Ok(stream)
         };
         let stream = open().map_err(Error::system("connecting to the server"))?;
-        Ok(Self { stream, authority: address.to_string() })
+        Ok(Self { stream, authority: address.to_string(), authorization: String::new() })
+    }
+
+    /// Shows a token with each request.
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        Self { authorization: format!("Authorization: Bearer {token}\r\n"), ..self }
     }
 
     /// Starts a fountain under the given id.
@@ -66,8 +73,9 @@ impl Control {
 
     fn post(&mut self, path: &str, body: &str) -> Result<(), Error> {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nHost: {}\r\n{}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.authority,
+            self.authorization,
             body.len()
         );
         self.stream.write_all(request.as_bytes()).map_err(Error::system("sending a request"))?;

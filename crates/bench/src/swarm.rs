@@ -24,6 +24,8 @@ pub(crate) struct Swarm {
     target: SocketAddrV4,
     authority: String,
     connections: Vec<Slot>,
+    /// Shown in turn by those that are opened.
+    tokens: Vec<String>,
     /// What all of them count together.
     pub(crate) meter: Meter,
 }
@@ -73,8 +75,14 @@ impl Swarm {
             target,
             authority: target.to_string(),
             connections: Vec::new(),
+            tokens: Vec::new(),
             meter: Meter::new()?,
         })
+    }
+
+    /// Lets each connection show the next of these tokens when it is opened.
+    pub(crate) fn with_tokens(self, tokens: Vec<String>) -> Self {
+        Self { tokens, ..self }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -127,11 +135,10 @@ impl Swarm {
             .map_err(Error::system("opening a connection"))?;
         let interest = Interest::ReadWrite;
         self.poll.add(&stream, key, interest).map_err(Error::system("watching a socket"))?;
-        let slot = Slot {
-            connection: Connection::new(stream, opening.transport, observed),
-            interest: Some(interest),
-            reads: true,
-        };
+        let mut connection = Connection::new(stream, opening.transport, observed);
+        let turn = key.checked_rem(self.tokens.len());
+        connection.show(turn.and_then(|turn| self.tokens.get(turn).cloned()));
+        let slot = Slot { connection, interest: Some(interest), reads: true };
         match self.connections.get_mut(key) {
             Some(place) => *place = slot,
             None => self.connections.push(slot),

@@ -7,9 +7,10 @@ mod tests;
 ///
 /// The key is that of the RFC's own example (§1.3), the same for all: it guards against caches that no one here has, and so
 /// the answer can be checked without SHA-1.
-pub(crate) fn upgrade(authority: &str) -> Vec<u8> {
+pub(crate) fn upgrade(authority: &str, token: Option<&str>) -> Vec<u8> {
+    let authorization = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
     format!(
-        "GET /ws HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET /ws HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{authorization}\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     .into_bytes()

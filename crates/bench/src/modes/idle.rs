@@ -1,6 +1,8 @@
 //! Connections that wait, and the memory that the server spends on each.
 
 use std::{
+    fs,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -25,7 +27,17 @@ pub(super) fn run(load: &Load, subscribe: bool) -> Result<Report, Error> {
     let settle = super::seconds(load.warm_up)?;
     let window = super::seconds(load.seconds)?;
     let target = Target::of(load, 1 << 20)?;
+    let tokens = match &load.tokens {
+        Some(_) if load.transport == Transport::Sse => {
+            return Err(Error::Usage("tokens are for WebSockets; leave --transport out"));
+        }
+        Some(path) => read_lines(path)?,
+        None => Vec::new(),
+    };
     let mut control = Control::connect(target.address)?;
+    if let Some(first) = tokens.first() {
+        control = control.with_token(first);
+    }
     let id = super::execution_id(0);
     if subscribe {
         let fountain = Fountain {
@@ -39,7 +51,7 @@ pub(super) fn run(load: &Load, subscribe: bool) -> Result<Report, Error> {
     }
     thread::sleep(settle);
 
-    let mut swarm = Swarm::new(target.address)?;
+    let mut swarm = Swarm::new(target.address)?.with_tokens(tokens);
     let before = target.memory()?;
     let count = load.connections as usize;
     swarm.open(count, super::opening(load))?;
@@ -76,4 +88,10 @@ pub(super) fn run(load: &Load, subscribe: bool) -> Result<Report, Error> {
     report.failure = swarm.meter.failure.take();
     report.ok = report.failed == 0 && (0..count).all(|at| !swarm.is_over(at));
     Ok(report)
+}
+
+/// The lines of a file that are not empty.
+fn read_lines(path: &Path) -> Result<Vec<String>, Error> {
+    let text = fs::read_to_string(path).map_err(Error::system("reading the tokens"))?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect())
 }
