@@ -10,6 +10,7 @@
 mod asks;
 mod cuts;
 mod damaged;
+mod config;
 mod delivery;
 mod endings;
 mod examples;

@@ -2,7 +2,7 @@
 
 mod builder;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use serde_json::Value;
 use streamnest_core::{ControlError, ExecutionId, LogStore, StartExecution};
@@ -46,6 +46,8 @@ pub struct App {
     late: Option<Arc<LateStore>>,
     /// The port to listen on where no flag says otherwise.
     port: u16,
+    /// The file that its options were read from.
+    config: Option<Arc<Path>>,
     living: Arc<Living>,
 }
 
@@ -192,6 +194,11 @@ impl App {
         self.gateway.shut_down().await;
         self.container().shutdown().await;
         self.logs().close().await;
+    }
+
+    /// The file that its options were read from.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// The port to listen on where no flag says otherwise.

@@ -34,6 +34,25 @@ pub enum Error {
         /// The option of the part beneath.
         beneath: &'static str,
     },
+    /// An option has no effect without another.
+    #[error("option `{option}` has no effect without `{needs}`; give that too, or leave it out")]
+    OptionAlone {
+        /// The option.
+        option: &'static str,
+        /// The other one.
+        needs: &'static str,
+    },
+    /// The file of options cannot be read, or names what there is not.
+    #[error("cannot take the options of {}: {reason}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        reason: String,
+    },
+    /// A program is given a file of options and gives them itself.
+    #[error("`--config` is given, but this program says its options itself; leave it out")]
+    ConfigNotRead,
     /// The gateway cannot be made, or stopped.
     #[error(transparent)]
     Gateway(#[from] streamnest_gateway::Error),
@@ -101,6 +120,9 @@ impl Error {
             Self::TokenStreaming(error) => error.code(),
             Self::Gateway(error) => error.code(),
             Self::KeyFile { .. } => "key_file",
+            Self::OptionAlone { .. } => "option_alone",
+            Self::ConfigFile { .. } => "config_file",
+            Self::ConfigNotRead => "config_not_read",
             Self::Modules(error) => error.code(),
             Self::OptionTwice { .. } => "option_twice",
             Self::DataDirectory(error) => error.code(),

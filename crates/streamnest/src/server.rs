@@ -27,6 +27,9 @@ use crate::{App, Error, duration};
 #[command(version = concat!("(streamnest ", env!("CARGO_PKG_VERSION"), ")"), about = "Serves workflows over WebSocket, SSE and HTTP")]
 #[non_exhaustive]
 pub struct ServerFlags {
+    /// A TOML file of options, under the names of `StreamingOptions`. For a program that does not give them itself.
+    #[arg(long, value_name = "FILE", env = "STREAMNEST_CONFIG")]
+    pub config: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1 at the port of the program's options, 8080].
     #[arg(long, value_name = "ADDRESS:PORT", env = "STREAMNEST_LISTEN")]
     pub listen: Option<SocketAddr>,
@@ -80,6 +83,15 @@ impl ServerFlags {
         Self::of(env::args_os().collect()).unwrap_or_else(|error| error.exit())
     }
 
+    /// The file of options that the program is given: it is read when the program is put together, before its other flags are.
+    pub(crate) fn config_file() -> Option<PathBuf> {
+        let arguments: Vec<_> = env::args_os().skip(1).collect();
+        let after = arguments.iter().skip_while(|argument| *argument != "--config").nth(1);
+        let joined = || arguments.iter().find_map(|argument| argument.to_str()?.strip_prefix("--config="));
+        let named = after.map(PathBuf::from).or_else(|| joined().map(PathBuf::from));
+        named.or_else(|| env::var_os("STREAMNEST_CONFIG").map(Into::into))
+    }
+
     /// Reads `arguments`, the first of which is the program. What it says of itself goes by that name.
     fn of(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
         let program = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(OsStr::to_str);
@@ -94,6 +106,9 @@ impl ServerFlags {
     /// [`Error::Listen`], [`Error::NotLoopback`], [`Error::KeyFile`], [`Error::Gateway`].
     pub async fn serve(self, app: &App) -> Result<(), Error> {
         self.start_log();
+        if self.config.is_some() && self.config.as_deref() != app.config() {
+            return Err(Error::ConfigNotRead);
+        }
         if let Some(authentication) = self.tokens.clone().options() {
             authentication.read()?.map_or(Ok(()), |options| app.gateway().authenticate(options))?;
         }

@@ -1,5 +1,6 @@
 //! The module that streams.
 
+mod file;
 mod options;
 mod tokens;
 
@@ -15,11 +16,11 @@ pub use self::{
     options::{CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions},
     tokens::{AuthOptions, AuthStrategy},
 };
-use crate::{Error, store::LateStore};
+use crate::{Error, ServerFlags, store::LateStore};
 
 /// The module that streams: the logs, the engine, the gateway, and the services to both.
 ///
-/// Every program has it; one that imports it says how. It is global: any provider may ask for
+/// Every program has it; one that imports it says how. One that does not takes the file that its flag `--config` names. It is global: any provider may ask for
 ///
 /// | what | to |
 /// |---|---|
@@ -119,8 +120,12 @@ impl StreamingModule {
 }
 
 impl ModuleDefinition for StreamingModule {
+    /// With the options of the file that `--config` or the variable `STREAMNEST_CONFIG` names, or else with defaults.
     fn module() -> Module {
-        Self::for_root(StreamingOptions::default())
+        Self::with(Provider::try_factory(|| match ServerFlags::config_file() {
+            Some(path) => StreamingOptions::from_file(path),
+            None => Ok(StreamingOptions::default()),
+        }))
     }
 }
 

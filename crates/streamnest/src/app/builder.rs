@@ -157,12 +157,14 @@ impl AppBuilder {
         if late.is_none() {
             engine.recover().await?;
         }
+        let settled = container.get::<Settled>()?;
         let app = App {
             late,
             tokens: Arc::unwrap_or_clone(container.get::<TokenStreamingService>()?),
             events: Arc::unwrap_or_clone(container.get::<EventStreamProcessorService>()?),
             gateway: Arc::unwrap_or_clone(container.get::<Gateway>()?),
-            port: container.get::<Settled>()?.0.websocket.port,
+            port: settled.0.websocket.port,
+            config: settled.0.source.as_deref().map(Into::into),
             living: Arc::new(Living::new(
                 container.clone(),
                 Arc::unwrap_or_clone(container.get::<Registry>()?),

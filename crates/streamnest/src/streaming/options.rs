@@ -1,8 +1,8 @@
 //! What can be chosen about a program that streams.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use streamnest_gateway::GatewayOptions;
+use streamnest_gateway::{CompressionOptions, GatewayOptions, RateLimitOptions};
 use streamnest_log::LogOptions;
 use streamnest_runtime::{EngineOptions, EventStreamProcessorOptions, TokenStreamingOptions};
 
@@ -36,6 +36,10 @@ pub struct StreamingOptions {
     pub cors: Option<CorsOptions>,
     /// How connections are known to live. Default that of [`GatewayOptions`].
     pub heartbeat: Option<HeartbeatOptions>,
+    /// How often clients may connect, ask, start and read again. Default that of [`GatewayOptions`], as often as they like.
+    pub rate_limit: Option<RateLimitOptions>,
+    /// Whether and how what clients catch up on is compressed. Default that of [`GatewayOptions`], for those who ask for it.
+    pub compression: Option<CompressionOptions>,
     /// Whose tokens are taken. Default that of [`GatewayOptions`], nobody is asked.
     pub authentication: Option<AuthOptions>,
     /// The bounds and times of connections.
@@ -48,12 +52,16 @@ pub struct StreamingOptions {
     pub token_streams: TokenStreamingOptions,
     /// The bounds of the processing of events.
     pub event_processing: EventStreamProcessorOptions,
+    /// The file that they were read from.
+    pub(crate) source: Option<PathBuf>,
 }
 
 /// Where clients connect.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct WebSocketOptions {
+    /// Whether clients may connect by WebSocket. Default yes; without, event streams and HTTP are left.
+    pub enabled: bool,
     /// The port of the loopback address on which [`App::listen`](crate::App::listen) serves, unless a flag says otherwise; 0
     /// takes a free one. Default 8080.
     pub port: u16,
@@ -61,7 +69,7 @@ pub struct WebSocketOptions {
 
 impl Default for WebSocketOptions {
     fn default() -> Self {
-        Self { port: 8080 }
+        Self { enabled: true, port: 8080 }
     }
 }
 
@@ -71,6 +79,8 @@ impl Default for WebSocketOptions {
 pub struct CorsOptions {
     /// Their origins: `https://app.example.org`. Default none.
     pub origin: Vec<String>,
+    /// Whether they may send cookies along. Default no.
+    pub credentials: bool,
 }
 
 /// How connections are known to live.
@@ -112,6 +122,8 @@ setters! {
         with_default_buffer_size default_buffer_size: usize => Some,
         with_cors cors: CorsOptions => Some,
         with_heartbeat heartbeat: HeartbeatOptions => Some,
+        with_rate_limit rate_limit: RateLimitOptions => Some,
+        with_compression compression: CompressionOptions => Some,
         with_authentication authentication: AuthOptions => Some,
         with_gateway gateway: GatewayOptions,
         with_engine engine: EngineOptions,
@@ -123,6 +135,7 @@ setters! {
 
 setters! {
     WebSocketOptions {
+        with_enabled enabled: bool,
         with_port port: u16,
     }
 }
@@ -130,6 +143,7 @@ setters! {
 setters! {
     CorsOptions {
         with_origin origin: Vec<String>,
+        with_credentials credentials: bool,
     }
 }
 
@@ -145,7 +159,7 @@ impl StreamingOptions {
     ///
     /// # Errors
     /// [`Error::OptionTwice`] if an option is given here and to the part beneath; [`Error::KeyFile`] and [`Error::Gateway`]
-    /// if a key cannot be read.
+    /// if a key cannot be read; [`Error::OptionAlone`] if one has no effect without another.
     pub(crate) fn settle(mut self) -> Result<Self, Error> {
         let (gateway, engine) = (GatewayOptions::default(), EngineOptions::default());
         let once = |option, same: bool, beneath| match same {
@@ -160,7 +174,13 @@ impl StreamingOptions {
         if let Some(cors) = self.cors.take() {
             let same = self.gateway.allowed_origins == gateway.allowed_origins;
             once("cors.origin", same, "GatewayOptions::allowed_origins")?;
+            let same = self.gateway.allow_credentials == gateway.allow_credentials;
+            once("cors.credentials", same, "GatewayOptions::allow_credentials")?;
+            if cors.credentials && cors.origin.is_empty() {
+                return Err(Error::OptionAlone { option: "cors.credentials", needs: "cors.origin" });
+            }
             self.gateway.allowed_origins = cors.origin;
+            self.gateway.allow_credentials = cors.credentials;
         }
         if let Some(heartbeat) = self.heartbeat.take() {
             let same = self.gateway.heartbeat_interval == gateway.heartbeat_interval;
@@ -169,6 +189,18 @@ impl StreamingOptions {
             once("heartbeat.timeout", same, "GatewayOptions::pong_timeout")?;
             self.gateway.heartbeat_interval = heartbeat.interval;
             self.gateway.pong_timeout = heartbeat.timeout;
+        }
+        if let Some(rate_limit) = self.rate_limit.take() {
+            once("rate_limit", self.gateway.rate_limit.is_none(), "GatewayOptions::rate_limit")?;
+            self.gateway.rate_limit = Some(rate_limit);
+        }
+        if let Some(compression) = self.compression.take() {
+            let same = self.gateway.compression == gateway.compression;
+            once("compression", same, "GatewayOptions::compression")?;
+            self.gateway.compression = compression;
+        }
+        if !self.websocket.enabled {
+            self.gateway.websocket = false;
         }
         if let Some(authentication) = self.authentication.take() {
             let same = self.gateway.authentication == gateway.authentication;

@@ -1,0 +1,129 @@
+//! Options in a file.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::json;
+use streamnest::{CorsOptions, Error, StreamingOptions, Streamnest};
+use streamnest_tests::{http, server::Server, workflows::Steps};
+use tempfile::TempDir;
+
+use crate::flags::{app, flags};
+
+fn file(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("streamnest.toml");
+    fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+/// Why a file is refused, when it is read or when its options are to have their effect.
+async fn refused(text: &str) -> (String, String) {
+    let (_folder, path) = file(text);
+    let error = match StreamingOptions::from_file(&path) {
+        Err(error) => error,
+        Ok(options) => Streamnest::builder().options(options).build().await.unwrap_err(),
+    };
+    (error.code().into(), error.to_string())
+}
+
+#[tokio::test]
+async fn what_a_file_says_has_its_effect() {
+    let text = r#"
+        default_buffer_size = 7
+
+        [websocket]
+        enabled = false
+        port = 9000
+
+        [gateway]
+        max_connections_per_address = 64
+        trusted_proxies = ["127.0.0.1"]
+        request_timeout = "5s"
+
+        [gateway.cors]
+        origin = ["https://app.example.org"]
+        credentials = true
+
+        [gateway.authentication]
+        strategy = "jwt"
+        secret_key = "0123456789abcdef0123456789abcdef"
+        expires_in = "1h"
+
+        [gateway.rate_limit]
+        window = "10min"
+        max_requests_per_user = 3
+
+        [gateway.compression]
+        algorithm = "deflate"
+        threshold = 2048
+
+        [gateway.heartbeat]
+        interval = "15s"
+        timeout = "250ms"
+    "#;
+    let (_folder, path) = file(text);
+    let options = StreamingOptions::from_file(&path).unwrap();
+    assert_eq!((options.websocket.port, options.default_buffer_size), (9000, Some(7)));
+    let server = Server::start(Streamnest::builder().workflow(Steps::default()).options(options)).await;
+    let gateway = server.app.gateway().options();
+    assert_eq!(gateway.heartbeat_interval.as_secs(), 15);
+    assert_eq!(gateway.pong_timeout.as_millis(), 250);
+    assert_eq!(gateway.compression.threshold, 2048);
+    assert_eq!(gateway.request_timeout.as_secs(), 5);
+    assert_eq!(gateway.max_connections_per_address, Some(64));
+    // Who shows no token counts by the address that the proxy tells.
+    let page = [("origin", "https://app.example.org"), ("x-forwarded-for", "192.0.2.1")];
+    for expected in [401, 401, 401, 429] {
+        let (answer, _) = http::request(server.address, "GET", "/executions", &page, None).await;
+        assert_eq!(answer.status().as_u16(), expected);
+        assert_eq!(answer.headers()["access-control-allow-credentials"], "true");
+    }
+    let socket = [("connection", "upgrade"), ("upgrade", "websocket"), ("x-forwarded-for", "192.0.2.2")];
+    let (status, body) = http::json(server.address, "GET", "/ws", &socket, None).await;
+    assert_eq!((status.as_u16(), &body["error"]["code"]), (404, &json!("not_found")));
+}
+
+#[tokio::test]
+async fn what_a_file_says_wrongly_is_refused_by_name() {
+    for (text, code, part) in [
+        ("[gateway.heartbeat]\nintervall = \"5s\"", "config_file", "unknown field `intervall`"),
+        ("[gatewy]", "config_file", "unknown field `gatewy`"),
+        ("[gateway.heartbeat]\ninterval = 5", "config_file", "a time with its unit"),
+        ("[gateway.heartbeat]\ninterval = \"5\"", "config_file", "units: d, h, min, s, ms"),
+        ("[gateway.authentication]\nstrategy = \"basic\"", "config_file", "legal is \"jwt\""),
+        ("[gateway.authentication]\nalgorithms = [\"none\"]", "config_file", "legal are HS256"),
+        ("[gateway.compression]\nalgorithm = \"zip\"", "config_file", "legal is \"deflate\""),
+        ("[websocket]\nport = 70000", "config_file", "port"),
+        ("a = = b", "config_file", "line 1"),
+        ("[gateway.authentication]\nissuers = [\"a\"]", "invalid_option", "`authentication` names no key"),
+        ("[gateway.rate_limit]\nmax_connections = 0", "invalid_option", "`rate_limit.max_connections`"),
+        ("[gateway.cors]\ncredentials = true", "option_alone", "`cors.origin`"),
+        ("[gateway.compression]\nlevel = 10", "invalid_option", "`compression.level`"),
+        ("[gateway]\ntrusted_proxies = [\"proxy\"]", "invalid_option", "`trusted_proxies`"),
+    ] {
+        let (came, message) = refused(text).await;
+        assert_eq!(came, code, "{text}: {message}");
+        assert!(message.contains(part), "{text}: {message}");
+    }
+    let error = StreamingOptions::from_file("/nowhere/streamnest.toml").unwrap_err();
+    assert!(matches!(&error, Error::ConfigFile { path, .. } if path.ends_with("streamnest.toml")), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_that_says_its_options_itself_takes_no_file() {
+    let (_folder, path) = file("");
+    let error = flags(&["--config", path.to_str().unwrap()]).unwrap().serve(&app().await).await.unwrap_err();
+    assert_eq!(error.code(), "config_not_read");
+}
+
+#[tokio::test]
+async fn an_option_that_contradicts_another_is_refused() {
+    let options = StreamingOptions::default()
+        .with_cors(CorsOptions::default().with_credentials(true))
+        .with_default_buffer_size(3);
+    let error = Streamnest::builder().options(options).build().await.unwrap_err();
+    assert!(
+        matches!(error, Error::OptionAlone { option: "cors.credentials", needs: "cors.origin" }),
+        "{error}"
+    );
+}
