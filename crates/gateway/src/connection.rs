@@ -38,9 +38,13 @@ use self::{
     subscription::{EventsView, Subscription},
     throttle::Throttle,
 };
-pub(crate) use self::{pull::gap_frame, session::Session, subscription::state_of};
+pub(crate) use self::{
+    pull::gap_frame,
+    session::{Begin, Session},
+    subscription::state_of,
+};
 use crate::{
-    auth::{Admission, Rejected},
+    auth::Rejected,
     directory::{Listed, Signal},
     io::Socket,
     metrics::{Traffic, Transport},
@@ -88,6 +92,8 @@ pub(crate) struct Connection {
     traffic: Traffic,
     /// Whether it went on where another connection had stopped.
     resumed: bool,
+    /// Whether the client takes compressed frames.
+    deflates: bool,
     seat: Seat,
 }
 
@@ -100,7 +106,8 @@ struct Closing {
 }
 
 impl Connection {
-    fn new(shared: Arc<Shared>, socket: Socket, read: Bytes, seat: Seat, admission: Admission) -> Self {
+    fn new(shared: Arc<Shared>, socket: Socket, read: Bytes, begin: Begin) -> Self {
+        let Begin { seat, admission, deflates } = begin;
         let options = &shared.options;
         let config = WebSocketConfig::default()
             .read_buffer_size(options.read_buffer_bytes)
@@ -141,6 +148,7 @@ impl Connection {
             throttle: Throttle::default(),
             traffic: shared.metrics.traffic(Transport::WebSocket),
             resumed: false,
+            deflates,
             shared,
             seat,
         };

@@ -33,9 +33,11 @@ use crate::{
 
 /// What a page of an allowed origin may send.
 const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
-const CORS_HEADERS: [&str; 4] = ["content-type", "idempotency-key", "if-none-match", "last-event-id"];
+const CORS_HEADERS: [&str; 5] =
+    ["authorization", "content-type", "idempotency-key", "if-none-match", "last-event-id"];
 /// What it may read of an answer besides what every page may.
-const CORS_EXPOSED: [&str; 2] = ["etag", "location"];
+const CORS_EXPOSED: [&str; 6] =
+    ["content-location", "etag", "last-event-id", "location", "retry-after", "www-authenticate"];
 /// How long a browser remembers that, in seconds.
 const CORS_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
@@ -45,7 +47,11 @@ pub(crate) struct LocalAddress(pub(crate) IpAddr);
 
 /// The hosts and origins that are allowed besides the server's own.
 #[derive(Debug)]
-pub(crate) struct Access(RwLock<Allowed>);
+pub(crate) struct Access {
+    allowed: RwLock<Allowed>,
+    /// Whether pages of allowed origins may send cookies along.
+    credentials: bool,
+}
 
 #[derive(Debug, Default)]
 struct Allowed {
@@ -55,7 +61,7 @@ struct Allowed {
 
 impl Access {
     pub(crate) fn new(options: &GatewayOptions) -> Self {
-        let access = Self(RwLock::default());
+        let access = Self { allowed: RwLock::default(), credentials: options.allow_credentials };
         access.allow(options);
         access
     }
@@ -63,13 +69,13 @@ impl Access {
     /// Allows those that `options` name too.
     pub(crate) fn allow(&self, options: &GatewayOptions) {
         let lower = |name: &String| name.to_ascii_lowercase();
-        let mut allowed = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut allowed = self.allowed.write().unwrap_or_else(PoisonError::into_inner);
         allowed.hosts.extend(options.allowed_hosts.iter().map(lower));
         allowed.origins.extend(options.allowed_origins.iter().map(lower));
     }
 
     fn allowed(&self) -> RwLockReadGuard<'_, Allowed> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.allowed.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn allows_host(&self, authority: &Authority, local: Option<IpAddr>) -> bool {
@@ -126,7 +132,7 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
             let host = request.headers().get(header::HOST).map(tracing::field::debug);
             let origin = request.headers().get(header::ORIGIN).map(tracing::field::debug);
             tracing::debug!(code = refusal.code(), host, origin, "request refused");
-            return finish(refusal.into_response(), None);
+            return finish(&shared.access, refusal.into_response(), None);
         }
     };
     if asker.is_some() && is_preflight(&request) {
@@ -135,7 +141,7 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS);
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, list(&CORS_HEADERS, durable::header::SENT));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE);
-        return finish(response, asker);
+        return finish(&shared.access, response, asker);
     }
     let admitted = auth::admit(&shared, &mut request);
     // Who is not known is counted by its address, whatever it has shown.
@@ -146,19 +152,20 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
     };
     let admission = match counted.map_err(Refusal::from).and(admitted) {
         Ok(admission) => admission,
-        Err(refusal) => return finish(refusal.into_response(), asker),
+        Err(refusal) => return finish(&shared.access, refusal.into_response(), asker),
     };
     request.extensions_mut().insert(admission.clone());
     // As the manual's client does, a WebSocket may be opened at `/` too, where otherwise the console is.
     if request.uri().path() == "/" && upgrade::is_asked_for(request.headers()) {
-        return finish(upgrade::upgrade(State(shared), request).await, None);
+        let response = upgrade::upgrade(State(shared.clone()), request).await;
+        return finish(&shared.access, response, None);
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     if let (Some(auth), Admission::Admitted(Visitor::Known(principal))) = (shared.auth(), &admission) {
         response = auth::leash(&shared, auth, principal, response).unwrap_or_else(Refusal::into_response);
     }
-    let response = finish(response, asker);
+    let response = finish(&shared.access, response, asker);
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
 }
@@ -244,10 +251,25 @@ fn list(ours: &[&str], streams: &[&str]) -> HeaderValue {
     HeaderValue::from_str(&names).expect("names of headers are legal in a header")
 }
 
-fn finish(mut response: Response, asker: Option<HeaderValue>) -> Response {
+/// Headers that no answer goes without; the page and what strangers stored have stricter ones of their own.
+const SECURE: [(HeaderName, HeaderValue); 4] = [
+    // What is no page shows nothing and stands in no frame.
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    // Addresses hold ids of executions.
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+];
+
+fn finish(access: &Access, mut response: Response, asker: Option<HeaderValue>) -> Response {
     let headers = response.headers_mut();
-    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    for (name, value) in SECURE {
+        headers.entry(name).or_insert(value);
+    }
     if let Some(origin) = asker {
+        if access.credentials {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, list(&CORS_EXPOSED, durable::header::READ));
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.append(header::VARY, HeaderValue::from_static("origin"));

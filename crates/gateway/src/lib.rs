@@ -28,6 +28,7 @@
 mod access;
 mod auth;
 mod compact;
+mod compression;
 mod connection;
 mod console;
 mod directory;
@@ -49,6 +50,7 @@ mod upgrade;
 
 pub use access::{AccessPolicy, Action, ClaimsPolicy, Resource, Scope};
 pub use auth::{Algorithm, AuthenticationOptions, Principal, Revocation, Secret, TokenKey};
+pub use compression::{CompressionAlgorithm, CompressionOptions};
 pub use error::Error;
 pub use gateway::Gateway;
 pub use limits::RateLimitOptions;

@@ -90,6 +90,7 @@ pub(crate) struct Metrics {
     runs: Runs,
     logs: Gauge,
     log_bytes: Gauge,
+    compressed: Counter,
 }
 
 impl Metrics {
@@ -125,6 +126,8 @@ impl Metrics {
         let (logs, log_bytes) = (Gauge::default(), Gauge::default());
         registry.register("logs", "Logs in memory", logs.clone());
         registry.register("log_bytes", "Bytes of memory that entries take", log_bytes.clone());
+        let compressed = Counter::default();
+        registry.register("compressed_blocks", "Blocks of logs that were compressed", compressed.clone());
         // Both are there from the start, so that a rate is known from the first connection on.
         for transport in [Transport::WebSocket, Transport::EventStream] {
             for family in [&connected, &sent_bytes, &reconnects, &resumes] {
@@ -147,6 +150,7 @@ impl Metrics {
             runs,
             logs,
             log_bytes,
+            compressed,
         }
     }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use streamnest_log::durable::StreamOptions;
 use streamnest_protocol::native::MAX_FLUSH_WINDOW;
 
-use crate::{AuthenticationOptions, Error, RateLimitOptions, guard::split_origin};
+use crate::{AuthenticationOptions, CompressionOptions, Error, RateLimitOptions, guard::split_origin};
 
 /// The longest time that an option may be, a year: points in time stay within what the clock can tell.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -20,6 +20,8 @@ pub struct GatewayOptions {
     /// closed with 4429. As many plain HTTP connections, and 256 more, are held; further ones wait to be accepted.
     /// Default 16,384, which takes about 64 MiB when all are idle.
     pub max_connections: usize,
+    /// Whether clients may connect by WebSocket. Default yes.
+    pub websocket: bool,
     /// Who may ask. Default `None`: everybody may do everything, which suits a server that only its own machine reaches.
     pub authentication: Option<AuthenticationOptions>,
     /// WebSockets of one principal that may be open at once. One more replaces the oldest, which is closed with 4409.
@@ -116,12 +118,19 @@ pub struct GatewayOptions {
     /// Origins whose pages may use this server besides its own: `https://app.example.org`. They get the CORS answers
     /// that their browser asks for. Default none.
     pub allowed_origins: Vec<String>,
+    /// Whether pages of [`allowed_origins`](Self::allowed_origins) may send cookies along and read what is answered then
+    /// (`Access-Control-Allow-Credentials`). They need it where a cookie holds the token; a token in a header needs it not.
+    /// Default no.
+    pub allow_credentials: bool,
+    /// Whether and how what a client catches up on is compressed.
+    pub compression: CompressionOptions,
 }
 
 impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
             max_connections: 16_384,
+            websocket: true,
             authentication: None,
             max_connections_per_user: 5,
             max_connections_per_address: None,
@@ -158,6 +167,8 @@ impl Default for GatewayOptions {
             stream_sse_lifetime: Duration::from_secs(60),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            allow_credentials: false,
+            compression: CompressionOptions::default(),
         }
     }
 }
@@ -179,6 +190,7 @@ macro_rules! setters {
 
 setters! {
     with_max_connections max_connections: usize,
+    with_websocket websocket: bool,
     with_authentication authentication: Option<AuthenticationOptions>,
     with_max_connections_per_user max_connections_per_user: usize,
     with_max_connections_per_address max_connections_per_address: Option<usize>,
@@ -215,6 +227,8 @@ setters! {
     with_stream_sse_lifetime stream_sse_lifetime: Duration,
     with_allowed_hosts allowed_hosts: Vec<String>,
     with_allowed_origins allowed_origins: Vec<String>,
+    with_allow_credentials allow_credentials: bool,
+    with_compression compression: CompressionOptions,
 }
 
 impl GatewayOptions {
@@ -282,6 +296,7 @@ impl GatewayOptions {
             rate_limit.validate()?;
         }
         self.trusted_proxies()?;
+        self.compression.validate()?;
         for host in &self.allowed_hosts {
             if host.parse::<Authority>().is_err() || host.contains('@') {
                 return invalid("allowed_hosts", format!("has {host:?}, which is no host name or address"));

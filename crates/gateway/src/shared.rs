@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     AccessPolicy, Error, GatewayOptions,
     auth::Authenticator,
+    compression::Compressor,
     directory::{Directory, Signal},
     guard::Access,
     http::{Idempotency, Refusal},
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     /// What still goes on is dropped.
     pub(crate) abort: CancellationToken,
     pub(crate) metrics: Metrics,
+    pub(crate) compressor: Compressor,
     pub(crate) limits: Limits,
     pub(crate) crowds: Arc<Crowds>,
     /// Proxies whose word about addresses counts.
@@ -140,6 +142,7 @@ impl Shared {
             ending: CancellationToken::new(),
             abort: CancellationToken::new(),
             metrics,
+            compressor: Compressor::new(options.compression.clone()),
             limits: Limits::new(options.rate_limit.as_ref(), options.max_write_bytes),
             crowds: Arc::default(),
             trusted_proxies: options.trusted_proxies()?,

@@ -8,13 +8,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use streamnest_protocol::native::SUBPROTOCOL;
+use streamnest_protocol::native::{SUBPROTOCOL, SUBPROTOCOL_DEFLATE};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::Instrument as _;
 
 use crate::{
     auth::{Admission, Rejected},
-    connection::Session,
+    connection::{Begin, Session},
     http::Refusal,
     metrics::Transport,
     shared::Shared,
@@ -43,6 +43,9 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
         && request.version() == Version::HTTP_11
         && is_asked_for(headers)
         && version == Some(b"13");
+    if !shared.options.websocket {
+        return Err(Refusal::not_found(request.uri().path()));
+    }
     if !right {
         return Err(Refusal::upgrade_required());
     }
@@ -56,7 +59,13 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
     }
     let accept =
         HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| Refusal::internal())?;
-    let subprotocol = has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+    let offers = |name| has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, name);
+    let subprotocol =
+        match (offers(SUBPROTOCOL_DEFLATE) && shared.compressor.is_enabled(), offers(SUBPROTOCOL)) {
+            (true, _) => Some(SUBPROTOCOL_DEFLATE),
+            (false, true) => Some(SUBPROTOCOL),
+            (false, false) => None,
+        };
     // One over a limit is told so by a close code, which takes an open WebSocket; a flood of them is just refused.
     let seat = shared.seat(request.extensions(), Transport::WebSocket);
     let seat = seat.or_else(|refused| {
@@ -66,7 +75,8 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
     // Where the layer that finds out who asks has not been, nobody is let in.
     let admission = request.extensions().get::<Admission>().cloned();
     let admission = admission.unwrap_or(Admission::Rejected(Rejected::Missing));
-    let session = Session::new(shared.clone(), hyper::upgrade::on(request), seat, admission);
+    let begin = Begin { seat, admission, deflates: subprotocol == Some(SUBPROTOCOL_DEFLATE) };
+    let session = Session::new(shared.clone(), hyper::upgrade::on(request), begin);
     let span = tracing::debug_span!("websocket", connection = tracing::field::Empty);
     shared.tasks.spawn(session.instrument(span));
 
@@ -76,8 +86,8 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if subprotocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
     }
     Ok(response)
 }

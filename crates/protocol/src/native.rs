@@ -39,3 +39,6 @@ pub use sse::SseEvent;
 
 /// The WebSocket subprotocol; a client that offers none speaks it too.
 pub const SUBPROTOCOL: &str = "streamnest.v1";
+/// The same, of which the server may send frames together as one compressed binary message: raw DEFLATE (RFC 1951) of the
+/// frames with a line feed after each.
+pub const SUBPROTOCOL_DEFLATE: &str = "streamnest.v1.deflate";

@@ -16,7 +16,7 @@ use super::{
     owed::Owed,
     subscription::{Held, Source, Subscription, open, state_of},
 };
-use crate::{compact::Compacted, metrics::Metrics};
+use crate::{compact::Compacted, compression::Compressor, metrics::Metrics};
 
 /// The most of what is copied for one subscription at once, in bytes: frames with a name in them are its own. That,
 /// and not the bound of all, is what a reader that stops reading may hold on to.
@@ -46,6 +46,7 @@ impl Connection {
             self.pull_at = Some(not_before);
             return changed;
         }
+        let compressor = Some(&self.shared.compressor).filter(|_| self.deflates);
         let whole = self.shared.options.max_write_bytes;
         let mut room = whole;
         let count = self.subscriptions.len();
@@ -59,7 +60,7 @@ impl Connection {
             }
             let Some(subscription) = self.subscriptions.get_mut(index) else { break };
             let before = owed_bytes(&mut self.owed);
-            match subscription.pull(cx, &mut self.owed, room, &self.shared.metrics) {
+            match subscription.pull(cx, &mut self.owed, room, &self.shared.metrics, compressor) {
                 Pulled::Nothing => {}
                 Pulled::NotBefore(time) => {
                     self.pull_at = Some(self.pull_at.map_or(time, |earliest| earliest.min(time)));
@@ -112,7 +113,14 @@ fn owed_bytes(owed: &mut Owed) -> usize {
 
 impl Subscription {
     /// Takes what the log has, up to `room` bytes.
-    fn pull(&mut self, cx: &mut Context<'_>, owed: &mut Owed, room: usize, metrics: &Metrics) -> Pulled {
+    fn pull(
+        &mut self,
+        cx: &mut Context<'_>,
+        owed: &mut Owed,
+        room: usize,
+        metrics: &Metrics,
+        compressor: Option<&Compressor>,
+    ) -> Pulled {
         if let Source::Waiting(waiting) = &mut self.source {
             let log = match waiting.log.as_mut().poll(cx) {
                 Poll::Ready(log) => log,
@@ -181,7 +189,7 @@ impl Subscription {
                 Pulled::Something
             }
             Poll::Ready(Ok(Some(Read::Batch(batch)))) => {
-                self.take(&batch, before, owed);
+                self.take(&batch, before, owed, compressor);
                 Pulled::Something
             }
             Poll::Ready(Ok(None)) => {
@@ -197,7 +205,13 @@ impl Subscription {
     }
 
     /// Owes what was read, or holds it.
-    fn take(&mut self, batch: &[Arc<Entry>], before: Position, owed: &mut Owed) {
+    fn take(
+        &mut self,
+        batch: &[Arc<Entry>],
+        before: Position,
+        owed: &mut Owed,
+        compressor: Option<&Compressor>,
+    ) {
         let Source::Reading(cursor) = &self.source else { return };
         let (log, filter, name) = (cursor.log(), self.filter.as_deref(), self.name.as_ref());
         let mut held = Vec::new();
@@ -212,11 +226,11 @@ impl Subscription {
             }
         }
         match filter {
-            None => encode(log, entries, name, out),
+            None => encode(log, entries, name, compressor, out),
             Some(filter) => {
                 let chosen: Vec<_> =
                     entries.iter().filter(|entry| filter.matches(entry.event())).cloned().collect();
-                encode(log, &chosen, name, out);
+                encode(log, &chosen, name, compressor, out);
             }
         }
         // While entries are folded nothing of them was delivered.
@@ -235,9 +249,21 @@ impl Subscription {
     }
 }
 
-/// Encodes entries: the bytes that all connections share, or copies of them that carry the subscription's name.
-fn encode(log: &EventLog, entries: &[Arc<Entry>], name: Option<&SubscriptionName>, out: &mut Vec<Bytes>) {
-    let Some(name) = name else { return log.encoded::<WebSocketFrame>(entries, out) };
+/// Encodes entries: the bytes that all connections share, compressed for those who take that, or copies of them that carry the
+/// subscription's name.
+fn encode(
+    log: &EventLog,
+    entries: &[Arc<Entry>],
+    name: Option<&SubscriptionName>,
+    compressor: Option<&Compressor>,
+    out: &mut Vec<Bytes>,
+) {
+    let Some(name) = name else {
+        return match compressor {
+            Some(compressor) => compressor.push(log, entries, out),
+            None => log.encoded::<WebSocketFrame>(entries, out),
+        };
+    };
     let (mut shared, mut own) = (Vec::new(), Vec::new());
     log.encoded::<WebSocketFrame>(entries, &mut shared);
     for frames in shared {

@@ -15,6 +15,14 @@ use crate::{
     shared::{Seat, Shared},
 };
 
+/// What the handshake found out.
+pub(crate) struct Begin {
+    pub(crate) seat: Seat,
+    pub(crate) admission: Admission,
+    /// Whether the client takes compressed frames.
+    pub(crate) deflates: bool,
+}
+
 /// A WebSocket from its handshake to its end. A future by hand, so that an idle connection is no larger than what it
 /// has to remember.
 #[expect(
@@ -26,20 +34,15 @@ pub(crate) enum Session {
     Upgrading {
         upgrade: OnUpgrade,
         /// Taken when the connection begins.
-        begin: Option<(Arc<Shared>, Seat, Admission)>,
+        begin: Option<(Arc<Shared>, Begin)>,
     },
     /// The connection.
     Open(Connection),
 }
 
 impl Session {
-    pub(crate) const fn new(
-        shared: Arc<Shared>,
-        upgrade: OnUpgrade,
-        seat: Seat,
-        admission: Admission,
-    ) -> Self {
-        Self::Upgrading { upgrade, begin: Some((shared, seat, admission)) }
+    pub(crate) const fn new(shared: Arc<Shared>, upgrade: OnUpgrade, begin: Begin) -> Self {
+        Self::Upgrading { upgrade, begin: Some((shared, begin)) }
     }
 }
 
@@ -55,9 +58,9 @@ impl Future for Session {
                     return Poll::Ready(());
                 }
             };
-            let Some((shared, seat, admission)) = begin.take() else { return Poll::Ready(()) };
+            let Some((shared, begin)) = begin.take() else { return Poll::Ready(()) };
             let (socket, read) = Socket::of(upgraded);
-            *self = Self::Open(Connection::new(shared, socket, read, seat, admission));
+            *self = Self::Open(Connection::new(shared, socket, read, begin));
         }
         match &mut *self {
             Self::Open(connection) => connection.poll(cx),

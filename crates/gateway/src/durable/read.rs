@@ -15,7 +15,7 @@ use super::{
     refusal::refuse,
     subject::{Subject, messages},
 };
-use crate::{http::Refusal, limits::REPLAY_BYTES, shared::Shared};
+use crate::{compression::gzip, http::Refusal, limits::REPLAY_BYTES, shared::Shared};
 
 /// How long a cache may keep what was read, in seconds (§10.1).
 const MAX_AGE: u64 = 60;
@@ -138,16 +138,20 @@ fn respond(
     let mut response = if is_known {
         empty(StatusCode::NOT_MODIFIED)
     } else {
-        let body = body(subject, chunk);
-        let length = body.len();
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Body::empty());
         put(&mut response, "content-type", subject.content_type.as_str());
+        let options = &shared.options.compression;
+        let body = gzip(options, &asked.parts.headers, body(subject, chunk), &mut response);
+        let length = body.len();
+        *response.body_mut() = Body::from(body);
         put(&mut response, "content-length", length);
         response
     };
     stand(&mut response, chunk);
     if !from_now {
-        put(&mut response, "etag", tag);
+        // What is encoded otherwise is the same to whoever asks whether it has changed, and not byte for byte (RFC 9110 §8.8.1).
+        let is_encoded = response.headers().contains_key(header::CONTENT_ENCODING);
+        put(&mut response, "etag", if is_encoded { format!("W/{tag}") } else { tag });
     }
     put(&mut response, "cache-control", caching(shared, subject, chunk));
     Ok(response)

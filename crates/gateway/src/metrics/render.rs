@@ -24,6 +24,8 @@ impl Metrics {
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.logs.set(gauge(shared.logs.len()));
         self.log_bytes.set(gauge(shared.logs.bytes()));
+        let compressed = shared.compressor.compressed();
+        self.compressed.inc_by(compressed.saturating_sub(self.compressed.get()));
         let (running, token_entries) = shared.logs.running();
         self.runs.look(running, token_entries);
     }

@@ -1,6 +1,7 @@
 //! What strangers try, as a table. After each case the server lives, a client that follows a run has seen no gap, nothing has
 //! panicked, and no token stands in what was logged.
 
+mod floods;
 mod forged;
 mod requests;
 mod sockets;
@@ -28,6 +29,7 @@ async fn what_strangers_try_comes_to_nothing() {
     forged::run(&mut watch).await;
     requests::run(&mut watch).await;
     sockets::run(&mut watch).await;
+    floods::run(&mut watch).await;
     let (cases, leaks) = watch.end().await;
     let wrong: Vec<_> = cases.iter().filter(|case| case.came != case.expected).collect();
     for case in &wrong {

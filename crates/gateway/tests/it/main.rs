@@ -14,6 +14,8 @@ mod auth;
 mod close;
 mod commands;
 mod compact;
+mod compression;
+mod cors;
 mod drain;
 mod durable;
 mod engine;

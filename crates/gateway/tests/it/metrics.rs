@@ -90,7 +90,7 @@ async fn connections_subscriptions_bytes_and_runs_are_counted() {
 async fn refusals_closes_and_gaps_are_counted_by_what_they_are() {
     let limits = RateLimitOptions::unlimited().with_max_requests_per_connection(Some(2));
     let options = GatewayOptions::default().with_rate_limit(Some(limits)).with_max_bad_frames(2);
-    let retention = Retention { max_entries: 2, ..Retention::default() };
+    let retention = Retention::default().with_max_entries(2);
     let server = Server::with(options, LogOptions::default().with_retention(retention)).await;
     server.get("/nowhere").await;
     server.ask("GET", "/executions", &[("host", "evil.example")], "").await;

@@ -6,6 +6,8 @@ use crate::Error;
 
 /// The final bit and the opcode of a whole text message.
 const TEXT: u8 = 0x81;
+/// Those of a whole binary message.
+const BINARY: u8 = 0x82;
 const PING: u8 = 0x89;
 /// The longest payload of a control frame (RFC 6455 §5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
@@ -31,6 +33,13 @@ pub fn text(message: &str, out: &mut Vec<u8>) {
     out.reserve(header_length(message.len()) + message.len());
     text_header(message.len(), out);
     out.extend_from_slice(message.as_bytes());
+}
+
+/// Appends a whole binary message.
+pub fn binary(message: &[u8], out: &mut Vec<u8>) {
+    out.reserve(header_length(message.len()) + message.len());
+    header(BINARY, message.len(), out);
+    out.extend_from_slice(message);
 }
 
 /// Appends a ping; what stands after the 125th byte of `payload` is left out.

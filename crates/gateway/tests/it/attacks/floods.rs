@@ -1,0 +1,136 @@
+//! Too much of what is allowed, against a server with limits.
+
+use std::time::Duration;
+
+use futures_util::SinkExt as _;
+use serde_json::json;
+use streamnest_gateway::RateLimitOptions;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::watch::Watch;
+use crate::{
+    engine::say,
+    server::Server,
+    socket::Socket,
+    token::{bearer, options, token, token_with},
+};
+
+/// Does it so often; the status or close code of the last one.
+async fn last_of<F: Future<Output = u16>>(times: usize, attempt: impl Fn(usize) -> F) -> u16 {
+    let mut last = 0;
+    for at in 0..times {
+        last = attempt(at).await;
+    }
+    last
+}
+
+async fn limited(limits: RateLimitOptions) -> Server {
+    let limits = limits.with_window(Duration::from_secs(600)).with_max_keys(64);
+    Server::with_options(options().with_rate_limit(Some(limits)).with_max_bad_frames(3)).await
+}
+
+async fn status(server: &Server, path: &str, headers: &[(&str, &str)]) -> u16 {
+    server.ask("GET", path, headers, "").await.status
+}
+
+pub(crate) async fn run(watch: &mut Watch) {
+    let none = RateLimitOptions::unlimited;
+    let eve = bearer(&token_with("eve", json!({"scope": "admin"})));
+    let authorization = [("authorization", &*eve)];
+
+    let server = limited(none().with_max_requests_per_user(Some(5))).await;
+    let came = last_of(6, |_| status(&server, "/executions", &authorization)).await;
+    watch.took("requests without end", 429, came).await;
+    let came = last_of(6, async |at| {
+        let address = format!("192.0.2.{at}");
+        status(&server, "/executions", &[("authorization", &eve), ("x-forwarded-for", &address)]).await
+    })
+    .await;
+    watch.took("requests from addresses that are made up", 429, came).await;
+    let came = last_of(6, async |at| {
+        let forged = bearer(&format!("{}{at}", token("ada")));
+        let address = format!("for=192.0.2.{at}");
+        status(&server, "/executions", &[("authorization", &forged), ("forwarded", &address)]).await
+    })
+    .await;
+    watch.took("guessing tokens", 429, came).await;
+    let came = status(&server, "/executions", &[("authorization", &bearer(&token("ada")))]).await;
+    watch.took("who is left alone by all that", 200, came).await;
+    let came = last_of(200, async |at| {
+        let subject = bearer(&token(&format!("subject-{at}")));
+        status(&server, "/executions", &[("authorization", &subject)]).await
+    })
+    .await;
+    watch.took("more subjects than are remembered", 429, came).await;
+
+    let server = limited(none().with_max_connections(Some(5))).await;
+    let came = last_of(6, async |_| match Socket::shake(&server, "/ws", &authorization).await {
+        Ok((mut socket, _)) => {
+            let close = tokio::time::timeout(Duration::from_millis(100), socket.until_close()).await;
+            close.ok().and_then(|(code, _)| code).unwrap_or(101)
+        }
+        Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
+        Err(error) => panic!("{error}"),
+    })
+    .await;
+    watch.took("connections without end", 4429, came).await;
+    let came = status(&server, "/executions/x/events", &authorization).await;
+    watch.took("the same as event streams, of nothing", 404, came).await;
+
+    let server = limited(none().with_max_requests_per_connection(Some(5))).await;
+    for (name, message) in [
+        ("messages without end", Message::text(r#"{"type":"ping"}"#)),
+        ("pings without end", Message::Ping("x".into())),
+        ("rubbish without end", Message::binary(vec![0; 8])),
+    ] {
+        let (mut socket, _) = Socket::shake(&server, "/ws", &authorization).await.unwrap();
+        for _ in 0..9 {
+            if socket.stream.send(message.clone()).await.is_err() {
+                break;
+            }
+        }
+        let (code, _) = socket.until_close().await;
+        let expected = if name.starts_with("rubbish") { 4400 } else { 4429 };
+        watch.took(name, expected, code.unwrap_or(0)).await;
+    }
+
+    let server = limited(none().with_max_executions_per_user(Some(5))).await;
+    let json = [("authorization", &*eve), ("content-type", "application/json")];
+    let came = last_of(6, async |_| {
+        server.ask("POST", "/workflows/held/executions", &json, r#"{"input":{}}"#).await.status
+    })
+    .await;
+    watch.took("executions without end", 429, came).await;
+    let made = server.ask("PUT", "/v1/stream/executions/more", &json, "").await.status;
+    watch.took("the same by another door", 429, made).await;
+
+    let limits = none().with_replay_bytes_per_second(Some(1 << 10));
+    let server =
+        Server::with_options(options().with_rate_limit(Some(limits)).with_max_write_bytes(32 << 10)).await;
+    server.ask("PUT", "/v1/stream/executions/long", &json, "").await;
+    let own = crate::engine::id("long").within(&streamnest_core::Tenant::of_subject("eve").unwrap());
+    say(&server.logs.writer(&own).unwrap(), 0, 400).await;
+    let came = last_of(3, |_| status(&server, "/v1/stream/executions/long", &authorization)).await;
+    watch.took("reading again without end", 429, came).await;
+
+    let server = Server::with_options(options().with_max_connections_per_address(Some(3))).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        // They never send their head.
+        held.push(tokio::net::TcpStream::connect(server.address).await.unwrap());
+    }
+    let came = loop {
+        // They may not all be accepted yet.
+        let status = server.get("/healthz").await.status;
+        if status == 429 {
+            break status;
+        }
+    };
+    watch.took("connections that say nothing", 429, came).await;
+    drop(held);
+    for path in ["/metrics", "/admin/statistics"] {
+        let user = bearer(&token("eve"));
+        let came = status(&watch.server, path, &[("authorization", &user)]).await;
+        watch.took(format!("how the server fares, {path}"), 403, came).await;
+    }
+}
