@@ -8,9 +8,9 @@
 )]
 
 mod asks;
+mod config;
 mod cuts;
 mod damaged;
-mod config;
 mod delivery;
 mod endings;
 mod examples;
