@@ -27,6 +27,7 @@ use streamnest_protocol::durable::{ROOT, Target};
 use self::headers::Headers;
 use crate::{
     access::{Action, Visitor},
+    guard::Encrypted,
     http::Refusal,
     limits::Who,
     shared::Shared,
@@ -66,7 +67,8 @@ impl Asked {
             self.parts.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or("localhost");
         // Where a proxy ends the encryption, it says so.
         let proto = self.parts.headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
-        let scheme = if proto == Some(b"https") { "https" } else { "http" };
+        let is_encrypted = self.parts.extensions.get::<Encrypted>().is_some() || proto == Some(b"https");
+        let scheme = if is_encrypted { "https" } else { "http" };
         format!("{scheme}://{host}{}", self.path)
     }
 }

@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 
 use crate::{
     AccessPolicy, AuthenticationOptions, ClaimsPolicy, Error, GatewayOptions, Revocation,
-    StreamingWebSocketGateway, WebSocketBridgeService, auth::Authenticator, http, serve, shared::Shared,
+    StreamingWebSocketGateway, TlsOptions, WebSocketBridgeService, auth::Authenticator, http, serve,
+    shared::Shared, tls::Tls,
 };
 
 /// Lets clients start, follow and stop executions. A cheap handle; all clones are the same gateway.
@@ -57,6 +58,26 @@ impl Gateway {
                 Err(Error::InvalidOption { option: "authentication", reason })
             }
         }
+    }
+
+    /// Encrypts the connections that [`serve`](Self::serve) accepts from here on: what a program learns only when it starts to
+    /// listen.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] if the files are wrong, or if [`GatewayOptions::tls`] has said so before.
+    pub fn encrypt(&self, options: TlsOptions) -> Result<(), Error> {
+        match self.0.encrypt(Tls::new(options)?) {
+            true => Ok(()),
+            false => {
+                let reason = "is set by the program already; give it in one place".into();
+                Err(Error::InvalidOption { option: "tls", reason })
+            }
+        }
+    }
+
+    /// Whether it encrypts the connections that it accepts.
+    pub fn encrypts(&self) -> bool {
+        self.0.tls().is_some()
     }
 
     /// Whether it asks who its clients are.

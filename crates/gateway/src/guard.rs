@@ -45,6 +45,10 @@ const CORS_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalAddress(pub(crate) IpAddr);
 
+/// Marks a request whose connection is encrypted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encrypted;
+
 /// The hosts and origins that are allowed besides the server's own.
 #[derive(Debug)]
 pub(crate) struct Access {
@@ -114,7 +118,11 @@ pub(crate) fn split_origin(origin: &str) -> Option<(Scheme, Authority)> {
 
 /// The layer around every route: checks, then answers to browsers that ask for an allowed page, and counts what is refused.
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let is_encrypted = request.extensions().get::<Encrypted>().is_some();
     let mut response = guarded(shared.clone(), request, next).await;
+    if is_encrypted {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, ONE_YEAR);
+    }
     if let Some(RefusedWith(code)) = response.extensions_mut().remove() {
         shared.metrics.refused(&code);
     }
@@ -250,6 +258,9 @@ fn list(ours: &[&str], streams: &[&str]) -> HeaderValue {
     let names = [ours, streams].concat().join(", ");
     HeaderValue::from_str(&names).expect("names of headers are legal in a header")
 }
+
+/// For how long a browser comes by TLS only, once it did (RFC 6797).
+const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Headers that no answer goes without; the page and what strangers stored have stricter ones of their own.
 const SECURE: [(HeaderName, HeaderValue); 4] = [

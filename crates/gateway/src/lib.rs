@@ -46,6 +46,7 @@ mod serve;
 mod shared;
 mod sockets;
 mod sse;
+mod tls;
 mod upgrade;
 
 pub use access::{AccessPolicy, Action, ClaimsPolicy, Resource, Scope};
@@ -56,3 +57,4 @@ pub use gateway::Gateway;
 pub use limits::RateLimitOptions;
 pub use options::GatewayOptions;
 pub use sockets::{StreamingWebSocketGateway, WebSocketBridgeService, WebSocketError};
+pub use tls::TlsOptions;

@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use streamnest_log::durable::StreamOptions;
 use streamnest_protocol::native::MAX_FLUSH_WINDOW;
 
-use crate::{AuthenticationOptions, CompressionOptions, Error, RateLimitOptions, guard::split_origin};
+use crate::{
+    AuthenticationOptions, CompressionOptions, Error, RateLimitOptions, TlsOptions, guard::split_origin,
+};
 
 /// The longest time that an option may be, a year: points in time stay within what the clock can tell.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -20,6 +22,9 @@ pub struct GatewayOptions {
     /// closed with 4429. As many plain HTTP connections, and 256 more, are held; further ones wait to be accepted.
     /// Default 16,384, which takes about 64 MiB when all are idle.
     pub max_connections: usize,
+    /// The certificate by which connections are encrypted that [`Gateway::serve`](crate::Gateway::serve) accepts. Default `None`:
+    /// they are not, which suits the loopback address, or a proxy that does it.
+    pub tls: Option<TlsOptions>,
     /// Whether clients may connect by WebSocket. Default yes.
     pub websocket: bool,
     /// Who may ask. Default `None`: everybody may do everything, which suits a server that only its own machine reaches.
@@ -130,6 +135,7 @@ impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
             max_connections: 16_384,
+            tls: None,
             websocket: true,
             authentication: None,
             max_connections_per_user: 5,
@@ -190,6 +196,7 @@ macro_rules! setters {
 
 setters! {
     with_max_connections max_connections: usize,
+    with_tls tls: Option<TlsOptions>,
     with_websocket websocket: bool,
     with_authentication authentication: Option<AuthenticationOptions>,
     with_max_connections_per_user max_connections_per_user: usize,

@@ -1,9 +1,14 @@
 //! Accepting connections, and letting them go.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
@@ -16,14 +21,21 @@ use tower::Service as _;
 use tracing::Instrument as _;
 
 use crate::{
-    Error, GatewayOptions, guard::LocalAddress, http::Refusal, io::Unstalled, limits::PeerAddress,
+    Error, GatewayOptions,
+    guard::{Encrypted, LocalAddress},
+    http::Refusal,
+    io::Unstalled,
+    limits::PeerAddress,
     shared::Shared,
+    tls::HTTP_2,
 };
 
 /// HTTP connections that are held besides those whose place is a stream's.
 const SPARE_CONNECTIONS: usize = 256;
 /// What hyper may keep of one connection's requests and answers, in bytes. The least it takes is 8 KiB.
 const HTTP_BUFFER_BYTES: usize = 16 << 10;
+/// Requests that may go on at once on one connection of HTTP/2; most of them are event streams.
+const MAX_STREAMS: u32 = 128;
 /// The pause after a failure to accept that is not the connection's own, for example too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// How long a client may take to be told that it may not connect.
@@ -102,38 +114,118 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         return;
     }
     let local = stream.local_addr().ok();
+    let is_encrypted = shared.tls().is_some();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let extensions = request.extensions_mut();
         local.map(|local| extensions.insert(LocalAddress(local.ip())));
         peer.map(|peer| extensions.insert(PeerAddress(peer)));
         crowd.clone().map(|crowd| extensions.insert(crowd));
+        is_encrypted.then(|| extensions.insert(Encrypted));
         route(router.clone(), request)
     });
-    let options = &shared.options;
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(options.request_timeout)
-        .max_buf_size(HTTP_BUFFER_BYTES)
-        .keep_alive(!shared.is_draining());
-    // Who comes while the server drains is answered, and not kept.
-    let told = if shared.is_draining() { &shared.ending } else { &shared.draining };
-    let io = TokioIo::new(Unstalled::new(stream, options.slow_reader_limit));
-    let connection = http.serve_connection(io, service).with_upgrades();
-    tokio::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = told.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                served = connection => served,
-                () = shared.abort.cancelled() => Ok(()),
+    let stream = Unstalled::new(stream, shared.options.slow_reader_limit);
+    let served = match shared.tls().cloned() {
+        None => serve_http1(TokioIo::new(stream), service, &shared).await,
+        Some(tls) => match timeout(shared.options.request_timeout, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) => {
+                serve_http2(TokioIo::new(stream), service, &shared).await
             }
-        }
+            Ok(Ok(stream)) => serve_http1(TokioIo::new(stream), service, &shared).await,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "no TLS with this client");
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        },
     };
     if let Err(error) = served {
         tracing::debug!(%error, "connection ended early");
     }
     drop(place);
+}
+
+async fn serve_http1<I, S>(io: I, service: S, shared: &Shared) -> hyper::Result<()>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: Routes,
+{
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(shared.options.request_timeout)
+        .max_buf_size(HTTP_BUFFER_BYTES)
+        .keep_alive(!shared.is_draining());
+    let connection = http.serve_connection(io, service).with_upgrades();
+    until_told(connection, http1::UpgradeableConnection::graceful_shutdown, shared).await
+}
+
+async fn serve_http2<I, S>(io: I, service: S, shared: &Arc<Shared>) -> hyper::Result<()>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: Routes,
+{
+    let mut http = http2::Builder::new(Streams(shared.clone()));
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(HTTP_BUFFER_BYTES as u32)
+        .max_send_buf_size(HTTP_BUFFER_BYTES)
+        .keep_alive_interval(shared.options.heartbeat_interval)
+        .keep_alive_timeout(shared.options.pong_timeout);
+    let connection = http.serve_connection(io, service);
+    until_told(connection, http2::Connection::graceful_shutdown, shared).await
+}
+
+/// Serves a connection until it ends, or is told to and has ended what goes on.
+async fn until_told<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    shut: impl FnOnce(Pin<&mut C>),
+    shared: &Shared,
+) -> hyper::Result<()> {
+    // Who comes while the server drains is answered, and not kept.
+    let told = if shared.is_draining() { &shared.ending } else { &shared.draining };
+    tokio::pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => served,
+        () = told.cancelled() => {
+            shut(connection.as_mut());
+            tokio::select! {
+                served = connection => served,
+                () = shared.abort.cancelled() => Ok(()),
+            }
+        }
+    }
+}
+
+/// What answers the requests of a connection.
+trait Routes:
+    Service<
+        hyper::Request<Incoming>,
+        Response = axum::response::Response,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Send
+    + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<
+            hyper::Request<Incoming>,
+            Response = axum::response::Response,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Send
+        + 'static
+{
+}
+
+/// Runs the streams of a connection of HTTP/2 as tasks of the gateway.
+#[derive(Clone)]
+struct Streams(Arc<Shared>);
+
+impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        self.0.tasks.spawn(stream);
+    }
 }
 
 fn prepare(stream: &TcpStream, options: &GatewayOptions) -> io::Result<()> {
@@ -159,6 +251,6 @@ async fn turn_away(mut stream: TcpStream, refusal: &Refusal) {
 async fn route(
     mut router: Router,
     request: hyper::Request<Incoming>,
-) -> Result<axum::response::Response, std::convert::Infallible> {
+) -> Result<axum::response::Response, Infallible> {
     router.call(request.map(Body::new)).await
 }

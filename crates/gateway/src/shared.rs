@@ -25,6 +25,7 @@ use crate::{
     limits::{ClientAddress, Crowds, Limits, OfCrowd, is_trusted},
     metrics::{Counted, Metrics, Transport},
     people::People,
+    tls::Tls,
 };
 
 /// How often a shutdown looks whether executions still run.
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Streams,
     pub(crate) options: GatewayOptions,
     pub(crate) access: Access,
+    /// Empty, connections are not encrypted.
+    tls: OnceLock<Tls>,
     /// Empty, it asks nobody who they are.
     auth: OnceLock<Authenticator>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
@@ -123,7 +126,10 @@ impl Shared {
         let metrics = Metrics::new();
         // Where a program has two gateways to one registry, the first one counts its runs.
         logs.observe(Arc::new(metrics.runs().clone()));
-        let auth = OnceLock::new();
+        let (auth, tls) = (OnceLock::new(), OnceLock::new());
+        if let Some(options) = &options.tls {
+            let _ = tls.set(Tls::new(options.clone())?);
+        }
         if let Some(authentication) = &options.authentication {
             let _ = auth.set(Authenticator::new(authentication.clone())?);
         }
@@ -132,6 +138,7 @@ impl Shared {
             streams: Streams::new(logs.clone(), options.streams.clone()),
             logs,
             access: Access::new(&options),
+            tls,
             auth,
             policy,
             people: Arc::default(),
@@ -152,6 +159,16 @@ impl Shared {
             stream_readers: Arc::default(),
             options,
         })
+    }
+
+    /// What encrypts connections; `None` leaves them as they are.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.get()
+    }
+
+    /// Encrypts connections from here on; whether nothing did so before.
+    pub(crate) fn encrypt(&self, tls: Tls) -> bool {
+        self.tls.set(tls).is_ok()
     }
 
     /// What asks clients who they are; `None` asks nobody.

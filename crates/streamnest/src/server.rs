@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use streamnest_gateway::TlsOptions;
 use streamnest_log_disk::{DiskOptions, DiskStore, Durability};
 #[cfg(unix)]
 use tokio::signal::unix;
@@ -45,6 +46,12 @@ pub struct ServerFlags {
     /// A name under which the server may be asked, besides its address. May be given again.
     #[arg(long, value_name = "HOST")]
     pub allow_host: Vec<String>,
+    /// Encrypt connections by the certificate in this PEM file, which may change.
+    #[arg(long, value_name = "FILE", env = "STREAMNEST_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE", env = "STREAMNEST_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Where to keep the logs of executions, so that they survive the program. Default `streamnest-data/PROGRAM` in the
     /// directory in which the program is started.
     #[arg(long, value_name = "DIRECTORY", env = "STREAMNEST_DATA_DIR")]
@@ -112,6 +119,9 @@ impl ServerFlags {
         if let Some(authentication) = self.tokens.clone().options() {
             authentication.read()?.map_or(Ok(()), |options| app.gateway().authenticate(options))?;
         }
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            app.gateway().encrypt(TlsOptions::new(certificate, key))?;
+        }
         let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, app.port()).into());
         if !address.ip().is_loopback() && !self.insecure_no_auth && !app.gateway().authenticates() {
             return Err(Error::NotLoopback { address });
@@ -125,7 +135,7 @@ impl ServerFlags {
         };
         let (listener, bound, mut signals) =
             listening.await.map_err(|source| Error::Listen { address, source })?;
-        announce(bound);
+        announce(if app.gateway().encrypts() { "https" } else { "http" }, bound);
         let (stop, stopped) = oneshot::channel::<()>();
         let served = app.serve(listener, async {
             let _ = stopped.await;
@@ -205,10 +215,10 @@ fn log_filter(text: &str) -> Result<String, String> {
 }
 
 /// Prints where the server listens. Whoever started the program with port 0 reads the port here.
-fn announce(bound: SocketAddr) {
+fn announce(scheme: &str, bound: SocketAddr) {
     let mut stdout = io::stdout().lock();
     // A closed pipe is no reason to stop.
-    let _ = writeln!(stdout, "listening on http://{}", to_be_opened(bound)).and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "listening on {scheme}://{}", to_be_opened(bound)).and_then(|()| stdout.flush());
 }
 
 /// The address by which this machine reaches what listens on `bound`: nobody can open `0.0.0.0`.

@@ -31,4 +31,5 @@ mod socket;
 mod sockets;
 mod sse;
 mod subscribe;
+mod tls;
 mod token;

@@ -1,0 +1,173 @@
+//! TLS, certificates that change, and HTTP/2. The certificates beside it were made for these tests and vouch for nothing.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use streamnest_core::payload::StatusUpdate;
+use streamnest_gateway::{GatewayOptions, TlsOptions};
+use tempfile::TempDir;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    },
+};
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
+
+use crate::{engine::say, server::Server};
+
+const FIRST: (&str, &str) = (include_str!("keys/tls.crt.pem"), include_str!("keys/tls.pem"));
+const NEXT: (&str, &str) = (include_str!("keys/tls-next.crt.pem"), include_str!("keys/tls-next.pem"));
+
+/// A folder with a certificate and its key.
+fn files(pair: (&str, &str)) -> (TempDir, TlsOptions) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = TlsOptions::new(folder.path().join("crt.pem"), folder.path().join("key.pem"));
+    write(&options, pair);
+    (folder, options)
+}
+
+fn write(options: &TlsOptions, (certificate, key): (&str, &str)) {
+    fs::write(&options.key_file, key).unwrap();
+    fs::write(&options.certificate_file, certificate).unwrap();
+}
+
+/// Connects, if the server shows this certificate.
+async fn connect(
+    server: &Server,
+    certificate: &str,
+    protocol: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.into()];
+    let stream = TcpStream::connect(server.address).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+async fn server(options: TlsOptions) -> Server {
+    Server::with_options(GatewayOptions::default().with_tls(Some(options))).await
+}
+
+#[tokio::test]
+async fn a_socket_is_encrypted_from_end_to_end() {
+    let (_folder, options) = files(FIRST);
+    let server = server(options).await;
+    let writer = server.held("a").await;
+    let request = format!("wss://localhost:{}/ws", server.address.port()).into_client_request().unwrap();
+    let stream = connect(&server, FIRST.0, "http/1.1").await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    let subscribe = json!({"type": "subscribe_execution", "payload": {"executionId": "a"}});
+    socket.send(Message::text(subscribe.to_string())).await.unwrap();
+    say(&writer, 0, 200).await;
+    writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    let mut sequences = Vec::new();
+    while sequences.last() != Some(&202) {
+        if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            sequences.extend(frame["sequence"].as_u64());
+        }
+    }
+    assert_eq!(sequences, (1..=202).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_speaks_without_encryption_gets_nothing() {
+    let (_folder, options) = files(FIRST);
+    let server = server(options.clone()).await;
+    let mut stream = server.send("GET", "/healthz", &[], "").await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+    // Nor does who says nothing keep its place.
+    let short =
+        GatewayOptions::default().with_tls(Some(options)).with_request_timeout(Duration::from_millis(200));
+    let server = Server::with_options(short).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(silent.read(&mut [0; 16]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_that_changes_is_shown_and_a_broken_one_is_not() {
+    let (_folder, options) = files(FIRST);
+    let options = options.with_reload(Duration::from_millis(1));
+    let server = server(options.clone()).await;
+    connect(&server, FIRST.0, "http/1.1").await.unwrap();
+    // A key that does not belong to it, then half a file: the one before goes on.
+    fs::write(&options.key_file, NEXT.1).unwrap();
+    connect(&server, FIRST.0, "http/1.1").await.unwrap();
+    fs::write(&options.certificate_file, &NEXT.0[..100]).unwrap();
+    connect(&server, FIRST.0, "http/1.1").await.unwrap();
+    write(&options, NEXT);
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while connect(&server, NEXT.0, "http/1.1").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the new certificate is shown");
+    assert!(connect(&server, FIRST.0, "http/1.1").await.is_err(), "the old one is not any more");
+}
+
+#[tokio::test]
+async fn many_event_streams_share_one_connection_of_http_2() {
+    let (_folder, options) = files(FIRST);
+    let server = server(options).await;
+    let mut writers = Vec::new();
+    for n in 0..20 {
+        writers.push(server.held(&format!("run-{n}")).await);
+    }
+    let stream = connect(&server, FIRST.0, "h2").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let mut bodies = Vec::new();
+    for n in 0..20 {
+        let uri = format!("https://localhost:{}/executions/run-{n}/events", server.address.port());
+        let request = Request::get(uri).body(Empty::<hyper::body::Bytes>::new()).unwrap();
+        let response = sender.clone().send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert!(response.headers().contains_key("strict-transport-security"));
+        bodies.push(response.into_body());
+    }
+    for writer in &writers {
+        say(writer, 0, 50).await;
+        writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    }
+    for body in bodies {
+        let text = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert_eq!(text.matches("\ndata: ").count(), 52, "{text}");
+    }
+    assert_eq!(server.gateway.sockets().connections(), 0);
+    driving.abort();
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_none_is_refused_by_name() {
+    let (_folder, options) = files((NEXT.0, FIRST.1));
+    let logs = crate::server::registry(streamnest_log::LogOptions::default());
+    let made = |options: TlsOptions| {
+        let engine = Arc::new(crate::engine::Engine::new(logs.clone()));
+        let options = GatewayOptions::default().with_tls(Some(options));
+        streamnest_gateway::Gateway::new(engine, logs.clone(), options).unwrap_err().to_string()
+    };
+    assert!(made(options.clone()).contains("`tls` has a certificate and a key that do not belong together"));
+    fs::write(&options.certificate_file, "").unwrap();
+    assert!(made(options.clone()).contains("holds no certificate"));
+    fs::remove_file(&options.certificate_file).unwrap();
+    assert!(made(options).contains("cannot be read"));
+}
