@@ -37,7 +37,7 @@ pub(crate) enum Command {
         /// A file of tokens, one a line, each connection shows the next; for a server that asks. The first one starts the
         /// silent execution.
         #[arg(long, value_name = "FILE")]
-        tokens: Option<PathBuf>,
+        access_tokens: Option<PathBuf>,
         #[command(flatten)]
         load: Load,
     },
