@@ -111,7 +111,7 @@ pub(crate) struct Load {
     pub(crate) tick_us: u64,
     /// By which tokens connections show who they are, if they do.
     #[arg(skip)]
-    pub(crate) tokens: Option<PathBuf>,
+    pub(crate) access_tokens: Option<PathBuf>,
     /// How entries reach the clients.
     #[arg(long, value_enum, default_value_t = Transport::WebSocket)]
     pub(crate) transport: Transport,
@@ -187,7 +187,9 @@ impl Command {
         Some(match self {
             Self::FanOut { executions, load } => (Mode::FanOut { executions }, load),
             Self::Chat { load } => (Mode::Chat, load),
-            Self::Idle { subscribe, tokens, load } => (Mode::Idle { subscribe }, Load { tokens, ..load }),
+            Self::Idle { subscribe, access_tokens, load } => {
+                (Mode::Idle { subscribe }, Load { access_tokens, ..load })
+            }
             Self::Stalled { stalled, receive_buffer, load } => {
                 (Mode::Stalled { stalled, receive_buffer }, load)
             }

@@ -27,7 +27,7 @@ pub(super) fn run(load: &Load, subscribe: bool) -> Result<Report, Error> {
     let settle = super::seconds(load.warm_up)?;
     let window = super::seconds(load.seconds)?;
     let target = Target::of(load, 1 << 20)?;
-    let tokens = match &load.tokens {
+    let tokens = match &load.access_tokens {
         Some(_) if load.transport == Transport::Sse => {
             return Err(Error::Usage("tokens are for WebSockets; leave --transport out"));
         }

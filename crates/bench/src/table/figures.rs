@@ -72,7 +72,7 @@ pub(super) fn all(options: &TableOptions) -> Vec<Figure> {
     let thousand = 1000_u32.div_ceil(options.shrink);
     let ten_thousand = 10_000_u32.div_ceil(options.shrink);
     let base = Load {
-        tokens: None,
+        access_tokens: None,
         server: None,
         server_arguments: Vec::new(),
         url: None,
