@@ -63,7 +63,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         load: Load,
     },
-    /// Servers of the Durable Streams protocol beside each other: appends, catch-up and live latency, a line of JSON for each.
+    /// Servers of the Durable Streams protocol beside each other, turn by turn: appends, catch-up and live latency, as a Markdown
+    /// table.
     Streams(StreamOptions),
     /// The figures of docs/benchmarks.md, server and floor in turn, as a Markdown table.
     Table(TableOptions),
@@ -74,18 +75,24 @@ pub(crate) enum Command {
 /// What servers of streams are given.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StreamOptions {
-    /// A server that runs already, `http://127.0.0.1:8080`; may be repeated.
+    /// A server that runs already, `http://127.0.0.1:8080`; may be repeated. The first is compared with the others.
     #[arg(long, required = true)]
     pub(crate) url: Vec<String>,
+    /// How often each figure is measured; the table gives the median, the smallest and the largest.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
     /// How long each figure is measured.
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
     /// The size of an append, in bytes.
     #[arg(long, default_value_t = 200)]
     pub(crate) bytes: usize,
-    /// The size of the stream that is read, in MiB.
+    /// The size of the stream of large appends that is read, in MiB.
     #[arg(long, default_value_t = 64)]
     pub(crate) megabytes: usize,
+    /// How many appends of that size the stream of small ones has that is read.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) small_appends: usize,
 }
 
 /// What the connections are and what they are given.

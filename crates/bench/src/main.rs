@@ -16,6 +16,7 @@ mod modes;
 mod process;
 mod report;
 mod sequence;
+mod spread;
 mod sse;
 mod streams;
 mod swarm;

@@ -1,4 +1,4 @@
-//! `streams`: any servers of the Durable Streams protocol, one after the other, by the same requests.
+//! `streams`: any servers of the Durable Streams protocol, turn by turn, by the same requests.
 //!
 //! Measured are acknowledged appends, reading what is there, and how long an append takes to a reader who waits. Threads that
 //! block and one keep-alive connection each: a client costs the same beside every server. Not measured: TLS, and what a
@@ -14,51 +14,77 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
 
 use self::client::Client;
-use crate::{arguments::StreamOptions, error::Error};
+use crate::{arguments::StreamOptions, error::Error, spread::Spread};
 
 /// How many append at once.
 const PRODUCERS: [usize; 3] = [1, 8, 64];
-/// One append of the stream that is read, in bytes.
+/// One append of the stream of large ones, in bytes.
 const LARGE_APPEND: usize = 1 << 20;
-/// How often it is read; the best counts, for what disturbs a read only makes it slower.
+/// How often a stream is read; the best counts, for what disturbs a read only makes it slower.
 const READS: usize = 3;
 /// The pause between two appends whose way to a reader is measured.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The figures of one server.
-#[derive(Serialize)]
-struct Figures<'a> {
-    url: &'a str,
-    /// Acknowledged appends per second, by the number of producers.
-    appends_per_second: Vec<(usize, u64)>,
-    catch_up_mb_per_second: u64,
-    live_p50_us: u64,
-    live_p99_us: u64,
+/// One figure of one server: its name, and how many decimals of it are shown.
+struct Figure {
+    name: String,
+    decimals: usize,
+    value: f64,
 }
 
-/// Measures each server, and prints a line of JSON for it.
+/// Measures all servers in each round, and prints a table.
 pub(crate) fn run(options: &StreamOptions) -> Result<(), Error> {
-    for url in &options.url {
-        let mut appends_per_second = Vec::new();
-        for producers in PRODUCERS {
-            appends_per_second.push((producers, appends(url, options, producers)?));
-        }
-        let catch_up_mb_per_second = catch_up(url, options.megabytes)?;
-        let live = live(url, options)?;
-        let figures = Figures {
-            url,
-            appends_per_second,
-            catch_up_mb_per_second,
-            live_p50_us: live.value_at_quantile(0.5),
-            live_p99_us: live.value_at_quantile(0.99),
-        };
-        let line = serde_json::to_string(&figures).map_err(Error::Report)?;
-        writeln!(std::io::stdout(), "{line}").map_err(Error::Output)?;
+    let mut rounds = Vec::new();
+    for _ in 0..options.rounds {
+        let servers = options.url.iter().map(|url| measure(url, options));
+        rounds.push(servers.collect::<Result<Vec<_>, _>>()?);
     }
-    Ok(())
+    writeln!(std::io::stdout(), "{}", table(&options.url, &rounds)).map_err(Error::Output)
+}
+
+/// The figures of one server in one round.
+fn measure(url: &str, options: &StreamOptions) -> Result<Vec<Figure>, Error> {
+    let mut figures = Vec::new();
+    let mut add = |name: String, decimals, value| figures.push(Figure { name, decimals, value });
+    for producers in PRODUCERS {
+        let rate = appends(url, options, producers)?;
+        add(format!("acknowledged appends per second, producers: {producers}"), 0, rate);
+    }
+    for (count, size) in [(options.megabytes, LARGE_APPEND), (options.small_appends, options.bytes)] {
+        add(format!("catch-up, {count} appends of {size} B, MB/s"), 1, catch_up(url, count, size)?);
+    }
+    let live = live(url, options)?;
+    for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+        add(
+            format!("append to waiting reader, {name}, ms"),
+            2,
+            live.value_at_quantile(quantile) as f64 / 1e3,
+        );
+    }
+    Ok(figures)
+}
+
+/// The figures as Markdown: by round, server and figure. The last column has the first server's median divided by the second's.
+fn table(urls: &[String], rounds: &[Vec<Vec<Figure>>]) -> String {
+    let Some(first) = rounds.first().and_then(|servers| servers.first()) else { return String::new() };
+    let mut table = format!("| figure | {} | first ÷ second |\n|---|", urls.join(" | "));
+    table.push_str(&"---:|".repeat(urls.len() + 1));
+    for (index, figure) in first.iter().enumerate() {
+        let spread = |server: usize| {
+            let of_round = |servers: &Vec<Vec<Figure>>| Some(servers.get(server)?.get(index)?.value);
+            Spread::of(rounds.iter().filter_map(of_round))
+        };
+        let spreads: Vec<Spread> = (0..urls.len()).filter_map(spread).collect();
+        let shown: Vec<String> = spreads.iter().map(|spread| spread.show(figure.decimals)).collect();
+        let ratio = match spreads.as_slice() {
+            [one, other, ..] => format!("{:.2}", one.median / other.median),
+            _ => String::new(),
+        };
+        table.push_str(&format!("\n| {} | {} | {ratio} |", figure.name, shown.join(" | ")));
+    }
+    table
 }
 
 /// A path that no earlier run has used.
@@ -68,7 +94,7 @@ fn path(name: &str) -> String {
 }
 
 /// Acknowledged appends per second of so many producers, each to a stream of its own.
-fn appends(url: &str, options: &StreamOptions, producers: usize) -> Result<u64, Error> {
+fn appends(url: &str, options: &StreamOptions, producers: usize) -> Result<f64, Error> {
     let (stop, body) = (AtomicBool::new(false), vec![b'x'; options.bytes]);
     let mut clients = Vec::new();
     for producer in 0..producers {
@@ -95,28 +121,28 @@ fn appends(url: &str, options: &StreamOptions, producers: usize) -> Result<u64, 
         let joined = threads.into_iter().map(|thread| thread.join().expect("a producer does not panic"));
         joined.collect::<Result<Vec<u64>, Error>>()
     })?;
-    Ok((counts.iter().sum::<u64>() as f64 / began.elapsed().as_secs_f64()) as u64)
+    Ok(counts.iter().sum::<u64>() as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Megabytes per second of one reader that reads a whole stream.
-fn catch_up(url: &str, megabytes: usize) -> Result<u64, Error> {
-    let (mut client, path) = (Client::connect(url)?, path("large"));
+/// Megabytes per second of one reader that reads a whole stream of so many appends of so many bytes.
+fn catch_up(url: &str, count: usize, size: usize) -> Result<f64, Error> {
+    let (mut client, path) = (Client::connect(url)?, path("whole"));
     client.ask("PUT", &path, b"")?;
-    let body = vec![b'x'; LARGE_APPEND];
-    for _ in 0..megabytes {
+    let body = vec![b'x'; size];
+    for _ in 0..count {
         client.ask("POST", &path, &body)?;
     }
     let mut best = Duration::MAX;
     for _ in 0..READS {
         let (began, mut offset, mut read) = (Instant::now(), "-1".to_owned(), 0);
-        while read < megabytes * LARGE_APPEND {
+        while read < count * size {
             let answer = client.ask("GET", &format!("{path}?offset={offset}"), b"")?;
             read += answer.body.len();
             offset = answer.header("stream-next-offset").unwrap_or_default().to_owned();
         }
         best = best.min(began.elapsed());
     }
-    Ok(((megabytes * LARGE_APPEND) as f64 / 1e6 / best.as_secs_f64()) as u64)
+    Ok((count * size) as f64 / 1e6 / best.as_secs_f64())
 }
 
 /// The time from before an append to when a reader that waits by long-poll has it, in microseconds.

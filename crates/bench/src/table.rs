@@ -5,7 +5,7 @@ mod machine;
 
 use std::io::Write;
 
-use crate::{arguments::TableOptions, error::Error, modes, report::Report};
+use crate::{arguments::TableOptions, error::Error, modes, report::Report, spread::Spread};
 
 use figures::Figure;
 
@@ -81,7 +81,8 @@ fn rows(figure: &Figure, floor: &[Report], server: &[Report], table: &mut String
     let mut met = whole;
     let mut name = figure.name.as_str();
     for measure in &MEASURES {
-        let (of_floor, of_server) = (Spread::of(floor, measure.of), Spread::of(server, measure.of));
+        let spread = |reports: &[Report]| Spread::of(reports.iter().filter_map(measure.of));
+        let (of_floor, of_server) = (spread(floor), spread(server));
         let Some(of_server) = of_server else { continue };
         let ratio = of_floor
             .as_ref()
@@ -118,44 +119,12 @@ fn rows(figure: &Figure, floor: &[Report], server: &[Report], table: &mut String
     met
 }
 
-/// The median of some runs, with the smallest and the largest.
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(reports: &[Report], measure: fn(&Report) -> Option<f64>) -> Option<Self> {
-        let mut values: Vec<f64> = reports.iter().filter_map(measure).collect();
-        values.sort_by(f64::total_cmp);
-        let (least, most) = (*values.first()?, *values.last()?);
-        let (low, high) = (values.get((values.len() - 1) / 2)?, values.get(values.len() / 2)?);
-        Some(Self { median: f64::midpoint(*low, *high), least, most })
-    }
-
-    fn show(&self, decimals: usize) -> String {
-        format!("{:.decimals$} ({:.decimals$}–{:.decimals$})", self.median, self.least, self.most)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{figures::Aim, *};
 
     fn report(cpu: f64) -> Report {
         Report { ok: true, server_cpu_us_per_token: Some(cpu), ..Report::default() }
-    }
-
-    #[test]
-    fn shows_median_and_spread_of_odd_and_even_counts() {
-        let spread = |values: &[f64]| {
-            let reports: Vec<Report> = values.iter().map(|&value| report(value)).collect();
-            Spread::of(&reports, |report| report.server_cpu_us_per_token).map(|spread| spread.show(1))
-        };
-        assert_eq!(spread(&[3.0, 1.0, 2.0]).as_deref(), Some("2.0 (1.0–3.0)"));
-        assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]).as_deref(), Some("2.5 (1.0–4.0)"));
-        assert_eq!(spread(&[]), None);
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn server() -> (String, Streams) {
 }
 
 fn options(url: &str) -> StreamOptions {
-    StreamOptions { url: vec![url.into()], seconds: 1, bytes: 50, megabytes: 2 }
+    StreamOptions { url: vec![url.into()], rounds: 1, seconds: 1, bytes: 50, megabytes: 2, small_appends: 20 }
 }
 
 #[test]
@@ -79,13 +79,13 @@ fn every_append_that_is_counted_is_kept() {
     let rate = appends(&url, &options(&url), 3).unwrap();
     let kept: usize = streams.lock().unwrap().values().map(|bytes| bytes.len() / 50).sum();
     assert_eq!(streams.lock().unwrap().len(), 3);
-    assert!(rate > 0 && (rate as f64) <= kept as f64, "{rate} a second of {kept} in {:?}", began.elapsed());
+    assert!(rate > 0.0 && rate <= kept as f64, "{rate} a second of {kept} in {:?}", began.elapsed());
 }
 
 #[test]
 fn a_whole_stream_is_read_and_what_is_sent_is_received() {
     let (url, _) = server();
-    assert!(catch_up(&url, 2).unwrap() > 0);
+    assert!(catch_up(&url, 2, 1 << 20).unwrap() > 0.0);
     let times = live(&url, &options(&url)).unwrap();
     assert_eq!(times.len(), 200, "one time for each append");
 }
@@ -102,4 +102,16 @@ fn a_server_that_refuses_is_told_with_what_it_said() {
     });
     let refused = appends(&url, &options(&url), 1).unwrap_err().to_string();
     assert!(refused.contains("429") && refused.contains("full"), "{refused}");
+}
+
+#[test]
+fn a_table_has_the_spread_of_each_server_and_the_ratio_of_the_first_to_the_second() {
+    let figures = |value| vec![Figure { name: "appends".into(), decimals: 0, value }];
+    let rounds =
+        [(10.0, 4.0), (30.0, 5.0), (20.0, 6.0)].map(|(one, other)| vec![figures(one), figures(other)]);
+    let shown = table(&["http://one".into(), "http://other".into()], &rounds);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[0], "| figure | http://one | http://other | first ÷ second |");
+    assert_eq!(lines[2..], ["| appends | 20 (10–30) | 5 (4–6) | 4.00 |"]);
+    assert!(!table(&["http://one".into()], &[vec![figures(1.0)]]).contains("NaN"));
 }
