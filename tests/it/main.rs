@@ -17,6 +17,7 @@ mod examples;
 mod flags;
 mod modes;
 mod modules;
+mod once;
 mod options;
 mod origins;
 mod outside;

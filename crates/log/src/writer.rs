@@ -163,7 +163,19 @@ impl Writer {
     /// # Errors
     /// As [`append`](Self::append), and then the events stay where they are.
     pub fn try_append(&self, events: &mut Vec<Event>) -> Result<Option<Seq>, Error> {
-        let bytes = self.check(events)?;
+        self.try_append_with(events, &[])
+    }
+
+    /// As [`try_append`](Self::try_append), and changes attributes, in one piece.
+    ///
+    /// # Errors
+    /// As [`try_append`](Self::try_append), and [`Error::TooManyAttributes`], [`Error::AttributesTooLarge`].
+    pub fn try_append_with(
+        &self,
+        events: &mut Vec<Event>,
+        changes: &[AttributeChange],
+    ) -> Result<Option<Seq>, Error> {
+        let bytes = self.check(events)? + changes.iter().map(weight).sum::<usize>();
         let appended = {
             let mut state = self.log.lock();
             if !self.fits(&state, bytes) {
@@ -171,7 +183,7 @@ impl Writer {
                 return Ok(None);
             }
             state.wanted_bytes = 0;
-            self.append_now(&mut state, events, false)
+            self.append_all(&mut state, events, changes, false)
         };
         self.tell(appended).map(Some)
     }

@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
     NodeError, NodeResult, ProgressMetadata, Workflow,
-    execution::{self, Execution, live::Live},
+    execution::{self, Execution, live::Live, once},
     options::RESERVED,
     output::{NodeOutput, port::Port, progress_tracker::Ending},
 };
@@ -193,10 +193,12 @@ impl NodeContext {
     }
 
     /// Emits an event once per execution and `key`, however often this is called; whether it did so now. When this
-    /// returns `true` the event is durable.
+    /// returns `true` the event is durable, and the key with it: they go into the log in one piece, and survive what the log
+    /// survives.
     ///
     /// # Errors
-    /// As [`emit`](Self::emit); if the execution has used as many keys as it may; if the log broke.
+    /// As [`emit`](Self::emit); if the key is longer than 1,019 bytes; if the execution has used as many keys as it may; if the
+    /// log broke.
     ///
     /// # Cancel safety
     /// A future that is dropped before the event was taken leaves the key free; later, the event is emitted all the same.
@@ -204,11 +206,12 @@ impl NodeContext {
         let data = serde_json::to_value(data)?;
         let event = self.event(Emit::new(event_type, data))?.with_delivery(Delivery::ExactlyOnce);
         let execution = &self.output.execution;
-        if !execution.claim_key(key)? {
+        let attribute = once::attribute(key)?;
+        if !execution.claim_key(key, &attribute)? {
             return Ok(false);
         }
         let mut claim = Claim { execution, key, held: false };
-        self.output.emit(event, &mut claim.held).await
+        self.output.emit_once(event, attribute, &mut claim.held).await
     }
 
     fn event(&self, emit: Emit) -> NodeResult<Event> {

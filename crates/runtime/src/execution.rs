@@ -3,6 +3,7 @@
 mod attempt;
 mod items;
 pub(crate) mod live;
+pub(crate) mod once;
 mod steps;
 mod stopping;
 pub(crate) mod subgraph;
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{steps::Steps, stopping::UntilStopping};
 use crate::{
-    EngineOptions, NodeError, NodeResult, State, Workflow,
+    EngineOptions, NodeError, State, Workflow,
     asks::Asks,
     definition::Definition,
     fingerprint::Fingerprint,
@@ -220,26 +221,6 @@ impl Execution {
         let name = origin.map(ToString::to_string);
         let message = self.cut(error.public_message(name.as_deref().unwrap_or("")));
         Failure { code: error.code().into(), message, node_id: name }
-    }
-
-    /// Takes `key` for `emit_once`; `false` if it is taken.
-    pub(crate) fn claim_key(&self, key: &str) -> NodeResult<bool> {
-        let mut keys = lock(&self.keys);
-        if keys.contains(key) {
-            return Ok(false);
-        }
-        let limit = self.options.max_once_keys;
-        if keys.len() >= limit {
-            return Err(NodeError::public(format!(
-                "execution has used {limit} `emit_once` keys, the limit of `EngineOptions::max_once_keys`"
-            )));
-        }
-        keys.insert(key.into());
-        Ok(true)
-    }
-
-    pub(crate) fn release_key(&self, key: &str) {
-        lock(&self.keys).remove(key);
     }
 
     /// A text for the terminal entry, cut if the log would not take it.

@@ -105,7 +105,7 @@ impl NodeOutput {
     }
 
     /// The log refused entries: nothing more is kept for it.
-    fn refused(&self, state: &mut State, error: streamnest_log::Error) {
+    pub(super) fn refused(&self, state: &mut State, error: streamnest_log::Error) {
         tracing::error!(execution = %self.execution.id(), node = %self.plan.name, %error, "log refused entries");
         state.ready.clear();
         (state.closed, state.sealed) = (true, true);

@@ -1,7 +1,8 @@
 //! Events on their way into the log.
 
 use serde_json::{Value, json};
-use streamnest_core::{Delivery, Event, EventType};
+use streamnest_core::{AttributeChange, Delivery, Event, EventType};
+use streamnest_log::Error as LogError;
 use tokio::task::consume_budget;
 
 use super::{Fault, NodeOutput, State};
@@ -19,6 +20,58 @@ impl NodeOutput {
         if *held && durably { self.make_durable().await } else { Ok(*held) }
     }
 
+    /// Appends an event, if the node emits it, together with the attribute that says so, in one piece; both are durable when this
+    /// returns `true`. `held` tells, also whoever drops this future, that they were appended.
+    pub(crate) async fn emit_once(
+        &self,
+        event: Event,
+        attribute: AttributeChange,
+        held: &mut bool,
+    ) -> Result<bool, NodeError> {
+        let Some(event) = self.admit(event) else { return Ok(false) };
+        self.check_size(&event)?;
+        let (mut events, attribute) = (vec![event], [attribute]);
+        while !self.try_emit_once(&mut events, &attribute, held)? {
+            self.execution.writer().room().await;
+        }
+        consume_budget().await;
+        // A log that refused it has put a fault in its place.
+        if *held || self.log_error().is_some() { self.make_durable().await } else { Ok(false) }
+    }
+
+    /// Appends the one event after everything that waits. Whether that is settled: `false` if there is no room.
+    fn try_emit_once(
+        &self,
+        events: &mut Vec<Event>,
+        attribute: &[AttributeChange],
+        held: &mut bool,
+    ) -> Result<bool, NodeError> {
+        let mut state = self.lock();
+        if !self.ship(&mut state) {
+            return Ok(false);
+        }
+        self.flush_messages(&mut state, |_| true);
+        self.ready_events(&mut state);
+        if !self.ship(&mut state) {
+            return Ok(false);
+        }
+        if state.closed {
+            return Ok(true);
+        }
+        match self.execution.writer().try_append_with(events, attribute) {
+            Ok(Some(last)) => {
+                state.appended = last;
+                *held = true;
+            }
+            Ok(None) => return Ok(false),
+            Err(error @ (LogError::TooManyAttributes { .. } | LogError::AttributesTooLarge { .. })) => {
+                return Err(error.into());
+            }
+            Err(error) => self.refused(&mut state, error),
+        }
+        Ok(true)
+    }
+
     /// The event as the node's transformer makes it, or `None` if the node does not emit it.
     pub(super) fn admit(&self, event: Event) -> Option<Event> {
         match self.plan.admit(event)? {
@@ -30,9 +83,9 @@ impl NodeOutput {
         }
     }
 
-    fn check_size(&self, event: &Event) -> Result<(), streamnest_log::Error> {
+    fn check_size(&self, event: &Event) -> Result<(), LogError> {
         let (size, limit) = (event.payload().len(), self.execution.max_event_bytes);
-        if size > limit { Err(streamnest_log::Error::EventTooLarge { size, limit }) } else { Ok(()) }
+        if size > limit { Err(LogError::EventTooLarge { size, limit }) } else { Ok(()) }
     }
 
     /// Takes an event of the body, or the engine's `own`, which may speak when the body has ended.
