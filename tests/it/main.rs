@@ -15,6 +15,7 @@ mod delivery;
 mod endings;
 mod examples;
 mod flags;
+mod full;
 mod modes;
 mod modules;
 mod once;
