@@ -13,7 +13,7 @@ use super::{
     Asked, empty, live, put,
     query::{Live, ReadQuery},
     refusal::refuse,
-    subject::{Subject, messages},
+    subject::{Subject, each_message, messages},
 };
 use crate::{compression::gzip, http::Refusal, limits::REPLAY_BYTES, shared::Shared};
 
@@ -178,19 +178,20 @@ fn stand(response: &mut Response, chunk: &Chunk) {
     }
 }
 
+/// The messages as one body. A single one is passed on as it lies there; many are copied once, to their place.
 fn body(subject: &Subject, chunk: &Chunk) -> Bytes {
-    let mut messages = messages(chunk);
+    let entries = || chunk.parts.iter().flat_map(|(_, entries)| entries);
+    let bytes = entries().map(|entry| entry.event().payload().len() + 1).sum::<usize>();
+    let mut out = Vec::new();
     if subject.content_type.is_json() {
-        let mut out = Vec::with_capacity(messages.iter().map(|message| message.len() + 1).sum::<usize>() + 2);
-        json::array(messages.iter().map(|message| &message[..]), &mut out);
+        out.reserve(bytes + 2);
+        json::array(messages(chunk).iter().map(|message| &message[..]), &mut out);
         return out.into();
     }
-    match (messages.pop(), messages.is_empty()) {
-        (None, _) => Bytes::new(),
-        (Some(only), true) => only,
-        (Some(last), false) => {
-            messages.push(last);
-            messages.concat().into()
-        }
+    if entries().nth(1).is_none() {
+        return messages(chunk).pop().unwrap_or_default();
     }
+    out.reserve(bytes);
+    each_message(chunk, |message| out.extend_from_slice(message));
+    out.into()
 }

@@ -112,12 +112,19 @@ impl Subject {
 
 /// The messages of a chunk: what was appended, or for an execution the frames of the native protocol.
 pub(super) fn messages(chunk: &Chunk) -> Vec<Bytes> {
-    let payload = |entry: &Arc<Entry>| entry.event().payload().clone();
-    let of_part = |(log, entries): &(Arc<EventLog>, Vec<Arc<Entry>>)| match log.identity().execution() {
-        Some(_) => frames(log, entries),
-        None => entries.iter().map(payload).collect(),
-    };
-    chunk.parts.iter().flat_map(of_part).collect()
+    let mut messages = Vec::new();
+    each_message(chunk, |message| messages.push(message.clone()));
+    messages
+}
+
+/// Shows each message of a chunk to `take`, in order.
+pub(super) fn each_message(chunk: &Chunk, mut take: impl FnMut(&Bytes)) {
+    for (log, entries) in &chunk.parts {
+        match log.identity().execution() {
+            Some(_) => frames(log, entries).iter().for_each(&mut take),
+            None => entries.iter().for_each(|entry| take(entry.event().payload())),
+        }
+    }
 }
 
 /// The JSON frames of entries. They are cut out of the bytes that WebSockets are sent, which are encoded once for all.

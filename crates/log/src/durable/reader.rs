@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{Error, EventLog, Gap, GapReason, Read, ReadLimit, Start};
 
-/// How many entries one look into a log takes.
-const BATCH_ENTRIES: usize = 1_024;
+/// How many entries one look into a log takes: each that finds them in the store costs a way to one of its threads and back.
+const BATCH_ENTRIES: usize = 8_192;
 
 /// One reader of one stream, or of the log of an execution as if it were one.
 #[derive(Debug)]
