@@ -154,4 +154,10 @@ async fn the_flags_say_where_logs_are_kept_and_one_program_keeps_them_there() {
     let own = Streamnest::builder().workflow(Steps::default()).store(store(&directory.path().join("own")));
     let refused = flags(&[]).unwrap().serve(&own.build().await.unwrap()).await.unwrap_err();
     assert_eq!(refused.code(), "store_chosen");
+
+    // What was started before anybody chose is in memory, and is not lost in silence.
+    let early = Streamnest::builder().workflow(Steps::default()).build().await.unwrap();
+    early.start("steps", json!({"tokens": 1})).await.unwrap().result().await.unwrap();
+    let refused = flags(&[]).unwrap().serve(&early).await.unwrap_err();
+    assert_eq!(refused.code(), "logs_used", "{refused}");
 }

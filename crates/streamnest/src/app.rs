@@ -187,6 +187,11 @@ impl App {
         self.late.as_deref().filter(|late| late.is_open())
     }
 
+    /// Whether the program itself said where its logs are kept.
+    pub(crate) const fn has_own_store(&self) -> bool {
+        self.late.is_none()
+    }
+
     /// Ends as [`serve`](Self::serve) does, for a program that serves the [routes](Self::into_router) itself, or none:
     /// executions come to their end, then connections do, then the shutdown hooks of providers run.
     pub async fn shut_down(&self) {

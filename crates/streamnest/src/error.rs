@@ -70,11 +70,16 @@ pub enum Error {
         "cannot keep logs there; choose another directory by `--data-dir`, or go without by `--memory`: {0}"
     )]
     DataDirectory(#[from] streamnest_log_disk::Error),
-    /// A flag says where the logs are kept, and the program has said so already or has logs in memory.
+    /// A flag says where the logs are kept, and the program has said so already.
     #[error(
-        "`--data-dir`, `--durability` and `--repair` come too late: the program says where its logs are kept, or has started something"
+        "`--data-dir`, `--durability` and `--repair` have no effect: the program itself says where its logs are kept; leave them out"
     )]
     StoreChosen,
+    /// Logs were used before the program listened, so they are in memory, and the flags do not say `--memory`.
+    #[error(
+        "logs were used before `listen` opened a data directory, so they are in memory and would be lost; start executions after `listen`, give the program a store by `AppBuilder::store`, or go without by `--memory`"
+    )]
+    LogsUsed,
     /// The address cannot be listened on.
     #[error("cannot listen on {address}; choose another by `--listen`")]
     Listen {
@@ -127,6 +132,7 @@ impl Error {
             Self::OptionTwice { .. } => "option_twice",
             Self::DataDirectory(error) => error.code(),
             Self::StoreChosen => "store_chosen",
+            Self::LogsUsed => "logs_used",
             Self::Listen { .. } => "listen",
             Self::NotLoopback { .. } => "not_loopback",
         }

@@ -158,12 +158,17 @@ impl ServerFlags {
     /// Opens the data directory, unless the program or a flag says otherwise.
     async fn keep_logs(&self, app: &App) -> Result<(), Error> {
         let asked = self.data_dir.is_some() || self.durability.is_some() || self.repair;
-        let Some(late) = app.open_choice() else {
-            return if asked { Err(Error::StoreChosen) } else { Ok(()) };
-        };
-        if self.memory {
+        if self.memory && !app.has_own_store() {
             return Ok(());
         }
+        let Some(late) = app.open_choice() else {
+            return match app.has_own_store() {
+                true if asked => Err(Error::StoreChosen),
+                true => Ok(()),
+                // What was started is in memory, and would be gone with the program though nobody said so.
+                false => Err(Error::LogsUsed),
+            };
+        };
         let path = self.data_dir.clone().unwrap_or_else(default_data_dir);
         let options = DiskOptions::default().with_durability(self.durability.unwrap_or_default());
         if self.repair {
