@@ -250,6 +250,14 @@ pub enum StoreError {
         /// Where.
         place: String,
     },
+    /// What the store keeps in memory of its logs has no room for more. Reads go on, and appends that set no new attribute.
+    #[error(
+        "log store knows so many logs and attributes that they take {limit} bytes of memory; delete some, or raise `DiskOptions::max_index_bytes`"
+    )]
+    IndexFull {
+        /// The most that they may take.
+        limit: u64,
+    },
     /// The store cannot make anything durable any more, and takes nothing.
     #[error("log store failed and takes nothing more; restart the server when the cause is gone")]
     Failed {
@@ -278,6 +286,7 @@ impl StoreError {
             Self::Trimmed { .. } => "trimmed",
             Self::Damaged { .. } => "damaged",
             Self::Full { .. } => "store_full",
+            Self::IndexFull { .. } => "store_index_full",
             Self::Failed { .. } => "store_failed",
             Self::Unavailable { .. } => "store_unavailable",
         }
@@ -285,6 +294,6 @@ impl StoreError {
 
     /// Whether the same call may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Unavailable { .. })
+        matches!(self, Self::Full { .. } | Self::IndexFull { .. } | Self::Unavailable { .. })
     }
 }

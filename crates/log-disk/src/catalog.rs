@@ -181,7 +181,7 @@ impl Rebuild {
             state.time = summary.time.or(state.time);
             (state.accepted_status, state.accepted_time) = (state.status, state.time);
         }
-        summary.changes.iter().for_each(|change| change.apply(&mut state.attributes));
+        state.change(&summary.changes);
         true
     }
 

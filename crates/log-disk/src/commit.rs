@@ -214,13 +214,16 @@ impl Committer {
             };
             self.touched.entry(log.number).or_insert_with(|| log.clone());
             let mut state = log.lock();
-            let before = state.mark();
+            let (before, weight) = (state.mark(), state.weight());
             let mut next = Some((item.start, item.length, item.what));
             while let Some((start, length, what)) = next.take() {
                 let extent = (at + start as u64, u32::try_from(length).unwrap_or(u32::MAX));
                 done.extend(state.settle(&self.active, extent, what));
                 let same = |item: &Item| item.log.as_ref().is_some_and(|other| Arc::ptr_eq(other, &log));
                 next = items.next_if(same).map(|item| (item.start, item.length, item.what));
+            }
+            if !state.deleted {
+                self.inner.weigh(weight, state.weight());
             }
             let mark = state.mark();
             if let Some(watch) = state.watch.clone().filter(|_| mark != before) {
@@ -331,7 +334,7 @@ impl crate::log::LogState {
                 if has_changes {
                     self.changes += 1;
                     let changes = self.pending.pop_front();
-                    changes.iter().flatten().for_each(|change| change.apply(&mut self.attributes));
+                    self.change(changes.iter().flatten());
                 }
             }
             What::Seal => self.sealed = true,

@@ -71,6 +71,9 @@ impl StoredLog for DiskLog {
         if entries.is_empty() && attributes.is_empty() {
             return Ok(if state.is_pending() { Appended::Pending } else { Appended::Durable });
         }
+        if state.is_extended_by(attributes) {
+            self.inner.check_index(0)?;
+        }
         let first = state.accepted + 1;
         let last = state.accepted + entries.len() as u64;
         let statuses = entries.iter().rev().filter(|entry| entry.event().class() == Class::Status);

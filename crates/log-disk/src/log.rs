@@ -5,15 +5,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use streamnest_core::{
-    AttributeChange, Attributes, DurabilityWatch, Epoch, LogName, Mark, Seq, Status, StoredHead, Term,
-    Timestamp,
+    AttributeChange, AttributeKey, Attributes, DurabilityWatch, Epoch, LogName, Mark, Seq, Status,
+    StoredHead, Term, Timestamp,
 };
 
 use crate::{
     codec::State,
     segment::{self, Chapter},
 };
+
+/// Bytes of memory that a log takes without its attributes, about: its state, its name twice, and a few places of entries.
+const LOG_WEIGHT: u64 = 640;
+/// Bytes that an attribute takes beside its key and its value, about.
+const ATTRIBUTE_WEIGHT: u64 = 96;
 
 /// A log.
 pub(crate) struct Log {
@@ -40,6 +46,8 @@ pub(crate) struct LogState {
     pub(crate) status: Option<Status>,
     pub(crate) time: Option<Timestamp>,
     pub(crate) attributes: Attributes,
+    /// Bytes of memory that they take, about.
+    pub(crate) attribute_bytes: u64,
     /// Changes of attributes that are accepted and not durable, one item for each append that has some.
     pub(crate) pending: VecDeque<Vec<AttributeChange>>,
     /// How many appends with changes are durable since the writer opened the log.
@@ -80,6 +88,7 @@ impl LogState {
             sealed: state.sealed,
             status: state.status,
             time: state.time,
+            attribute_bytes: state.attributes.iter().map(|(key, value)| weight(key, value)).sum(),
             attributes: state.attributes,
             pending: VecDeque::new(),
             changes: 0,
@@ -111,6 +120,26 @@ impl LogState {
     /// Bytes that its entries take.
     pub(crate) fn bytes(&self) -> u64 {
         self.chapters.iter().map(|chapter| chapter.bytes).sum()
+    }
+
+    /// Bytes of memory that the log takes in the index, about.
+    pub(crate) const fn weight(&self) -> u64 {
+        LOG_WEIGHT + self.attribute_bytes
+    }
+
+    /// Changes attributes.
+    pub(crate) fn change<'a>(&mut self, changes: impl IntoIterator<Item = &'a AttributeChange>) {
+        for change in changes {
+            let old = self.attributes.get(&change.key).map_or(0, |value| weight(&change.key, value));
+            let new = change.value.as_ref().map_or(0, |value| weight(&change.key, value));
+            self.attribute_bytes = self.attribute_bytes + new - old;
+            change.apply(&mut self.attributes);
+        }
+    }
+
+    /// Whether `changes` set attributes that it has not.
+    pub(crate) fn is_extended_by(&self, changes: &[AttributeChange]) -> bool {
+        changes.iter().any(|change| change.value.is_some() && !self.attributes.contains_key(&change.key))
     }
 
     /// Whether something is accepted that is not durable.
@@ -157,6 +186,11 @@ impl LogState {
     pub(crate) fn bury(&self) {
         self.chapters.iter().for_each(|chapter| chapter.segment.bury(chapter.bytes));
     }
+}
+
+/// Bytes of memory that an attribute takes, about: it, and its place in a map.
+fn weight(key: &AttributeKey, value: &Bytes) -> u64 {
+    (key.len() + value.len()) as u64 + ATTRIBUTE_WEIGHT
 }
 
 /// A number of an entry as the rest of the program knows it.

@@ -58,6 +58,9 @@ pub struct DiskOptions {
     /// The share of dead bytes at which segments are compacted: what lives in the oldest is copied on, and it goes. Default
     /// 0.5, by which the store takes at most about twice the bytes that live.
     pub compact_above: f64,
+    /// Bytes of memory that the names, attributes and places of all logs may take, about. When they take more, no log is made and
+    /// no new attribute is set. Default 256 MiB, by which some 400,000 finished executions are known at once.
+    pub max_index_bytes: u64,
     /// Threads that read from the disk for cold readers. Default 2.
     pub readers: usize,
 }
@@ -72,6 +75,7 @@ impl Default for DiskOptions {
             reserve_bytes: 4 << 20,
             full_retry: Duration::from_millis(500),
             compact_above: 0.5,
+            max_index_bytes: 256 << 20,
             readers: 2,
         }
     }
@@ -100,6 +104,7 @@ setters! {
     with_reserve_bytes reserve_bytes: u64,
     with_full_retry full_retry: Duration,
     with_compact_above compact_above: f64,
+    with_max_index_bytes max_index_bytes: u64,
     with_readers readers: usize,
 }
 
@@ -115,6 +120,7 @@ impl DiskOptions {
             ("finished_ttl", self.finished_ttl.is_zero(), "a time above zero"),
             ("full_retry", self.full_retry.is_zero(), "a time above zero"),
             ("compact_above", !(0.0..=1.0).contains(&self.compact_above), "a share from 0 to 1"),
+            ("max_index_bytes", self.max_index_bytes < 4_096, "at least 4096"),
             ("readers", self.readers == 0, "at least 1"),
         ];
         match checks.into_iter().find(|(_, bad, _)| *bad) {

@@ -5,7 +5,10 @@ use std::{
     fmt,
     ops::Bound,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Instant,
 };
@@ -42,8 +45,6 @@ pub struct DiskStore {
     inner: Arc<Inner>,
     recovery: Recovery,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Given up when nothing is written any more.
-    lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
 /// What the threads share.
@@ -54,13 +55,32 @@ pub(crate) struct Inner {
     pub(crate) queue: Queue,
     pub(crate) compactor: Compactor,
     pub(crate) readers: Readers,
+    /// Bytes of memory that all logs take in the catalog, about.
+    index_bytes: AtomicU64,
     catalog: Mutex<Catalog>,
+    /// Given up when nothing is written any more.
+    lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
 impl Inner {
     pub(crate) fn catalog(&self) -> MutexGuard<'_, Catalog> {
         // A catalog is consistent between statements, so a panic elsewhere leaves nothing broken.
         self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses what would take more memory than the index may.
+    pub(crate) fn check_index(&self, more: u64) -> Result<(), StoreError> {
+        let limit = self.options.max_index_bytes;
+        match self.index_bytes.load(Ordering::Relaxed) + more > limit {
+            true => Err(StoreError::IndexFull { limit }),
+            false => Ok(()),
+        }
+    }
+
+    /// Something in the index took `before` bytes and takes `now`.
+    pub(crate) fn weigh(&self, before: u64, now: u64) {
+        // Modulo 2^64, for it may take less than before.
+        self.index_bytes.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// Adds a record to the next batch.
@@ -120,6 +140,7 @@ impl DiskStore {
         };
         let mut catalog = recovered.catalog;
         catalog.segments.insert(active.id, active.clone());
+        let index_bytes = catalog.by_name.values().map(|log| log.lock().weight()).sum();
         let readers = files.io("", Readers::start(options.readers))?;
         let inner = Arc::new(Inner {
             files,
@@ -128,7 +149,9 @@ impl DiskStore {
             queue: Queue::default(),
             compactor: Compactor::default(),
             readers,
+            index_bytes: AtomicU64::new(index_bytes),
             catalog: Mutex::new(catalog),
+            lock: Mutex::new(Some(lock)),
         });
         let kept = inner.files.keep_reserve(inner.options.reserve_bytes);
         match kept {
@@ -146,7 +169,7 @@ impl DiskStore {
         inner.files.io(&active.name(), active.file.sync())?;
         let touched = touched(recovered.touched);
         let threads = start(&inner, active, touched)?;
-        Ok(Self { inner, recovery: report, threads: Mutex::new(threads), lock: Mutex::new(Some(lock)) })
+        Ok(Self { inner, recovery: report, threads: Mutex::new(threads) })
     }
 
     /// What the start found.
@@ -188,13 +211,19 @@ impl DiskStore {
         self.inner.compactor.close();
         self.inner.queue.close();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let own = thread::current().id();
+        if threads.iter().any(|thread| thread.thread().id() == own) {
+            // Who was told of durability was the last to hold the store. This thread ends when it is back, and gives up the lock
+            // with what the threads share.
+            return;
+        }
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the log store panicked");
             }
         }
         // What is read from here on is read from files that are open.
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn find(&self, name: &LogName) -> Option<Arc<Log>> {
@@ -316,9 +345,12 @@ impl LogStore for DiskStore {
                 };
                 attributes.iter().for_each(|change| change.apply(&mut state.attributes));
                 let log = Log::new(number, name.clone(), state.clone(), 0);
+                let weight = log.lock().weight();
+                self.inner.check_index(weight)?;
                 log.lock().watch = Some(watch);
                 self.inner.push(&log, 0, What::Made(promise), false, |out| codec::put_state(&state, out))?;
                 catalog.by_name.insert(name.clone(), log.clone());
+                self.inner.weigh(0, weight);
                 log
             };
             match done.await {
@@ -327,6 +359,7 @@ impl LogStore for DiskStore {
                     let mut catalog = self.inner.catalog();
                     if catalog.by_name.get(name).is_some_and(|known| Arc::ptr_eq(known, &log)) {
                         catalog.by_name.remove(name);
+                        self.inner.weigh(log.lock().weight(), 0);
                     }
                     Err(lost.and_then(Result::err).unwrap_or_else(crate::queue::closed))
                 }
@@ -377,6 +410,7 @@ impl LogStore for DiskStore {
                 self.inner.push(&log, state.accepted, What::Deleted(promise), true, codec::put_delete)?;
                 state.deleted = true;
                 state.bury();
+                self.inner.weigh(state.weight(), 0);
                 catalog.by_name.remove(name);
             }
             let deleted = done.await.unwrap_or_else(|| Err(crate::queue::closed()));

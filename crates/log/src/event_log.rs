@@ -49,6 +49,8 @@ pub struct EventLog {
     pub(crate) room: Notify,
     /// Held by who has to look at the log before it appends.
     pub(crate) turn: tokio::sync::Mutex<()>,
+    /// When it was opened or asked for last, in microseconds since 1970.
+    used: AtomicU64,
 }
 
 /// What is guarded by one lock, held for copying only. What each append needs stands first and together, for where many logs
@@ -170,6 +172,7 @@ impl EventLog {
             subscribers_changed: Notify::new(),
             room: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            used: AtomicU64::new(opened.as_micros()),
         }
     }
 
@@ -211,6 +214,23 @@ impl EventLog {
     /// A new reader that does not count as a subscriber: it watches, but nobody looks through it.
     pub fn observer(self: &Arc<Self>, from: Start) -> Cursor {
         Cursor::new(self.clone(), from, false)
+    }
+
+    /// Somebody asks for it.
+    pub(crate) fn used(&self) {
+        self.used.store(self.now().as_micros(), Ordering::Relaxed);
+    }
+
+    /// When somebody asked for it last.
+    pub(crate) fn used_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Whether all that was accepted is durable, and nothing is owed to the store.
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = self.lock();
+        let attributes = state.attributes.settled() == state.attributes.accepted();
+        state.pending.is_empty() && attributes && state.failed.is_none() && state.sealing == state.sealed
     }
 
     /// When its last entry was written.

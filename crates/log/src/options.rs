@@ -28,6 +28,9 @@ pub struct LogOptions {
     pub max_total_bytes: usize,
     /// How long a finished log is kept. Default 1 h.
     pub finished_ttl: Duration,
+    /// How long a stream that nobody uses stays in memory in front of a store that keeps it. Default 60 s. When there is no room,
+    /// those that were used last the longest ago leave before.
+    pub stream_idle_ttl: Duration,
     /// Readers that may wait at once for logs that do not exist yet. Default 4,096.
     pub max_waiters: usize,
     /// Named subscriptions that one log remembers an acknowledged position for. Default 256.
@@ -58,6 +61,7 @@ impl Default for LogOptions {
             max_logs: 16_384,
             max_total_bytes: 1 << 30,
             finished_ttl: Duration::from_secs(3600),
+            stream_idle_ttl: Duration::from_secs(60),
             max_waiters: 4_096,
             max_subscriptions: 256,
             max_attributes: 16_384,
@@ -113,6 +117,7 @@ setters! {
         with_max_logs max_logs: usize,
         with_max_total_bytes max_total_bytes: usize,
         with_finished_ttl finished_ttl: Duration,
+        with_stream_idle_ttl stream_idle_ttl: Duration,
         with_max_waiters max_waiters: usize,
         with_max_subscriptions max_subscriptions: usize,
         with_max_attributes max_attributes: usize,

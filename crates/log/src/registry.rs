@@ -1,5 +1,7 @@
 //! All logs of one program.
 
+mod idle;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt, mem,
@@ -177,6 +179,7 @@ impl Registry {
             tokio::pin!(changed);
             changed.as_mut().enable();
             if let Some(writer) = self.lock().by_name.get(&name) {
+                writer.log().used();
                 return Ok(Some(writer.clone()));
             }
             let reserved = match self.reserve(&name).await {
@@ -258,7 +261,7 @@ impl Registry {
                     return Ok(Reserved { registry: self, name });
                 }
             }
-            if !self.evict_oldest().await? {
+            if !self.evict_oldest().await? && !self.make_room_of_idle() {
                 return Err(if too_much {
                     Error::TooMuchKept { limit: options.max_total_bytes }
                 } else {
@@ -489,6 +492,7 @@ impl Registry {
                 }
                 match self.evict_oldest().await {
                     Ok(true) => yield_once().await,
+                    Ok(false) if self.make_room_of_idle() => yield_once().await,
                     Ok(false) => break,
                     Err(error) => {
                         tracing::warn!(%error, "a finished log could not be evicted");
@@ -496,6 +500,7 @@ impl Registry {
                     }
                 }
             }
+            self.let_idle_go(now);
             self.delete_expired().await;
             let logs: Vec<_> = self.lock().by_name.values().map(|writer| writer.log().clone()).collect();
             for (index, log) in logs.iter().enumerate() {

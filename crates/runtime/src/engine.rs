@@ -439,7 +439,9 @@ impl Engine {
                 limit: self.0.logs.len(),
                 option: "LogOptions::max_total_bytes",
             },
-            LogError::Store(StoreError::Full { .. }) => ControlError::StoreFull,
+            LogError::Store(StoreError::Full { .. } | StoreError::IndexFull { .. }) => {
+                ControlError::StoreFull
+            }
             error => {
                 tracing::error!(execution = %id, %error, "log could not be made");
                 ControlError::Unavailable

@@ -44,7 +44,9 @@ pub(super) fn refuse(error: Error) -> Refusal {
         | Error::AttributesTooLarge { .. }
         | Error::TooManyLogs { .. }
         | Error::TooMuchKept { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::StreamsFull { .. } | Error::Store(StoreError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
+        Error::StreamsFull { .. } | Error::Store(StoreError::Full { .. } | StoreError::IndexFull { .. }) => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
         Error::Store(StoreError::Trimmed { .. }) => StatusCode::GONE,
         Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,

@@ -1,14 +1,19 @@
 //! Full disks, failing disks, power cuts.
 
-use std::{collections::BTreeMap, sync::Arc, thread, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    thread,
+    time::Instant,
+};
 
-use streamnest_core::{AttributeChange, LogStore as _, StoreError};
+use streamnest_core::{AttributeChange, DurabilityWatch, LogStore as _, Mark, StoreError};
 use streamnest_log::SystemClock;
 use streamnest_log_disk::{DiskOptions, DiskStore, Durability, Error};
 
 use crate::{
     simulated::Disk,
-    support::{Probe, Random, chaos, name, open, small, wait},
+    support::{Probe, Random, chaos, entry, name, open, seq, small, wait},
 };
 
 #[test]
@@ -219,4 +224,37 @@ fn a_directory_is_of_one_process_and_of_a_known_format() {
     std::fs::write(directory.path().join("thesis.txt"), "years of work").unwrap();
     let refused = DiskStore::open(directory.path(), Arc::new(SystemClock), small()).unwrap_err();
     assert!(matches!(&refused, Error::Foreign { file, .. } if file == "thesis.txt"), "{refused}");
+}
+
+/// Holds a store, and lets it go when it hears of durability.
+struct LastHolder(Mutex<Option<Arc<DiskStore>>>);
+
+impl DurabilityWatch for LastHolder {
+    fn durable(&self, _: Mark) {
+        self.0.lock().unwrap().take();
+    }
+
+    fn failed(&self, error: StoreError) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn a_store_that_its_own_thread_is_the_last_to_hold_is_closed_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 1..=20 {
+        // The lock is given up by a thread that nobody waits for; opening waits for it.
+        let store = DiskStore::open(
+            folder.path(),
+            Arc::new(SystemClock),
+            DiskOptions::default().with_reserve_bytes(0),
+        );
+        let store = Arc::new(store.unwrap());
+        assert!(store.recovery().was_clean, "round {round}: {:?}", store.recovery());
+        let holder = Arc::new(LastHolder(Mutex::new(None)));
+        let name = name(&format!("run{round}"));
+        let log = wait(store.create(&name, &[], holder.clone())).unwrap();
+        *holder.0.lock().unwrap() = Some(store);
+        log.append(log.head().term, seq(0), &[entry(1, 10)], &[]).unwrap();
+    }
 }

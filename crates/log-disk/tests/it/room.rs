@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use streamnest_core::{AttributeChange, LogName, LogStore as _, Timestamp};
+use streamnest_core::{AttributeChange, LogName, LogStore as _, StoreError, Timestamp};
 use streamnest_log_disk::{DiskOptions, DiskStore};
 
 use crate::{
@@ -245,4 +245,43 @@ fn a_repair_salvages_all_but_what_is_damaged_and_keeps_the_damaged_file() {
         assert!(told > 0, "`{id}` has lost something");
         assert_eq!(read.entries.len() as u64 + told, 60, "`{id}`: {:?}", read.gaps);
     }
+}
+
+#[test]
+fn an_index_that_is_full_takes_no_log_and_no_attribute_more_until_something_is_deleted() {
+    let disk = Disk::new();
+    let options = small().with_max_index_bytes(20_000);
+    let store = open(&disk, options.clone());
+    let mut logs = Vec::new();
+    let refused = loop {
+        match Probe::create(&store, &format!("log{}", logs.len())) {
+            Ok(log) => logs.push(log),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::IndexFull { limit: 20_000 }), "{refused}");
+    assert!(refused.is_retryable() && refused.to_string().contains("max_index_bytes"), "{refused}");
+    assert!(logs.len() > 10, "{} logs", logs.len());
+    // What is there goes on, and comes back.
+    let set = |value: &str| AttributeChange::set("key", value.to_owned()).unwrap();
+    let first = &logs[0];
+    first.durable(first.append(1, 10).unwrap()).unwrap();
+    drop(logs);
+    drop(store);
+    let store = open(&disk, options);
+    let first = Probe::open(&store, "log0").unwrap();
+    first.durable(first.append(1, 10).unwrap()).unwrap();
+    wait(store.delete(&name("log1"))).unwrap();
+    first.durable(first.append_with(1, 10, &[set("x")]).unwrap()).unwrap();
+    let filler = AttributeChange::set("filler", vec![b'x'; 2_000]).unwrap();
+    first.durable(first.append_with(1, 10, &[filler]).unwrap()).unwrap();
+    let other = AttributeChange::set("other", "x").unwrap();
+    assert!(matches!(
+        first.append_with(1, 10, std::slice::from_ref(&other)),
+        Err(StoreError::IndexFull { .. })
+    ));
+    first.durable(first.append_with(1, 10, &[set("y")]).unwrap()).unwrap();
+    let gone = AttributeChange::remove("filler").unwrap();
+    first.durable(first.append_with(1, 10, &[gone]).unwrap()).unwrap();
+    first.durable(first.append_with(1, 10, &[other]).unwrap()).unwrap();
 }

@@ -26,7 +26,11 @@ struct World {
 }
 
 fn over(store: Arc<dyn LogStore>) -> World {
-    let logs = Registry::new(store, Arc::new(SystemClock), LogOptions::default());
+    bounded(store, LogOptions::default())
+}
+
+fn bounded(store: Arc<dyn LogStore>, options: LogOptions) -> World {
+    let logs = Registry::new(store, Arc::new(SystemClock), options);
     World { streams: Streams::new(logs.clone(), StreamOptions::default()), logs }
 }
 
@@ -371,4 +375,60 @@ async fn streams_that_come_and_go_leave_no_files_open_and_no_bytes() {
     assert_eq!(kept.len(), 1);
     drop(world);
     assert_eq!(on(folder.path()).read("stays").await, "stays");
+}
+
+#[tokio::test]
+async fn more_streams_than_fit_in_memory_leave_it_by_turns_and_come_back_from_the_disk() {
+    let folder = TempDir::new().unwrap();
+    let store =
+        Arc::new(DiskStore::open(folder.path(), Arc::new(SystemClock), DiskOptions::default()).unwrap());
+    let world = bounded(store, LogOptions::default().with_max_logs(4));
+    for round in 0..3 {
+        for number in 0..20 {
+            let path = format!("s{number}");
+            if round == 0 {
+                world.make(&path, text()).await;
+            }
+            let body = format!("{number}:{round} ");
+            world.append(&path, by(0, round, &body)).await;
+            // The same request again is known, whether the stream was in memory or not.
+            world.append(&path, by(0, round, &body)).await;
+            assert!(world.logs.len() <= 4, "{} in memory", world.logs.len());
+        }
+    }
+    // Who reads one keeps it in memory.
+    let mut reader = world.streams.reader(&world.get("s7").await).await.unwrap();
+    for number in 0..20 {
+        let expected: String = (0..3).map(|round| format!("{number}:{round} ")).collect();
+        assert_eq!(world.read(&format!("s{number}")).await, expected);
+    }
+    let held = reader.log().clone();
+    world.append("s7", by(0, 3, "on")).await;
+    let chunk = reader.read(usize::MAX).await.unwrap();
+    assert_eq!(chunk.parts.iter().map(|(_, entries)| entries.len()).sum::<usize>(), 4);
+    assert!(Arc::ptr_eq(&held, &world.logs.get(&name("s7")).unwrap()), "there is one log of it");
+}
+
+#[tokio::test]
+async fn streams_that_nobody_uses_leave_memory_after_a_while() {
+    let folder = TempDir::new().unwrap();
+    let store =
+        Arc::new(DiskStore::open(folder.path(), Arc::new(SystemClock), DiskOptions::default()).unwrap());
+    let world = bounded(store, LogOptions::default().with_stream_idle_ttl(Duration::from_millis(1)));
+    for path in ["idle", "read"] {
+        world.make(path, text()).await;
+        world.append(path, data("kept")).await;
+    }
+    let reader = world.streams.reader(&world.get("read").await).await.unwrap();
+    tokio::select! {
+        () = world.logs.maintain() => {}
+        () = async {
+            while world.logs.len() > 1 {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    assert!(reader.log().head().last.get() == 1);
+    assert_eq!(world.logs.len(), 1, "the one that is read");
+    assert_eq!(world.read("idle").await, "kept");
 }

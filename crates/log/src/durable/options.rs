@@ -6,9 +6,8 @@ use crate::Error;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct StreamOptions {
-    /// Streams that there may be at once, those included that were deleted while forks of them are left. Each that is open
-    /// takes one of the places that [`LogOptions::max_logs`](crate::LogOptions::max_logs) allows. Default 8,192, half of
-    /// those.
+    /// Streams that there may be at once, those included that were deleted while forks of them are left. Default 8,192. Each that
+    /// is in memory takes one of the places that [`LogOptions::max_logs`](crate::LogOptions::max_logs) allows.
     pub max_streams: usize,
     /// The most bytes of one append; one that is larger is refused. Default 4 MiB.
     pub max_append_bytes: usize,
