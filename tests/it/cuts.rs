@@ -2,6 +2,7 @@
 
 mod producer;
 mod silence;
+mod start;
 
 use std::{net::SocketAddr, ops::AddAssign, sync::Arc};
 
