@@ -190,3 +190,21 @@ async fn a_shutdown_in_every_moment_of_a_run_leaves_nothing_behind_and_one_termi
 async fn whoever_lets_a_run_go_in_any_moment_leaves_nothing_behind_and_one_terminal_entry() {
     in_every_moment(Disturbance::Leave).await;
 }
+
+/// Lets a run of something that is left behind come to its end.
+async fn find(definition: fn() -> Definition) {
+    let case = ("it", definition, "completed");
+    disturb(case, Kept::InMemory, Disturbance::Leave, &mut BTreeMap::new()).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "1 bytes are left after Leave in moment 1")]
+async fn a_single_byte_that_is_left_behind_is_found() {
+    find(workflows::leaks_a_byte).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a task is left")]
+async fn a_task_that_is_left_behind_is_found() {
+    find(workflows::leaks_a_task).await;
+}

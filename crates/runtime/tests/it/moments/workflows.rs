@@ -298,3 +298,20 @@ fn everything() -> Definition {
         .node(again("again", "s").after("join"))
         .timeout(millis(500))
 }
+
+/// What must not happen, so that it is known to be found.
+pub(super) fn leaks_a_byte() -> Definition {
+    let leaks = |_| async {
+        Box::leak(Box::new(1_u8));
+        Ok(())
+    };
+    play().node(does(NodeBuilder::new("leaks").start(), leaks))
+}
+
+pub(super) fn leaks_a_task() -> Definition {
+    let leaks = |_| async {
+        drop(tokio::spawn(pending::<()>()));
+        Ok(())
+    };
+    play().node(does(NodeBuilder::new("leaks").start(), leaks))
+}
