@@ -253,7 +253,11 @@ export class Connection extends EventTarget {
     const wasOpen = this.isOpen;
     const socket = this.#socket;
     this.#socket = null;
-    if (code !== undefined) socket?.close(code, reason);
+    if (socket && code !== undefined) {
+      // One that is not open yet is closed when it is: a browser calls anything else a failure.
+      if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(code, reason);
+      else socket.close(code, reason);
+    }
     clearInterval(this.#watchdog);
     for (const question of this.#questions.values()) {
       clearTimeout(question.timer);
