@@ -258,6 +258,11 @@ impl Event {
 
     /// The event `event_type`, of `node` or of the whole run, with `data` of any JSON shape.
     pub fn named(node: Option<NodeName>, event_type: EventType, data: &serde_json::Value) -> Self {
+        Self::written(node, event_type, data)
+    }
+
+    /// As [`named`](Self::named), with data of a type that is written as JSON without fail.
+    pub fn written<T: Serialize>(node: Option<NodeName>, event_type: EventType, data: &T) -> Self {
         let payload = payload::encode(&payload::EventRef { event_type: &event_type, data });
         Self::new(Class::Event, event_type, node, payload)
     }

@@ -183,10 +183,10 @@ pub struct Progress {
 
 /// An event's type and data, to be written.
 #[derive(Serialize)]
-pub(crate) struct EventRef<'a> {
+pub(crate) struct EventRef<'a, T> {
     #[serde(rename = "type")]
     pub(crate) event_type: &'a EventType,
-    pub(crate) data: &'a Value,
+    pub(crate) data: &'a T,
 }
 
 /// An event's type and data.

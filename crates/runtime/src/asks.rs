@@ -207,7 +207,7 @@ impl Asks {
     /// Says what is to be said, waiting for room.
     async fn settle(&self, execution: &Execution) -> Result<(), LogError> {
         while !self.lock().ship(execution)? {
-            execution.writer().room().await;
+            Box::pin(execution.writer().room()).await;
         }
         Ok(())
     }

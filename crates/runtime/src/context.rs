@@ -2,25 +2,20 @@
 
 mod ask;
 
-use std::{
-    fmt,
-    future::{Future, poll_fn},
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, future::Future, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _};
 use serde::Serialize;
 use streamnest_core::{
     Delivery, Event, EventType, ExecutionId, MessageId, NodeName, Priority, Scope, ScopeExt as _, TokenDelta,
 };
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 
 use crate::{
     NodeError, NodeResult, ProgressMetadata, Workflow,
-    execution::{self, Execution, live::Live, once},
+    execution::{self, Execution, once},
     options::RESERVED,
-    output::{NodeOutput, port::Port, progress_tracker::Ending},
+    output::{NodeOutput, port::Port},
 };
 
 /// One visit of a node, as its body sees it. A cheap handle.
@@ -30,17 +25,6 @@ use crate::{
 #[derive(Clone)]
 pub struct NodeContext {
     output: Arc<NodeOutput>,
-    tasks: Arc<Mutex<Tasks>>,
-}
-
-/// The tasks of a visit.
-#[derive(Default)]
-struct Tasks {
-    set: JoinSet<()>,
-    /// The visit is over: what is spawned now is aborted at once.
-    over: bool,
-    /// The visits that run within this one: those of a subgraph, or its items.
-    within: Vec<Arc<Live>>,
 }
 
 /// A count of units of work: any of Rust's numbers. Above 2^53 the last digits of a whole number are lost.
@@ -84,8 +68,8 @@ impl Emit {
 }
 
 impl NodeContext {
-    pub(crate) fn new(output: Arc<NodeOutput>) -> Self {
-        Self { output, tasks: Arc::default() }
+    pub(crate) const fn new(output: Arc<NodeOutput>) -> Self {
+        Self { output }
     }
 
     /// The execution that this visit belongs to.
@@ -254,59 +238,11 @@ impl NodeContext {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut tasks = self.tasks();
-        if tasks.over {
-            let handle = tasks.set.spawn(async {});
-            handle.abort();
-            return handle;
-        }
-        tasks.set.spawn(work.in_scope(self.scope()))
-    }
-
-    /// Waits for the tasks of this visit, also those that tasks spawn.
-    ///
-    /// # Errors
-    /// If one of them panicked.
-    pub(crate) async fn join_tasks(&self) -> NodeResult<()> {
-        while let Some(joined) = poll_fn(|cx| self.tasks().set.poll_join_next(cx)).await {
-            if joined.is_err_and(|error| error.is_panic()) {
-                let message = format!("a task of node `{}` panicked", self.node_id());
-                return Err(NodeError::coded("node_panicked", message));
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the tasks of this visit and the visits within it, and waits until they have ended.
-    pub(crate) async fn abort_tasks(&self, ending: Ending) {
-        let within = {
-            let mut tasks = self.tasks();
-            tasks.over = true;
-            tasks.set.abort_all();
-            mem::take(&mut tasks.within)
-        };
-        while poll_fn(|cx| self.tasks().set.poll_join_next(cx)).await.is_some() {}
-        for live in within {
-            live.break_off(None, ending, "the node around it has ended").await;
-        }
-    }
-
-    /// Counts visits among those that end with this one.
-    pub(crate) fn adopt(&self, live: Arc<Live>) {
-        self.tasks().within.push(live);
-    }
-
-    /// Visits that were counted so have ended by themselves.
-    pub(crate) fn disown(&self, live: &Arc<Live>) {
-        self.tasks().within.retain(|other| !Arc::ptr_eq(other, live));
+        self.output.tasks.spawn(work.in_scope(self.scope()))
     }
 
     pub(crate) const fn output(&self) -> &Arc<NodeOutput> {
         &self.output
-    }
-
-    fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

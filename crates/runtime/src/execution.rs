@@ -8,6 +8,7 @@ mod steps;
 mod stopping;
 pub(crate) mod subgraph;
 pub(crate) mod visit;
+mod words;
 
 use std::{
     any::Any,
@@ -23,7 +24,7 @@ use std::{
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use streamnest_core::{
-    Event, EventType, ExecutionId, MessageId, NodeName, Timestamp, WorkflowName,
+    BoxFuture, Event, EventType, ExecutionId, MessageId, NodeName, Timestamp, WorkflowName,
     payload::{Failure, Progress, StatusUpdate},
 };
 use streamnest_log::{Error as LogError, Writer};
@@ -32,14 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::{steps::Steps, stopping::UntilStopping};
 use crate::{
-    EngineOptions, NodeError, State, Workflow,
-    asks::Asks,
-    definition::Definition,
-    fingerprint::Fingerprint,
-    history::History,
-    output::{NodeOutput, progress_tracker::Ending},
-    source::Source,
-    stopwatch::Stopwatch,
+    EngineOptions, NodeError, State, Workflow, asks::Asks, definition::Definition, fingerprint::Fingerprint,
+    history::History, output::progress_tracker::Ending, source::Source, stopwatch::Stopwatch,
 };
 
 /// How often the terminal status is tried again while the store says that it may take it later, and the wait before the
@@ -309,7 +304,8 @@ pub(crate) async fn run<W: Workflow>(
     };
     let events = if streaming { events } else { Vec::new() };
     execution.asks.end(&execution).await;
-    execution.finish(events, status).await;
+    // It is done once, and would be part of the run all the time.
+    Box::pin(execution.finish(events, status)).await;
     if let Some(opened) = opened {
         opened.close().await;
     }
@@ -341,17 +337,19 @@ async fn walk<W: Workflow>(execution: &Arc<Execution>, steps: &Steps<W>) -> (Out
     let Definition { timeout: limit, streaming, .. } = *steps.definition;
     let snapshot: Weak<Mutex<History<W::State>>> = Arc::downgrade(&steps.history);
     *lock(&execution.state) = snapshot;
-    let work = async {
+    // A future that is handed from one to another is kept by each of them as a whole, so it is boxed before.
+    let mut work: BoxFuture<'_, _> = Box::pin(async {
         begin(execution, streaming).await?;
         steps.proceed().await.map_err(|error| execution.failure_of(&error, None))
-    };
-    let work = async {
-        let Some(limit) = limit else { return work.await };
-        execution.watch.within(limit, work).await.unwrap_or_else(|| {
-            let message = format!("workflow `{}` ran longer than {limit:?}", execution.workflow);
-            Err(failure("workflow_timeout", message))
-        })
-    };
+    });
+    if let Some(limit) = limit {
+        work = Box::pin(execution.watch.within(limit, work).map(move |ended| {
+            ended.unwrap_or_else(|| {
+                let message = format!("workflow `{}` ran longer than {limit:?}", execution.workflow);
+                Err(failure("workflow_timeout", message))
+            })
+        }));
+    }
     let cancelled = || (Outcome::Cancelled, Ending::Cancelled, "the execution was cancelled");
     tokio::select! {
         biased;
@@ -388,13 +386,6 @@ fn complete<S: State>(state: &S) -> Outcome {
     match serde_json::to_value(state) {
         Ok(result) => Outcome::Completed(result),
         Err(error) => Outcome::Failed(unserializable(&error)),
-    }
-}
-
-/// Adds which item speaks, if one does.
-fn say_item(output: &NodeOutput, data: &mut Value) {
-    if let (Value::Object(fields), Some(item)) = (data, output.item) {
-        fields.insert("item".into(), item.into());
     }
 }
 

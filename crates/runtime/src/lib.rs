@@ -31,6 +31,7 @@ mod source;
 mod state;
 mod stopwatch;
 mod stream_handler;
+mod tasks;
 mod token_streaming;
 mod workflow;
 

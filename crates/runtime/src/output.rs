@@ -27,6 +27,7 @@ use crate::{
     execution::Execution,
     plan::NodePlan,
     stopwatch::{Hold, Stopwatch},
+    tasks::Tasks,
 };
 
 /// Everything that one visit of a node says: tokens, events and progress, in the order in which they were said.
@@ -47,6 +48,7 @@ pub(crate) struct NodeOutput {
     around: Option<Arc<Self>>,
     /// Stands while the visit waits for an answer.
     pub(crate) watch: Stopwatch,
+    pub(crate) tasks: Tasks,
     state: Mutex<State>,
 }
 
@@ -131,7 +133,8 @@ impl NodeOutput {
         let At { visit, attempt, item } = at;
         let state = Mutex::default();
         let watch = Stopwatch::default();
-        Arc::new(Self { execution, plan, visit, attempt, item, around, watch, state })
+        let tasks = Tasks::default();
+        Arc::new(Self { execution, plan, visit, attempt, item, around, watch, tasks, state })
     }
 
     const fn at(&self) -> At {

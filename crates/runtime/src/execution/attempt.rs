@@ -11,10 +11,11 @@ use streamnest_core::{BoxFuture, EventType};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    lock, panicked, say_item,
+    lock, panicked,
     steps::{Begin, Reached, Steps},
     unserializable,
     visit::Visit,
+    words::Words,
 };
 use crate::{
     NodeContext, NodeError, NodeKind, NodeResult, State, Workflow,
@@ -46,7 +47,8 @@ impl<W: Workflow> Steps<W> {
         let version = opened.map_err(|conflict| self.conflict(conflict))?;
         let reached = match &node.body {
             Body::Once(handler) => self.attempts(node, pass, handler, version).await,
-            Body::Each(each) => self.all_items(node, pass, each, version).await,
+            // It would be part of every visit.
+            Body::Each(each) => Box::pin(self.all_items(node, pass, each, version)).await,
         };
         reached.map_err(|error| error.began_in(&node.plan.name))
     }
@@ -81,17 +83,17 @@ impl<W: Workflow> Steps<W> {
         version: &mut Option<Version<W::State>>,
     ) -> Result<Reached<W::State>, (NodeError, Option<Duration>)> {
         let output = NodeOutput::new(self.execution.clone(), node.plan.clone(), at, self.around.clone());
-        let ctx = NodeContext::new(output.clone());
-        self.live.enter(pass.visit, &ctx);
+        self.live.enter(pass.visit, &output);
         let began = Instant::now();
-        let start = json!({"kind": node.kind.as_str(), "visit": at.visit, "attempt": at.attempt});
+        let start = Words { kind: Some(node.kind.as_str()), ..Words::of(&output) };
         let state = version.as_ref().map(|version| version.state.clone());
         let state = state.expect("a version is taken only by an attempt after which there is no other");
         let body = {
-            let (handler, workflow, ctx) = (handler.clone(), self.workflow.clone(), ctx.clone());
+            let (handler, workflow, ctx) =
+                (handler.clone(), self.workflow.clone(), NodeContext::new(output.clone()));
             move || handler(workflow, state, ctx)
         };
-        let ended = self.body(node, &ctx, EventType::NODE_START, start, body).await;
+        let ended = self.body(node, &output, EventType::NODE_START, &start, body).await;
         let reached = match ended {
             Ok(step) => self.complete(node, pass, vec![step], &output, version).await,
             Err(error) => Err(error),
@@ -103,11 +105,11 @@ impl<W: Workflow> Steps<W> {
             Err(error) => {
                 let wait = wait_after(node, &output, &error);
                 self.say_failed(node, &output, &error, wait).await;
-                self.live.leave(pass.visit, &ctx);
+                self.live.leave(pass.visit, &output);
                 return Err((error, wait));
             }
         };
-        self.live.leave(pass.visit, &ctx);
+        self.live.leave(pass.visit, &output);
         reached.map_err(|error| (error, None))
     }
 
@@ -115,36 +117,30 @@ impl<W: Workflow> Steps<W> {
     pub(super) async fn body<T: Send + 'static>(
         &self,
         node: &Node<W>,
-        ctx: &NodeContext,
+        output: &Arc<NodeOutput>,
         begin: EventType,
-        data: Value,
+        words: &Words<'_>,
         body: impl FnOnce() -> BoxFuture<'static, NodeResult<T>> + Send + 'static,
     ) -> NodeResult<T> {
-        let output = ctx.output();
-        output.emit_own(begin, data).await;
+        output.say(begin, words);
         if let Some((start, _)) = around(node.kind) {
-            output.emit_own(start, place(output)).await;
+            output.say(start, &Words::of(output));
         }
         output.flush().await;
         output.begin_progress().await;
-        let visiting = {
-            let ctx = ctx.clone();
-            let body = Box::pin(async move {
-                let value = body().await?;
-                ctx.join_tasks().await?;
-                Ok(value)
-            });
-            Visit::new(body, output.clone())
-        };
-        let ended = match node.timeout {
-            None => visiting.await,
-            Some(limit) => output.watch.within(limit, visiting).await.unwrap_or_else(|| {
-                let message = format!("node `{}` ran longer than {limit:?}", node.plan.name);
-                Err(NodeError::coded("node_timeout", message))
-            }),
+        let ended = match (Visit::begin(body, output), node.timeout) {
+            (Err(error), _) => Err(error),
+            (Ok(visit), None) => visit.await,
+            (Ok(visit), Some(limit)) => {
+                // What it takes to keep the time would be part of every visit.
+                Box::pin(output.watch.within(limit, visit)).await.unwrap_or_else(|| {
+                    let message = format!("node `{}` ran longer than {limit:?}", node.plan.name);
+                    Err(NodeError::coded("node_timeout", message))
+                })
+            }
         };
         // After a success there are none any more; what is left of the context starts no new ones.
-        ctx.abort_tasks(Ending::Failed).await;
+        output.tasks.abort(Ending::Failed).await;
         ended
     }
 
@@ -173,10 +169,11 @@ impl<W: Workflow> Steps<W> {
         output.fault().map_or(Ok(()), |error| Err(error.conclusive()))?;
         // Items have said it for themselves.
         if matches!(node.body, Body::Once(_)) {
-            self.say_done(node, output).await;
+            say_done(node, output);
         }
         for update in json {
-            output.emit_own(EventType::UPDATES, update).await;
+            output.say(EventType::UPDATES, &update);
+            output.settle().await;
         }
         if output.emits(&EventType::VALUES) {
             let values = catch_unwind(AssertUnwindSafe(|| serde_json::to_value(&*version.state)));
@@ -185,22 +182,12 @@ impl<W: Workflow> Steps<W> {
                 let failure = unserializable(&error);
                 NodeError::coded("state_not_json", failure.message).conclusive()
             })?;
-            output.emit_own(EventType::VALUES, values).await;
+            output.say(EventType::VALUES, &values);
+            output.settle().await;
         }
         output.fault().map_or(Ok(()), |error| Err(error.conclusive()))?;
         output.end_progress(Ending::Succeeded).await;
         Ok((Arc::new(version), target))
-    }
-
-    /// Says that the body of a node of some kinds is done.
-    pub(super) async fn say_done(&self, node: &Node<W>, output: &NodeOutput) {
-        if let Some((_, complete)) = around(node.kind) {
-            let mut data = place(output);
-            if let (Value::Object(fields), Some(usage)) = (&mut data, output.usage()) {
-                fields.insert("usage".into(), json!(usage));
-            }
-            output.emit_own(complete, data).await;
-        }
     }
 
     /// The last words of an attempt that succeeded.
@@ -210,12 +197,7 @@ impl<W: Workflow> Steps<W> {
         began: Instant,
         output: &NodeOutput,
     ) -> NodeResult<()> {
-        let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut data = place(output);
-        if let Value::Object(fields) = &mut data {
-            fields.insert("durationMs".into(), milliseconds.into());
-        }
-        output.emit_own(event_type, data).await;
+        output.say(event_type, &Words { duration_ms: Some(millis(began.elapsed())), ..Words::of(output) });
         output.seal().await;
         // What the log refused at the very end, or a transformer of these last words.
         output.fault().map_or(Ok(()), |error| Err(error.conclusive()))
@@ -232,14 +214,13 @@ impl<W: Workflow> Steps<W> {
         output.close().await;
         output.end_progress(Ending::Failed).await;
         let failure = self.execution.failure_of(error, Some(&node.plan.name));
-        let mut data = json!({"code": failure.code, "message": failure.message, "visit": output.visit, "attempt": output.attempt});
-        say_item(output, &mut data);
-        if let (Some(wait), Value::Object(fields)) = (wait, &mut data) {
-            let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            fields.insert("delayMs".into(), milliseconds.into());
-        }
-        let event_type = if wait.is_some() { EventType::NODE_RETRY } else { EventType::NODE_ERROR };
-        output.emit_own(event_type, data).await;
+        let words = Words {
+            code: Some(&failure.code),
+            message: Some(&failure.message),
+            delay_ms: wait.map(millis),
+            ..Words::of(output)
+        };
+        output.say(if wait.is_some() { EventType::NODE_RETRY } else { EventType::NODE_ERROR }, &words);
         output.seal().await;
     }
 }
@@ -286,11 +267,16 @@ fn read<W: Workflow>(node: &Node<W>, steps: Vec<Step<W::State>>) -> NodeResult<R
     Ok(returned)
 }
 
-/// Which attempt says something.
-fn place(output: &NodeOutput) -> Value {
-    let mut data = json!({"visit": output.visit, "attempt": output.attempt});
-    say_item(output, &mut data);
-    data
+/// Says that the body of a node of some kinds is done.
+pub(super) fn say_done<W: Workflow>(node: &Node<W>, output: &NodeOutput) {
+    if let Some((_, complete)) = around(node.kind) {
+        let usage = output.usage().map(|usage| json!(usage));
+        output.say(complete, &Words { usage, ..Words::of(output) });
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The events around a body of this kind.

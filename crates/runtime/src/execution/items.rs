@@ -6,15 +6,15 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use serde_json::json;
 use streamnest_core::EventType;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    attempt::{Pass, wait_after},
+    attempt::{Pass, say_done, wait_after},
     live::Live,
     panicked,
     steps::{Reached, Steps},
+    words::Words,
 };
 use crate::{
     NodeContext, NodeResult, ProgressMetadata, Workflow,
@@ -39,11 +39,10 @@ impl<W: Workflow> Steps<W> {
             At::first(pass.number),
             self.around.clone(),
         );
-        let ctx = NodeContext::new(output.clone());
-        self.live.enter(pass.visit, &ctx);
+        self.live.enter(pass.visit, &output);
         let began = Instant::now();
-        let worked = self.work(node, pass, each, &version, &ctx).await;
-        ctx.abort_tasks(Ending::Failed).await;
+        let worked = self.work(node, pass, each, &version, &output).await;
+        output.tasks.abort(Ending::Failed).await;
         let mut version = Some(version);
         let reached = match worked {
             Ok(steps) => self.complete(node, pass, steps, &output, &mut version).await,
@@ -56,11 +55,11 @@ impl<W: Workflow> Steps<W> {
             // The items had their attempts, but the node around this one has its own.
             Err(error) => {
                 self.say_failed(node, &output, &error, None).await;
-                self.live.leave(pass.visit, &ctx);
+                self.live.leave(pass.visit, &output);
                 return Err(error);
             }
         };
-        self.live.leave(pass.visit, &ctx);
+        self.live.leave(pass.visit, &output);
         reached
     }
 
@@ -70,18 +69,18 @@ impl<W: Workflow> Steps<W> {
         pass: Pass,
         each: &Arc<dyn Each<W>>,
         version: &Version<W::State>,
-        ctx: &NodeContext,
+        output: &Arc<NodeOutput>,
     ) -> NodeResult<Vec<crate::Step<W::State>>> {
         let (workflow, state) = (self.workflow.clone(), version.state.clone());
         let found = catch_unwind(AssertUnwindSafe(|| each.begin(workflow, state)));
         let items = found.map_err(|panic| panicked("what finds the items of the node", panic.as_ref()))?;
-        let (count, output) = (items.count(), ctx.output());
-        let start = json!({"kind": node.kind.as_str(), "visit": pass.number, "attempt": 1, "items": count});
-        output.emit_own(EventType::NODE_START, start).await;
+        let count = items.count();
+        let start = Words { kind: Some(node.kind.as_str()), items: Some(count), ..Words::of(output) };
+        output.say(EventType::NODE_START, &start);
         output.flush().await;
         output.begin_progress().await;
         let live: Arc<Live> = Arc::default();
-        ctx.adopt(live.clone());
+        output.tasks.adopt(live.clone());
         let item = |index| self.item(node, pass, index, items.clone(), output, &live);
         let mut left = 0..count;
         let mut running: FuturesUnordered<_> = left.by_ref().take(node.concurrency).map(item).collect();
@@ -111,31 +110,30 @@ impl<W: Workflow> Steps<W> {
             let item = Some(u32::try_from(index).unwrap_or(u32::MAX));
             let at = At { visit: pass.number, attempt, item };
             let output = NodeOutput::new(self.execution.clone(), node.plan.clone(), at, Some(around.clone()));
-            let ctx = NodeContext::new(output.clone());
-            live.enter(pass.visit, &ctx);
+            live.enter(pass.visit, &output);
             let began = Instant::now();
-            let start = json!({"visit": at.visit, "attempt": attempt, "item": index});
+            let start = Words::of(&output);
             let body = {
-                let (items, ctx) = (items.clone(), ctx.clone());
+                let (items, ctx) = (items.clone(), NodeContext::new(output.clone()));
                 move || items.run(index, ctx)
             };
-            let mut ended = self.body(node, &ctx, EventType::ITEM_START, start, body).await;
+            let mut ended = self.body(node, &output, EventType::ITEM_START, &start, body).await;
             if ended.is_ok() {
                 output.close().await;
                 ended = output.fault().map_or(Ok(()), Err);
             }
             match ended {
                 Ok(()) => {
-                    self.say_done(node, &output).await;
+                    say_done(node, &output);
                     output.end_progress(Ending::Succeeded).await;
                     let said = self.say_complete(EventType::ITEM_COMPLETE, began, &output).await;
-                    live.leave(pass.visit, &ctx);
+                    live.leave(pass.visit, &output);
                     return said;
                 }
                 Err(error) => {
                     let wait = wait_after(node, &output, &error);
                     self.say_failed(node, &output, &error, wait).await;
-                    live.leave(pass.visit, &ctx);
+                    live.leave(pass.visit, &output);
                     let Some(wait) = wait else { return Err(error) };
                     sleep(wait).await;
                 }

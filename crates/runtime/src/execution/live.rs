@@ -6,24 +6,29 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde_json::json;
 use streamnest_core::{BoxFuture, EventType};
 
-use super::lock;
-use crate::{NodeContext, output::progress_tracker::Ending, scheduler::VisitId};
+use super::{lock, words::Words};
+use crate::{
+    output::{NodeOutput, progress_tracker::Ending},
+    scheduler::VisitId,
+};
 
 /// The attempts of one run that are under way, by visit and item.
 #[derive(Default)]
-pub(crate) struct Live(Mutex<BTreeMap<(VisitId, Option<u32>), NodeContext>>);
+pub(crate) struct Live(Mutex<BTreeMap<Place, Arc<NodeOutput>>>);
+
+/// A visit, and which of its items.
+type Place = (VisitId, Option<u32>);
 
 impl Live {
-    pub(super) fn enter(&self, visit: VisitId, ctx: &NodeContext) {
-        lock(&self.0).insert((visit, ctx.output().item), ctx.clone());
+    pub(super) fn enter(&self, visit: VisitId, output: &Arc<NodeOutput>) {
+        lock(&self.0).insert((visit, output.item), output.clone());
     }
 
     /// An attempt has come to its end by itself.
-    pub(super) fn leave(&self, visit: VisitId, ctx: &NodeContext) {
-        let left = lock(&self.0).remove(&(visit, ctx.output().item));
+    pub(super) fn leave(&self, visit: VisitId, output: &NodeOutput) {
+        let left = lock(&self.0).remove(&(visit, output.item));
         drop(left);
     }
 
@@ -42,15 +47,12 @@ impl Live {
                     Some(visit) => live.remove_entry(&(visit, None)).into_iter().collect(),
                 }
             };
-            for ctx in ended.into_values() {
+            for output in ended.into_values() {
                 // What a subgraph or an item said stands before the end of the node around it.
-                ctx.abort_tasks(ending).await;
-                let output = ctx.output();
+                output.tasks.abort(ending).await;
                 output.close().await;
                 output.end_progress(ending).await;
-                let mut data = json!({"visit": output.visit, "attempt": output.attempt, "reason": reason});
-                super::say_item(output, &mut data);
-                output.emit_own(EventType::NODE_CANCELLED, data).await;
+                output.say(EventType::NODE_CANCELLED, &Words { reason: Some(reason), ..Words::of(&output) });
                 output.seal().await;
             }
         })

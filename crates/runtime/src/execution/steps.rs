@@ -76,19 +76,23 @@ impl<W: Workflow> Steps<W> {
     /// Visits node after node until the run is complete, and returns its last state.
     pub(super) async fn proceed(&self) -> NodeResult<Arc<W::State>> {
         let mut scheduler = Scheduler::new(self.definition.graph.clone());
-        let mut commands = Vec::new();
-        let mut running = FuturesUnordered::new();
+        // Most steps come to one command.
+        let mut commands = Vec::with_capacity(1);
+        // Made when there is more than one branch: most runs have one.
+        let mut others: Option<FuturesUnordered<_>> = None;
         let mut stops = Line::default();
         let begin = lock(&self.history).begin();
         scheduler.begin(begin, &mut commands);
         loop {
-            // The last one is awaited as it is if it is alone: most runs have one branch.
+            // The last one is awaited as it is if it is alone.
             let mut last = None;
             for command in commands.drain(..) {
                 match command {
                     Command::Run { visit, node, number, tokens } => {
                         let before = last.replace(Begin { visit, node, number, tokens });
-                        running.extend(before.map(|begin| self.beside_others(begin, &mut stops)));
+                        if let Some(begin) = before {
+                            others.get_or_insert_default().push(self.beside_others(begin, &mut stops));
+                        }
                     }
                     Command::Stop { visit } => {
                         // One that was to begin in this very moment says nothing.
@@ -107,15 +111,16 @@ impl<W: Workflow> Steps<W> {
                 }
             }
             lock(&self.history).set_single(scheduler.is_single());
-            let ended = match last {
-                Some(begin) if running.is_empty() => {
+            let ended = match (last, others.as_mut().filter(|others| !others.is_empty())) {
+                (Some(begin), None) => {
                     let visit = begin.visit;
                     Some(Ended { visit, outcome: Some(self.visit(begin).await) })
                 }
-                last => {
-                    running.extend(last.map(|begin| self.beside_others(begin, &mut stops)));
-                    running.next().await
+                (last, Some(others)) => {
+                    others.extend(last.map(|begin| self.beside_others(begin, &mut stops)));
+                    others.next().await
                 }
+                (None, None) => None,
             };
             let Some(Ended { visit, outcome }) = ended else {
                 return Err(NodeError::coded("node_failed", "the run stands still with nothing under way"));

@@ -27,10 +27,12 @@ pub(crate) async fn run<V: Workflow>(
     let limit = definition.timeout;
     let name = definition.name.clone();
     let steps = Steps::within(output.clone(), definition, workflow, state);
-    ctx.adopt(steps.live.clone());
+    output.tasks.adopt(steps.live.clone());
+    // It would be part of the body's own future, once for each who hands it on.
+    let work = Box::pin(steps.proceed());
     let ended = match limit {
-        None => steps.proceed().await,
-        Some(limit) => output.watch.within(limit, steps.proceed()).await.unwrap_or_else(|| {
+        None => work.await,
+        Some(limit) => Box::pin(output.watch.within(limit, work)).await.unwrap_or_else(|| {
             let message = format!("workflow `{name}` ran longer than {limit:?}");
             Err(NodeError::coded("workflow_timeout", message))
         }),
@@ -38,7 +40,7 @@ pub(crate) async fn run<V: Workflow>(
     if ended.is_err() {
         steps.break_off(Ending::Failed, "its workflow has failed").await;
     }
-    ctx.disown(&steps.live);
+    output.tasks.disown(&steps.live);
     // It holds the state too, which need not be copied then.
     drop(steps);
     ended.map(Arc::unwrap_or_clone)

@@ -1,6 +1,7 @@
 //! A node's body while it runs.
 
 use std::{
+    any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
@@ -16,13 +17,16 @@ use tokio::{
 
 use super::panicked;
 use crate::{
-    NodeResult,
+    NodeError, NodeResult,
     output::{NodeOutput, port::Port},
 };
 
-/// A body while it runs: polled in its node's scope, its panics caught, its output's time kept.
+/// A body while it runs: polled in its node's scope, its panics caught, its output's time kept. It has ended when all its
+/// tasks have.
 pub(crate) struct Visit<T> {
-    body: BoxFuture<'static, NodeResult<T>>,
+    body: Option<BoxFuture<'static, NodeResult<T>>>,
+    /// What the body returned, while its tasks go on.
+    returned: Option<T>,
     output: Arc<NodeOutput>,
     /// Lent to the body while it is polled.
     scope: Option<Scope>,
@@ -31,25 +35,56 @@ pub(crate) struct Visit<T> {
 }
 
 impl<T> Visit<T> {
-    pub(super) fn new(body: BoxFuture<'static, NodeResult<T>>, output: Arc<NodeOutput>) -> Self {
+    /// Begins what `begin` makes.
+    ///
+    /// # Errors
+    /// If that panics.
+    pub(super) fn begin(
+        begin: impl FnOnce() -> BoxFuture<'static, NodeResult<T>>,
+        output: &Arc<NodeOutput>,
+    ) -> NodeResult<Self> {
         let port: Arc<dyn NodePort> = Arc::new(Port(output.clone()));
         if output.plan.token.is_some() {
             Scope::announce(&port);
         }
-        Self::within(port, body, output)
+        let mut visit = Self::within(port, output.clone());
+        let body = catch_unwind(AssertUnwindSafe(|| Scope::lend(&mut visit.scope, begin)));
+        visit.body = Some(body.map_err(|panic| visit.panicked(panic.as_ref()))?);
+        Ok(visit)
     }
 
     /// A body that no model is expected to be called in: one that is called elsewhere meanwhile has lost no scope.
     pub(crate) fn unannounced(body: BoxFuture<'static, NodeResult<T>>, output: Arc<NodeOutput>) -> Self {
-        Self::within(Arc::new(Port(output.clone())), body, output)
+        Self { body: Some(body), ..Self::within(Arc::new(Port(output.clone())), output) }
     }
 
-    fn within(
-        port: Arc<dyn NodePort>,
-        body: BoxFuture<'static, NodeResult<T>>,
-        output: Arc<NodeOutput>,
-    ) -> Self {
-        Self { body, output, scope: Some(Scope::new(port)), alarm: None, settling: None }
+    fn within(port: Arc<dyn NodePort>, output: Arc<NodeOutput>) -> Self {
+        Self {
+            body: None,
+            returned: None,
+            output,
+            scope: Some(Scope::new(port)),
+            alarm: None,
+            settling: None,
+        }
+    }
+
+    fn panicked(&self, panic: &(dyn Any + Send)) -> NodeError {
+        panicked(&format!("node `{}`", self.output.plan.name), panic)
+    }
+
+    /// Polls the body, and its tasks when it has returned.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<NodeResult<T>> {
+        if let Some(body) = &mut self.body {
+            let returned = ready!(body.as_mut().poll(cx));
+            self.body = None;
+            self.returned = Some(returned?);
+        }
+        ready!(self.output.tasks.poll_join(cx, &self.output.plan.name))?;
+        match self.returned.take() {
+            Some(returned) => Poll::Ready(Ok(returned)),
+            None => Poll::Pending,
+        }
     }
 
     /// Waits for the next time that something is due. An alarm that is set too early just rings once for nothing, which
@@ -71,22 +106,23 @@ impl<T> Visit<T> {
     }
 }
 
+/// Nothing in it is pinned but what is boxed.
+impl<T> Unpin for Visit<T> {}
+
 impl<T> Future for Visit<T> {
     type Output = NodeResult<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let is_known = this.output.looks(cx.waker());
-        let body = this.body.as_mut();
-        let polled = catch_unwind(AssertUnwindSafe(|| Scope::lend(&mut this.scope, || body.poll(cx))));
+        let mut scope = this.scope.take();
+        let polled = catch_unwind(AssertUnwindSafe(|| Scope::lend(&mut scope, || this.poll_body(cx))));
+        this.scope = scope;
         let mut pause = this.output.paused();
         match polled {
             Ok(Poll::Ready(ended)) => return Poll::Ready(ended),
             Ok(Poll::Pending) => {}
-            Err(panic) => {
-                let what = format!("node `{}`", this.output.plan.name);
-                return Poll::Ready(Err(panicked(&what, panic.as_ref())));
-            }
+            Err(panic) => return Poll::Ready(Err(this.panicked(panic.as_ref()))),
         }
         loop {
             if pause.failed

@@ -68,7 +68,6 @@ impl NodeOutput {
             batch.extend(events.drain(..limit.min(events.len())));
             self.append(state, &mut batch);
         }
-        state.events = events;
     }
 
     /// Appends `batch`, after what found no room before it, and empties it.
@@ -114,6 +113,13 @@ impl NodeOutput {
 
     /// Appends what is ready, waiting for room.
     pub(crate) async fn settle(&self) {
+        if !self.ship(&mut self.lock()) {
+            // It is waited for seldom, and would be part of every future that says something.
+            Box::pin(self.wait_for_room()).await;
+        }
+    }
+
+    async fn wait_for_room(&self) {
         while !self.ship(&mut self.lock()) {
             self.execution.writer().room().await;
         }

@@ -1,6 +1,7 @@
 //! Events on their way into the log.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use streamnest_core::{AttributeChange, Delivery, Event, EventType};
 use streamnest_log::Error as LogError;
 use tokio::task::consume_budget;
@@ -15,7 +16,7 @@ impl NodeOutput {
         let Some(event) = self.admit(event) else { return Ok(false) };
         self.check_size(&event)?;
         let durably = event.delivery() == Delivery::ExactlyOnce;
-        self.take_event(event, false, held).await;
+        self.take_event(event, held).await;
         consume_budget().await;
         if *held && durably { self.make_durable().await } else { Ok(*held) }
     }
@@ -88,13 +89,13 @@ impl NodeOutput {
         if size > limit { Err(LogError::EventTooLarge { size, limit }) } else { Ok(()) }
     }
 
-    /// Takes an event of the body, or the engine's `own`, which may speak when the body has ended.
-    async fn take_event(&self, event: Event, own: bool, held: &mut bool) {
+    /// Takes an event of the body.
+    async fn take_event(&self, event: Event, held: &mut bool) {
         // What found no room goes first, so that a caller that gives up waiting adds no more.
         self.settle().await;
         {
             let mut state = self.lock();
-            if state.sealed || (state.closed && !own) {
+            if state.sealed || state.closed {
                 return;
             }
             self.hold_event(&mut state, event);
@@ -106,6 +107,10 @@ impl NodeOutput {
     /// Lets an event wait for the node to pause, or for enough others.
     pub(super) fn hold_event(&self, state: &mut State, event: Event) {
         self.flush_messages(state, |_| true);
+        if state.events.capacity() == 0 {
+            // Most visits say one thing at a time.
+            state.events.reserve_exact(1);
+        }
         state.events.push(event);
         let limit = self.plan.event.as_ref().map_or(1, |options| options.buffer_size);
         if state.events.len() >= limit {
@@ -135,9 +140,10 @@ impl NodeOutput {
         Ok(true)
     }
 
-    /// An event of the engine about this node, with data that is left out if it is too large for the log.
-    pub(crate) async fn emit_own(&self, event_type: EventType, data: Value) {
-        let event = Event::named(Some(self.plan.name.clone()), event_type.clone(), &data);
+    /// Says something of the engine's own about this node; data that is too large for the log is left out. What finds no room
+    /// is there for whoever [settles](Self::settle) next.
+    pub(crate) fn say<T: Serialize>(&self, event_type: EventType, data: &T) {
+        let event = Event::written(Some(self.plan.name.clone()), event_type.clone(), data);
         let Some(mut event) = self.admit(event) else { return };
         if self.check_size(&event).is_err() {
             let (bytes, limit) = (event.payload().len(), self.execution.max_event_bytes);
@@ -145,6 +151,9 @@ impl NodeOutput {
             let delivery = event.delivery();
             event = Event::named(Some(self.plan.name.clone()), event_type, &note).with_delivery(delivery);
         }
-        self.take_event(event, true, &mut false).await;
+        let mut state = self.lock();
+        if !state.sealed {
+            self.hold_event(&mut state, event);
+        }
     }
 }

@@ -28,6 +28,10 @@ impl<T> Line<T> {
 
     /// Puts something in under a number that is greater than all before.
     pub(crate) fn push(&mut self, number: u32, thing: T) {
+        if self.places.capacity() == 0 {
+            // Most lines hold one thing.
+            self.places.reserve_exact(1);
+        }
         self.places.push((number, Some(thing)));
     }
 

@@ -142,8 +142,8 @@ async fn a_wrong_answer_names_the_field_and_the_run_still_waits() {
         assert_eq!(refused.code(), "invalid_answer", "{wrong}");
         assert!(refused.to_string().contains(expected), "{refused}");
     }
-    let by = Signal { by: Some("x".repeat(129)), ..answer(1, json!({"verdict": "publish"})) };
-    assert!(run.signal(by).await.unwrap_err().to_string().contains("`by` has 129 characters"));
+    let by = Signal { by: Some("x".repeat(Signal::MAX_BY + 1)), ..answer(1, json!({"verdict": "publish"})) };
+    assert!(run.signal(by).await.unwrap_err().to_string().contains("`by` has 256 characters"));
     assert_eq!(run.waiting().len(), 1);
     assert_eq!(engine.execution(run.execution_id()).unwrap().status, Status::Paused);
     run.signal(answer(1, json!({"verdict": "revise"}))).await.unwrap();
@@ -339,7 +339,7 @@ async fn a_run_asks_no_more_at_once_than_it_may_and_answers_are_bounded() {
 
 #[tokio::test]
 async fn an_answer_and_a_question_have_to_fit_into_the_log() {
-    let logs = || registry(memory(), LogOptions::default().with_max_event_bytes(4_096));
+    let logs = || registry(memory(), LogOptions::default().with_max_event_bytes(8_192));
     let asks_all = play(
         |node| node,
         |ctx: NodeContext| async move {
@@ -350,14 +350,14 @@ async fn an_answer_and_a_question_have_to_fit_into_the_log() {
     let engine = engine_with(asks_all, logs(), EngineOptions::default());
     let run = start(&engine).await;
     open(&run, 1).await;
-    let refused = run.signal(answer(1, "x".repeat(4_000).into())).await.unwrap_err();
+    let refused = run.signal(answer(1, "x".repeat(8_000).into())).await.unwrap_err();
     assert_eq!(refused.code(), "answer_too_large");
     assert!(refused.to_string().contains("`LogOptions::max_event_bytes`"), "{refused}");
     let by = Some("\u{1}".repeat(Signal::MAX_BY));
-    run.signal(Signal { by, ..answer(1, "x".repeat(2_000).into()) }).await.unwrap();
+    run.signal(Signal { by, ..answer(1, "x".repeat(4_000).into()) }).await.unwrap();
     assert_eq!(told(&run).await.ended(), "completed");
 
-    let engine = engine_with(asks(question().about("x".repeat(5_000))), logs(), EngineOptions::default());
+    let engine = engine_with(asks(question().about("x".repeat(9_000))), logs(), EngineOptions::default());
     let told = told(&start(&engine).await).await;
     assert_eq!(told.ended(), "failed: event_too_large");
 }
