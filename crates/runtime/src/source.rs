@@ -22,7 +22,8 @@ impl<W: Send + Sync + 'static> Source<W> {
     pub(crate) async fn open(&self, execution: &ExecutionId) -> Result<Opened<W>, Error> {
         match self {
             Self::Shared(workflow) => Ok(Opened::Shared(workflow.clone())),
-            Self::Scoped(scoped) => scoped.open(execution).await.map(Opened::Leased),
+            // It would be part of every run.
+            Self::Scoped(scoped) => Box::pin(scoped.open(execution)).await.map(Opened::Leased),
         }
     }
 }
@@ -38,7 +39,7 @@ impl<W: Send + Sync + 'static> Opened<W> {
     /// Runs the shutdown hooks of what was made for the execution.
     pub(crate) async fn close(self) {
         if let Self::Leased(lease) = self {
-            lease.close().await;
+            Box::pin(lease.close()).await;
         }
     }
 }

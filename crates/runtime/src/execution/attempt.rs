@@ -86,6 +86,7 @@ impl<W: Workflow> Steps<W> {
         self.live.enter(pass.visit, &output);
         let began = Instant::now();
         let start = Words { kind: Some(node.kind.as_str()), ..Words::of(&output) };
+        say_begin(node, &output, EventType::NODE_START, &start);
         let state = version.as_ref().map(|version| version.state.clone());
         let state = state.expect("a version is taken only by an attempt after which there is no other");
         let body = {
@@ -93,7 +94,7 @@ impl<W: Workflow> Steps<W> {
                 (handler.clone(), self.workflow.clone(), NodeContext::new(output.clone()));
             move || handler(workflow, state, ctx)
         };
-        let ended = self.body(node, &output, EventType::NODE_START, &start, body).await;
+        let ended = self.body(node, &output, body).await;
         let reached = match ended {
             Ok(step) => self.complete(node, pass, vec![step], &output, version).await,
             Err(error) => Err(error),
@@ -104,7 +105,7 @@ impl<W: Workflow> Steps<W> {
             }
             Err(error) => {
                 let wait = wait_after(node, &output, &error);
-                self.say_failed(node, &output, &error, wait).await;
+                Box::pin(self.say_failed(node, &output, &error, wait)).await;
                 self.live.leave(pass.visit, &output);
                 return Err((error, wait));
             }
@@ -113,19 +114,13 @@ impl<W: Workflow> Steps<W> {
         reached.map_err(|error| (error, None))
     }
 
-    /// Says that an attempt begins, and runs its body to its end, with all its tasks.
+    /// Runs the body of an attempt to its end, with all its tasks.
     pub(super) async fn body<T: Send + 'static>(
         &self,
         node: &Node<W>,
         output: &Arc<NodeOutput>,
-        begin: EventType,
-        words: &Words<'_>,
         body: impl FnOnce() -> BoxFuture<'static, NodeResult<T>> + Send + 'static,
     ) -> NodeResult<T> {
-        output.say(begin, words);
-        if let Some((start, _)) = around(node.kind) {
-            output.say(start, &Words::of(output));
-        }
         output.flush().await;
         output.begin_progress().await;
         let ended = match (Visit::begin(body, output), node.timeout) {
@@ -265,6 +260,19 @@ fn read<W: Workflow>(node: &Node<W>, steps: Vec<Step<W::State>>) -> NodeResult<R
         returned.json.push(json);
     }
     Ok(returned)
+}
+
+/// Says that an attempt begins, and the body of a node of some kinds.
+pub(super) fn say_begin<W: Workflow>(
+    node: &Node<W>,
+    output: &NodeOutput,
+    begin: EventType,
+    words: &Words<'_>,
+) {
+    output.say(begin, words);
+    if let Some((start, _)) = around(node.kind) {
+        output.say(start, &Words::of(output));
+    }
 }
 
 /// Says that the body of a node of some kinds is done.

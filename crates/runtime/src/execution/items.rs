@@ -10,7 +10,7 @@ use streamnest_core::EventType;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    attempt::{Pass, say_done, wait_after},
+    attempt::{Pass, say_begin, say_done, wait_after},
     live::Live,
     panicked,
     steps::{Reached, Steps},
@@ -112,12 +112,12 @@ impl<W: Workflow> Steps<W> {
             let output = NodeOutput::new(self.execution.clone(), node.plan.clone(), at, Some(around.clone()));
             live.enter(pass.visit, &output);
             let began = Instant::now();
-            let start = Words::of(&output);
+            say_begin(node, &output, EventType::ITEM_START, &Words::of(&output));
             let body = {
                 let (items, ctx) = (items.clone(), NodeContext::new(output.clone()));
                 move || items.run(index, ctx)
             };
-            let mut ended = self.body(node, &output, EventType::ITEM_START, &start, body).await;
+            let mut ended = self.body(node, &output, body).await;
             if ended.is_ok() {
                 output.close().await;
                 ended = output.fault().map_or(Ok(()), Err);

@@ -9,7 +9,9 @@ use rxrust::{
 
 use super::chain::{Later, Rx};
 
-/// The items of one key. It is subscribed to where it is given, and runs in the task of its view.
+/// The items of one key. It is heard by [`for_each`](Self::for_each) where it is given, and runs in the task of its view. It
+/// is no view of its own: whoever wants operators on the items of one key takes the view itself with
+/// [`filter`](crate::Observable::filter).
 pub struct Group<K, T> {
     key: K,
     items: Rx<T>,
