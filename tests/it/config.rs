@@ -84,6 +84,22 @@ async fn what_a_file_says_has_its_effect() {
 }
 
 #[tokio::test]
+async fn the_example_of_the_documentation_names_every_option_and_is_taken() {
+    let page = include_str!("../../docs/operation.md");
+    let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let (folder, path) = file("");
+    let keys = folder.path().join("keys.json");
+    fs::write(&path, text.replace("/etc/streamnest/keys.json", keys.to_str().unwrap())).unwrap();
+    let options = StreamingOptions::from_file(&path).unwrap();
+    assert_eq!(options.authentication.clone().unwrap().jwks_file, Some(keys));
+    let error = Streamnest::builder().options(options).build().await.unwrap_err().to_string();
+    assert!(
+        error.contains("`authentication.keys` has the key set"),
+        "all but the missing keys is taken: {error}"
+    );
+}
+
+#[tokio::test]
 async fn what_a_file_says_wrongly_is_refused_by_name() {
     for (text, code, part) in [
         ("[gateway.heartbeat]\nintervall = \"5s\"", "config_file", "unknown field `intervall`"),

@@ -7,6 +7,7 @@ use serde_json::json;
 use streamnest::{App, Error, ServerFlags, Streamnest};
 use streamnest_tests::{http, workflows::Steps};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::AbortHandle,
 };
@@ -120,4 +121,27 @@ async fn a_port_that_is_taken_is_told_with_its_cause() {
         "{text}"
     );
     assert!(text.contains("in use"), "{text}");
+}
+
+/// A certificate, and the key of it or of another, that were made for the gateway's tests.
+fn pem(name: &str) -> String {
+    format!("{}/../crates/gateway/tests/it/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test]
+async fn connections_are_encrypted_by_the_flags() {
+    let server = Serving::start(&["--tls-cert", &pem("tls.crt"), "--tls-key", &pem("tls")]).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    // A TLS record, an alert (RFC 8446 §5.1), and no HTTP.
+    assert!(answer.first().is_none_or(|first| *first == 21), "{answer:?}");
+    // The one goes only with the other, and only if they belong together.
+    let error = flags(&["--tls-cert", &pem("tls.crt")]).unwrap_err().to_string();
+    assert!(error.contains("--tls-key"), "{error}");
+    let other = flags(&["--tls-cert", &pem("tls.crt"), "--tls-key", &pem("tls-next")]).unwrap();
+    let error = other.serve(&app().await).await.unwrap_err();
+    assert_eq!(error.code(), "invalid_option");
+    assert!(error.to_string().contains("`tls` has a certificate and a key"), "{error}");
 }
