@@ -148,7 +148,7 @@ async fn any_graph(seed: u64, drawn: &Mutex<Drawn>) {
 async fn any_graph_comes_out_as_the_rules_say() {
     quiet();
     let drawn = Mutex::default();
-    let count = if chaos() { 10_000 } else { 300 };
+    let count = if chaos() { 10_000 } else { 1_000 };
     cases(count, |seed| any_graph(seed, &drawn)).await;
     let Drawn { ends, visits, open } = drawn.into_inner().unwrap();
     println!("graphs={count} visits={visits} drawn_again={open}\n{ends:?}");
