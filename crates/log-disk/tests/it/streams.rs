@@ -236,6 +236,8 @@ async fn positions_sort_also_after_a_crash_that_may_have_taken_entries() {
             let file = file.unwrap();
             fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
         }
+        // What this process still writes is written before the files of the killed one are put in their place.
+        world.logs.close().await;
         drop(world);
         for file in fs::read_dir(copy.path()).unwrap() {
             let file = file.unwrap();
