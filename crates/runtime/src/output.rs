@@ -15,7 +15,7 @@ use std::{
     task::Waker,
 };
 
-use streamnest_core::{Event, MessageId, Seq, TokenDelta, Usage, payload};
+use streamnest_core::{BoxFuture, Event, MessageId, Seq, TokenDelta, Usage, payload};
 use tokio::{task::consume_budget, time::Instant};
 
 use self::{
@@ -173,14 +173,23 @@ impl NodeOutput {
         message
     }
 
-    /// Takes a token of `message`, or of the one that is streamed by hand.
-    pub(crate) async fn token(&self, message: Option<MessageId>, token: TokenDelta) {
-        self.with_buffer(message, |buffer, frames| buffer.push(token, Instant::now, frames)).await;
+    /// Takes a token of `message`, or of the one that is streamed by hand; at once, if the log has room. Await what it returns,
+    /// which waits for room.
+    pub(crate) fn token(
+        &self,
+        message: Option<MessageId>,
+        token: TokenDelta,
+    ) -> impl Future<Output = ()> + Send + '_ {
+        self.with_buffer(message, move |buffer, frames| buffer.push(token, Instant::now, frames))
     }
 
-    /// Takes bytes of text of `message`, or of the one that is streamed by hand.
-    pub(crate) async fn token_bytes(&self, message: Option<MessageId>, bytes: &[u8]) {
-        self.with_buffer(message, |buffer, frames| buffer.push_bytes(bytes, Instant::now, frames)).await;
+    /// As [`token`](Self::token), with bytes of text.
+    pub(crate) fn token_bytes<'a>(
+        &'a self,
+        message: Option<MessageId>,
+        bytes: &'a [u8],
+    ) -> impl Future<Output = ()> + Send + 'a {
+        self.with_buffer(message, move |buffer, frames| buffer.push_bytes(bytes, Instant::now, frames))
     }
 
     /// Ends `message`.
@@ -200,20 +209,35 @@ impl NodeOutput {
         self.ready_tokens(&mut state, &mut frames);
     }
 
-    async fn with_buffer(
-        &self,
+    /// Lets `act` happen, at once if the log has room. Only one that waits is kept in the future, which each token would
+    /// otherwise be copied into.
+    fn with_buffer<'a>(
+        &'a self,
         message: Option<MessageId>,
-        act: impl FnOnce(&mut TokenBuffer, &mut Vec<payload::Token>),
-    ) {
-        if self.plan.token.is_some() {
-            let mut act = Some(act);
-            // What found no room goes first, so that a caller that gives up waiting adds no more.
-            while !self.try_with_buffer(message, &mut act) {
-                self.execution.writer().room().await;
+        act: impl FnOnce(&mut TokenBuffer, &mut Vec<payload::Token>) + Send + 'a,
+    ) -> impl Future<Output = ()> + Send + 'a {
+        let mut act = Some(act);
+        let waits: Option<BoxFuture<'a, ()>> =
+            if self.plan.token.is_none() || self.try_with_buffer(message, &mut act) {
+                None
+            } else {
+                // What found no room goes first, so that a caller that gives up waiting adds no more.
+                Some(Box::pin(async move {
+                    loop {
+                        self.execution.writer().room().await;
+                        if self.try_with_buffer(message, &mut act) {
+                            break;
+                        }
+                    }
+                }))
+            };
+        async move {
+            if let Some(waits) = waits {
+                waits.await;
             }
+            // A node that only streams never pauses by itself, and would neither hear of a cancel nor let others run.
+            consume_budget().await;
         }
-        // A node that only streams never pauses by itself, and would neither hear of a cancel nor let others run.
-        consume_budget().await;
     }
 
     /// Lets `act` happen unless it has already, or unless the log has no room; whether all that is ready found room.

@@ -50,7 +50,7 @@ struct OpenMessage {
 
 impl MessageSink for OpenMessage {
     fn token(&mut self, token: TokenDelta) -> BoxFuture<'_, ()> {
-        Box::pin(self.output.token(Some(self.message), token))
+        Box::pin(async move { self.output.token(Some(self.message), token).await })
     }
 
     fn finish(self: Box<Self>, usage: Option<Usage>) -> BoxFuture<'static, ()> {
