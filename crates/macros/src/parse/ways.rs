@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use syn::{
-    Block, Expr, ExprCall, ExprLit, ImplItemFn, Lit, Local, Pat, PatIdent, Path, Stmt,
+    Block, Expr, ExprCall, ExprLit, ImplItemFn, Lit, Local, Macro, Pat, PatIdent, Path, Stmt,
     spanned::Spanned as _,
     visit::{self, Visit},
 };
@@ -19,6 +19,37 @@ const DEPTH: usize = 16;
 
 /// Macros that never return.
 const DIVERGING: [&str; 4] = ["panic", "unreachable", "todo", "unimplemented"];
+
+/// Macros that go on after themselves, unless what stands in them returns. Of any other it is not known.
+const GOES_ON: [&str; 27] = [
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "concat",
+    "dbg",
+    "debug",
+    "debug_assert",
+    "debug_assert_eq",
+    "debug_assert_ne",
+    "eprint",
+    "eprintln",
+    "error",
+    "format",
+    "format_args",
+    "info",
+    "json",
+    "line",
+    "log",
+    "matches",
+    "print",
+    "println",
+    "stringify",
+    "trace",
+    "vec",
+    "warn",
+    "write",
+    "writeln",
+];
 
 /// Reads the body of a method; one that is half typed says nothing.
 pub(crate) fn read(method: &TokenStream) -> Ways {
@@ -71,6 +102,8 @@ struct Exits<'a> {
     returns: Vec<Option<&'a Expr>>,
     /// What each name stands for; nothing if it stands for several things, or changes.
     names: HashMap<String, Option<&'a Expr>>,
+    /// A macro stands there that may return on its own.
+    open: bool,
 }
 
 impl<'a> Visit<'a> for Exits<'a> {
@@ -92,11 +125,28 @@ impl<'a> Visit<'a> for Exits<'a> {
             Pat::Type(typed) => &*typed.pat,
             pattern => pattern,
         };
-        if let Pat::Ident(PatIdent { ident, mutability: None, by_ref: None, .. }) = pattern {
-            let twice = self.names.contains_key(&ident.to_string());
-            self.names.insert(ident.to_string(), init.filter(|_| !twice));
+        let Pat::Ident(PatIdent { ident, mutability: None, by_ref: None, subpat: None, .. }) = pattern else {
+            return visit::visit_local(self, local);
+        };
+        let twice = self.names.contains_key(&ident.to_string());
+        self.names.insert(ident.to_string(), init.filter(|_| !twice));
+        if let Some(init) = &local.init {
+            self.visit_expr(&init.expr);
+            if let Some((_, otherwise)) = &init.diverge {
+                self.visit_expr(otherwise);
+            }
         }
-        visit::visit_local(self, local);
+    }
+
+    /// A name that a larger pattern binds stands for a part of something.
+    fn visit_pat_ident(&mut self, pattern: &'a PatIdent) {
+        self.names.insert(pattern.ident.to_string(), None);
+        visit::visit_pat_ident(self, pattern);
+    }
+
+    fn visit_macro(&mut self, call: &'a Macro) {
+        let known = is_one_of(&call.path, &GOES_ON) || is_one_of(&call.path, &DIVERGING);
+        self.open |= !known || returns(call.tokens.clone());
     }
 
     /// A function within has its own.
@@ -106,6 +156,9 @@ impl<'a> Visit<'a> for Exits<'a> {
 impl<'a> Exits<'a> {
     /// All ways of a body, if it is certain that there are no others.
     fn of(&self, body: &'a Block) -> Option<Vec<Way>> {
+        if self.open {
+            return None;
+        }
         let mut all = self.of_block(body, DEPTH)?;
         for back in &self.returns {
             all.extend(self.of_expression((*back)?, DEPTH)?);
@@ -117,7 +170,7 @@ impl<'a> Exits<'a> {
         match block.stmts.last()? {
             Stmt::Expr(last, None) => self.of_expression(last, depth),
             Stmt::Expr(Expr::Return(_) | Expr::Break(_) | Expr::Continue(_), Some(_)) => Some(Vec::new()),
-            Stmt::Macro(last) if diverges(&last.mac.path) => Some(Vec::new()),
+            Stmt::Macro(last) if is_one_of(&last.mac.path, &DIVERGING) => Some(Vec::new()),
             _ => None,
         }
     }
@@ -131,7 +184,7 @@ impl<'a> Exits<'a> {
         };
         match expression {
             Expr::Return(_) | Expr::Break(_) | Expr::Continue(_) => Some(Vec::new()),
-            Expr::Macro(call) if diverges(&call.mac.path) => Some(Vec::new()),
+            Expr::Macro(call) if is_one_of(&call.mac.path, &DIVERGING) => Some(Vec::new()),
             Expr::Paren(inner) => self.of_expression(&inner.expr, depth),
             Expr::Group(inner) => self.of_expression(&inner.expr, depth),
             Expr::Block(inner) if inner.label.is_none() => self.of_block(&inner.block, depth),
@@ -164,8 +217,17 @@ fn function(call: &ExprCall) -> Option<String> {
     path.path.segments.last().map(|segment| segment.ident.to_string())
 }
 
-fn diverges(path: &Path) -> bool {
-    path.segments.last().is_some_and(|segment| DIVERGING.iter().any(|name| segment.ident == name))
+fn is_one_of(path: &Path, names: &[&str]) -> bool {
+    path.segments.last().is_some_and(|segment| names.iter().any(|name| segment.ident == name))
+}
+
+/// Whether something in the tokens of a macro may leave the body.
+fn returns(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(word) => word == "return",
+        TokenTree::Group(group) => returns(group.stream()),
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -202,6 +264,23 @@ mod tests {
                 r#"let done = state.items.iter().all(|item| { return item.done; }); Ok(if done { Goto::end() } else { Goto::to("a") })"#,
                 "end a",
             ),
+            (r#"let next = Goto::to("a"); info!(?state.kind, "goes on"); Ok(next)"#, "a"),
+            // A macro may return, in what is given to it or by itself.
+            (
+                r#"tokio::select! { _ = late => return Ok(Goto::to("b")), text = write => text? } Ok(Goto::to("a"))"#,
+                "?",
+            ),
+            (
+                r#"let text = vec![match x { Some(x) => x, None => return Ok(Goto::to("b")) }]; Ok(Goto::to("a"))"#,
+                "?",
+            ),
+            (r#"leave_if!(state.good); Ok(Goto::to("a"))"#, "?"),
+            // A name that stands for something else further in.
+            (
+                r#"let next = Goto::to("a"); if let Some(next) = self.choose(state) { return Ok(next); } Ok(next)"#,
+                "?",
+            ),
+            (r#"let next = Goto::to("a"); let (next, _) = self.choose(next); Ok(next)"#, "?"),
             // What is worked out, or chosen elsewhere.
             ("Ok(Goto::to(state.next.as_str()))", "?"),
             ("Ok(self.choose(state))", "?"),
