@@ -17,6 +17,14 @@ pub enum Error {
         #[source]
         reason: streamnest_core::Error,
     },
+    /// A workflow has the name under which executions are listed that programs outside speak for.
+    #[error(
+        "there can be no workflow `{workflow}`: executions that programs outside speak for are listed so; give it another name"
+    )]
+    ReservedName {
+        /// The name.
+        workflow: String,
+    },
     /// Two workflows have one name.
     #[error("there are two workflows `{workflow}`; give one of them another name")]
     DuplicateWorkflow {

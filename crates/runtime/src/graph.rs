@@ -7,7 +7,7 @@ mod paths;
 
 use std::fmt;
 
-use streamnest_core::{NodeName, WorkflowName};
+use streamnest_core::{ExecutionSummary, NodeName, WorkflowName};
 
 use self::paths::Edges;
 pub(crate) use self::paths::{Join, Lead};
@@ -78,6 +78,9 @@ impl Graph {
     ) -> Result<Self, Error> {
         let workflow =
             WorkflowName::new(&definition.name).map_err(|error| Error::name(&definition.name, error))?;
+        if definition.name == ExecutionSummary::EXTERNAL {
+            return Err(Error::ReservedName { workflow: definition.name.clone() });
+        }
         let checked = check::edges(definition)?;
         let edges = Edges::of(&checked.next);
         let mut joins = Vec::new();

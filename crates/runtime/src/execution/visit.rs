@@ -88,9 +88,9 @@ impl<T> Visit<T> {
     }
 
     /// Waits for the next time that something is due. An alarm that is set too early just rings once for nothing, which
-    /// is cheaper than to set it anew with each token. Nor is it asked again if it knows that this task waits for it.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>, due: Instant, is_known: bool) -> Poll<()> {
-        let is_known = is_known && self.alarm.is_some();
+    /// is cheaper than to set it anew with each token. Nor is it asked again while it knows that this task waits for it.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+        let is_known = self.alarm.is_some();
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
         let has_rung = alarm.is_elapsed();
         if has_rung && due <= Instant::now() {
@@ -114,7 +114,10 @@ impl<T> Future for Visit<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let is_known = this.output.looks(cx.waker());
+        if !this.output.looks(cx.waker()) {
+            // It would ring for the task that was here before.
+            this.alarm = None;
+        }
         let mut scope = this.scope.take();
         let polled = catch_unwind(AssertUnwindSafe(|| Scope::lend(&mut scope, || this.poll_body(cx))));
         this.scope = scope;
@@ -140,7 +143,7 @@ impl<T> Future for Visit<T> {
                 this.settling = None;
             }
             let Some(at) = pause.due else { return Poll::Pending };
-            ready!(this.poll_alarm(cx, at, is_known));
+            ready!(this.poll_alarm(cx, at));
             this.output.tick(Instant::now());
             pause = this.output.paused();
         }

@@ -57,6 +57,7 @@ fn wrong() -> Vec<(&'static str, Definition)> {
     let a = || node("a").start();
     vec![
         ("a workflow's name has a blank", WorkflowBuilder::new("my play").node(a())),
+        ("a workflow is called as what others run is listed", WorkflowBuilder::new("external").node(a())),
         ("a node's name has a blank", of([node("a b").start()])),
         ("a node's name is empty", of([node("").start()])),
         ("a node's name has a slash", of([node("a/b").start()])),
