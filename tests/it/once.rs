@@ -94,7 +94,7 @@ async fn keys_of_emit_once_survive_kill_9_and_each_is_there_just_if_its_event_is
     let distinct: BTreeSet<String> = events.iter().cloned().collect();
     let bills: ExecutionId = "bills".parse().unwrap();
     let log = server.app.logs().get(&bills).unwrap();
-    let keys = log.attributes("once/").into_keys().map(|key| key.trim_start_matches("once/").to_owned());
+    let keys = log.attributes("once/").into_iter().map(|(key, _)| key.trim_start_matches("once/").to_owned());
     let keys: BTreeSet<String> = keys.collect();
     let (lost, doubled) = (paid.difference(&distinct).count(), events.len() - distinct.len());
     println!(

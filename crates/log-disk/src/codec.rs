@@ -160,7 +160,7 @@ pub(crate) fn put_state(state: &State, out: &mut Vec<u8>) {
     out.push(state.status.map_or(0, status_tag));
     out.extend_from_slice(&state.time.map_or(u64::MAX, Timestamp::as_micros).to_le_bytes());
     put_count(state.attributes.len(), out);
-    for (key, value) in &state.attributes {
+    for (key, value) in state.attributes.iter() {
         put_text(key, out);
         put_count(value.len(), out);
         out.extend_from_slice(value);

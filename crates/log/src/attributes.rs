@@ -1,6 +1,6 @@
 //! The attributes of a log: what is durable of them, and what is on the way.
 
-use std::{collections::VecDeque, ops::Bound};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use streamnest_core::{AttributeChange, Attributes};
@@ -79,6 +79,10 @@ impl AttributeBook {
                 change.apply(&mut self.durable);
             }
         }
+        if self.pending.is_empty() {
+            // Most logs hear of none after their first moments.
+            self.pending = VecDeque::new();
+        }
         bytes
     }
 
@@ -109,8 +113,7 @@ impl AttributeBook {
         changed.dedup();
         let is_set = |key: &str| usize::from(self.newest(key).is_some());
         let was_set = |key: &str| usize::from(self.durable.contains_key(key));
-        let from = self.durable.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        let durable = from.take_while(|(key, _)| key.starts_with(prefix)).count();
+        let durable = self.durable.with_prefix(prefix).count();
         let (gained, lost) =
             changed.iter().fold((0, 0), |(gained, lost), key| (gained + is_set(key), lost + was_set(key)));
         durable + gained - lost
@@ -118,9 +121,7 @@ impl AttributeBook {
 
     /// The durable attributes whose keys begin with `prefix`.
     pub(crate) fn with_prefix(&self, prefix: &str) -> Attributes {
-        let from = self.durable.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        let named = from.take_while(|(key, _)| key.starts_with(prefix));
-        named.map(|(key, value)| (key.clone(), value.clone())).collect()
+        self.durable.with_prefix(prefix).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 
