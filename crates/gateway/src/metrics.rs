@@ -183,12 +183,7 @@ impl Metrics {
 
     /// A reader was told a gap.
     pub(crate) fn gap(&self, reason: GapReason) {
-        let reason = match reason {
-            GapReason::Epoch => "epoch",
-            GapReason::Lagged => "lagged",
-            _ => "trimmed",
-        };
-        self.gaps.get_or_create(&[("reason", reason.into())]).inc();
+        self.gaps.get_or_create(&[("reason", reason.as_str().into())]).inc();
     }
 
     /// A request was refused.
@@ -215,4 +210,24 @@ impl Metrics {
 /// Seconds, as the format has them.
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn each_gap_counts_as_what_its_reader_is_told() {
+        let metrics = Metrics::new();
+        for reason in [GapReason::Trimmed, GapReason::Epoch, GapReason::Lagged, GapReason::Damaged] {
+            metrics.gap(reason);
+        }
+        let mut text = String::new();
+        encode(&mut text, &metrics.registry).unwrap();
+        for reason in ["trimmed", "epoch", "lagged", "damaged"] {
+            assert!(text.contains(&format!("streamnest_gaps_total{{reason=\"{reason}\"}} 1\n")), "{text}");
+        }
+    }
 }
