@@ -15,7 +15,7 @@ use streamnest_protocol::native::{ErrorFrame, ServerFrame};
 
 pub use self::options::RateLimitOptions;
 pub(crate) use self::{
-    address::{ClientAddress, PeerAddress, is_trusted},
+    address::{ClientAddress, PeerAddress, TrustedProxies},
     limiter::Limiter,
 };
 use crate::{access::Visitor, http::Refusal};

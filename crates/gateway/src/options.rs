@@ -9,6 +9,7 @@ use streamnest_protocol::native::MAX_FLUSH_WINDOW;
 
 use crate::{
     AuthenticationOptions, CompressionOptions, Error, RateLimitOptions, TlsOptions, guard::split_origin,
+    limits::TrustedProxies,
 };
 
 /// The longest time that an option may be, a year: points in time stay within what the clock can tell.
@@ -39,9 +40,13 @@ pub struct GatewayOptions {
     /// How often clients may connect, ask, start and read again. Default `None`: as often as they like, which suits a server
     /// that only its own machine reaches. `Some(RateLimitOptions::default())` suits one that everybody does.
     pub rate_limit: Option<RateLimitOptions>,
-    /// Proxies, as addresses and networks (`10.0.0.0/8`), whose `Forwarded` or `X-Forwarded-For` says from where a client comes.
-    /// Default none: such a header is not looked at.
+    /// Proxies, as addresses and networks (`10.0.0.0/8`), whose [`forwarded_header`](Self::forwarded_header) says from where a
+    /// client comes. Default none: such a header is not looked at.
     pub trusted_proxies: Vec<String>,
+    /// The one header in which trusted proxies say it: `forwarded`, which is read as RFC 7239 has it, or any that lists
+    /// addresses, the nearest last. It has to be one that they write or append to: what they pass on as it came is the client's
+    /// own word. Default `x-forwarded-for`.
+    pub forwarded_header: String,
     /// Event streams of one principal that may be open at once; one more is refused with 429. Default 32.
     pub max_event_streams_per_user: usize,
     /// Subscriptions of one WebSocket connection. Default 64.
@@ -142,6 +147,7 @@ impl Default for GatewayOptions {
             max_connections_per_address: None,
             rate_limit: None,
             trusted_proxies: Vec::new(),
+            forwarded_header: "x-forwarded-for".into(),
             max_event_streams_per_user: 32,
             max_subscriptions: 64,
             max_event_subscriptions: 64,
@@ -203,6 +209,7 @@ setters! {
     with_max_connections_per_address max_connections_per_address: Option<usize>,
     with_rate_limit rate_limit: Option<RateLimitOptions>,
     with_trusted_proxies trusted_proxies: Vec<String>,
+    with_forwarded_header forwarded_header: String,
     with_max_event_streams_per_user max_event_streams_per_user: usize,
     with_max_subscriptions max_subscriptions: usize,
     with_max_event_subscriptions max_event_subscriptions: usize,
@@ -319,8 +326,8 @@ impl GatewayOptions {
         Ok(())
     }
 
-    /// The networks of the proxies that are trusted.
-    pub(crate) fn trusted_proxies(&self) -> Result<Vec<IpNet>, Error> {
+    /// The proxies that are trusted, and their header.
+    pub(crate) fn trusted_proxies(&self) -> Result<TrustedProxies, Error> {
         let network = |text: &String| {
             let address = || text.parse().ok().map(|address: IpAddr| address.to_canonical().into());
             text.parse::<IpNet>().ok().or_else(address).ok_or_else(|| Error::InvalidOption {
@@ -328,7 +335,17 @@ impl GatewayOptions {
                 reason: format!("has {text:?}, which is neither an address nor a network like 10.0.0.0/8"),
             })
         };
-        self.trusted_proxies.iter().map(network).collect()
+        let header = self.forwarded_header.parse().map_err(|_| Error::InvalidOption {
+            option: "forwarded_header",
+            reason: format!(
+                "has {:?}, which is no name of a header like x-forwarded-for",
+                self.forwarded_header
+            ),
+        })?;
+        Ok(TrustedProxies {
+            networks: self.trusted_proxies.iter().map(network).collect::<Result<_, _>>()?,
+            header,
+        })
     }
 }
 

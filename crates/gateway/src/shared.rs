@@ -10,7 +10,6 @@ use std::{
 };
 
 use http::Extensions;
-use ipnet::IpNet;
 use streamnest_core::{ExecutionControl, ExecutionSummary};
 use streamnest_log::{Registry, durable::Streams};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,7 +21,7 @@ use crate::{
     directory::{Directory, Signal},
     guard::Access,
     http::{Idempotency, Refusal},
-    limits::{ClientAddress, Crowds, Limits, OfCrowd, is_trusted},
+    limits::{ClientAddress, Crowds, Limits, OfCrowd, TrustedProxies},
     metrics::{Counted, Metrics, Transport},
     people::People,
     tls::Tls,
@@ -60,8 +59,7 @@ pub(crate) struct Shared {
     pub(crate) compressor: Compressor,
     pub(crate) limits: Limits,
     pub(crate) crowds: Arc<Crowds>,
-    /// Proxies whose word about addresses counts.
-    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) trusted_proxies: TrustedProxies,
     seats: Arc<AtomicUsize>,
     /// WebSockets that are only to be told that they may not be.
     turned_away: Arc<AtomicUsize>,
@@ -223,7 +221,7 @@ impl Shared {
     /// As many of its address are open as may be.
     pub(crate) fn crowd(&self, peer: IpAddr) -> Result<Option<Arc<OfCrowd>>, Refusal> {
         let Some(limit) = self.options.max_connections_per_address else { return Ok(None) };
-        if is_trusted(peer, &self.trusted_proxies) {
+        if self.trusted_proxies.contain(peer) {
             return Ok(None);
         }
         let entered = self.crowds.enter(ClientAddress::new(peer), limit);

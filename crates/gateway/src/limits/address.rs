@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
 /// The most proxies of a chain that are looked at.
@@ -27,7 +27,7 @@ impl ClientAddress {
 
     /// From where a request comes. What proxies that are trusted say counts; what anybody else says does not. `None` where
     /// another program accepted the connection and does not tell.
-    pub(crate) fn of(request: &Request, trusted: &[IpNet]) -> Option<Self> {
+    pub(crate) fn of(request: &Request, trusted: &TrustedProxies) -> Option<Self> {
         let extensions = request.extensions();
         let peer = extensions.get::<PeerAddress>().map(|peer| peer.0);
         let peer = peer.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()))?;
@@ -35,29 +35,36 @@ impl ClientAddress {
     }
 }
 
-/// Whether an address is one of the networks'.
-pub(crate) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
-    let address = address.to_canonical();
-    trusted.iter().any(|network| network.contains(&address))
+/// The proxies whose word about addresses counts, and in which header they say it. Any other header may come from the client
+/// itself, so that it is not looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct TrustedProxies {
+    pub(crate) networks: Vec<IpNet>,
+    pub(crate) header: HeaderName,
+}
+
+impl TrustedProxies {
+    /// Whether an address is a proxy's.
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
 }
 
 /// Goes back along the proxies, from the nearest, as long as each is trusted. What cannot be read ends the chain: it is from
 /// beyond the last one that is.
-fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> IpAddr {
     let mut address = peer;
-    if !is_trusted(address, trusted) {
+    if !trusted.contain(address) {
         return address;
     }
-    // RFC 7239; where a proxy does not send that, what came before it.
-    let hops: Vec<_> = if headers.contains_key(header::FORWARDED) {
-        texts(headers, header::FORWARDED.as_str()).map(of_forwarded).collect()
-    } else {
-        texts(headers, "x-forwarded-for").map(of_node).collect()
-    };
+    // RFC 7239 has a form of its own; the headers that came before it list addresses.
+    let read = if trusted.header == header::FORWARDED { of_forwarded } else { of_node };
+    let hops: Vec<_> = texts(headers, &trusted.header).map(read).collect();
     for hop in hops.into_iter().rev().take(MAX_HOPS) {
         let Some(next) = hop else { break };
         address = next;
-        if !is_trusted(address, trusted) {
+        if !trusted.contain(address) {
             break;
         }
     }
@@ -65,7 +72,7 @@ fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
 }
 
 /// The members of a header that lists some, in order.
-fn texts<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+fn texts<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or_default());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }

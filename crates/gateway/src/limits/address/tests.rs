@@ -3,7 +3,12 @@ use http::{HeaderMap, HeaderValue};
 use super::*;
 
 fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
-    let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"].iter().map(|net| net.parse().unwrap()).collect();
+    client_by("x-forwarded-for", peer, headers)
+}
+
+fn client_by(header: &'static str, peer: &str, headers: &[(&'static str, &str)]) -> String {
+    let networks = ["10.0.0.0/8", "fd00::/8"].iter().map(|net| net.parse().unwrap()).collect();
+    let trusted = TrustedProxies { networks, header: HeaderName::from_static(header) };
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
@@ -39,7 +44,17 @@ fn a_trusted_proxy_tells_who_it_is_for_and_what_came_before_is_not_believed() {
 }
 
 #[test]
-fn the_standard_header_goes_before_the_usual_one() {
+fn no_header_but_the_one_that_proxies_write_counts() {
+    let both = [("forwarded", "for=203.0.113.9"), ("x-forwarded-for", "198.51.100.1")];
+    assert_eq!(client("10.0.0.1", &both), "198.51.100.1");
+    assert_eq!(client("10.0.0.1", &both[..1]), "10.0.0.1");
+    assert_eq!(client_by("forwarded", "10.0.0.1", &both), "203.0.113.9");
+    assert_eq!(client_by("forwarded", "10.0.0.1", &both[1..]), "10.0.0.1");
+    assert_eq!(client_by("x-real-ip", "10.0.0.1", &[("x-real-ip", "198.51.100.1")]), "198.51.100.1");
+}
+
+#[test]
+fn the_standard_header_is_read_in_its_own_form() {
     for (header, expected) in [
         ("for=198.51.100.1", "198.51.100.1"),
         ("For=\"[2001:db8:cafe::17]:4711\";proto=https", "2001:db8:cafe::17"),
@@ -48,7 +63,7 @@ fn the_standard_header_goes_before_the_usual_one() {
         ("proto=https", "10.0.0.1"),
     ] {
         let headers = [("forwarded", header), ("x-forwarded-for", "203.0.113.9")];
-        assert_eq!(client("10.0.0.1", &headers), expected, "{header}");
+        assert_eq!(client_by("forwarded", "10.0.0.1", &headers), expected, "{header}");
     }
 }
 
