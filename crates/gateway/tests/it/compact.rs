@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use streamnest_core::{
     Event, EventType, NodeName, Seq,
-    payload::{Progress, StatusUpdate},
+    payload::{Progress, StatusUpdate, Token},
 };
 use streamnest_gateway::GatewayOptions;
 
@@ -197,4 +197,27 @@ async fn what_a_retry_makes_void_is_in_no_snapshot_and_is_told_to_who_had_it() {
         let draft = nodes.iter().find(|node| node["nodeId"] == "draft").unwrap();
         assert_eq!(draft["standing"], json!({"type": "node_retry", "visit": 1, "attempt": 1}));
     }
+}
+
+#[tokio::test]
+async fn the_values_of_json_count_to_the_size_of_a_snapshot() {
+    let limit = 16 << 10;
+    let server = Server::with_options(GatewayOptions::default().with_max_write_bytes(limit)).await;
+    let writer = server.held("a").await;
+    // Each visit says little, and its value is long.
+    for visit in 1..=60 {
+        let value = Some(json!({"text": "v".repeat(2 << 10)}));
+        let token = Token { content: "{".into(), count: 1, visit, attempt: 1, value, ..Token::default() };
+        writer.append([Event::token(node("generate"), &token)]).await.unwrap();
+    }
+    writer.finish(StatusUpdate::completed(json!(1))).await.unwrap();
+    let mut socket = Socket::open(&server).await;
+    socket.subscribe(compact(json!({}))).await;
+    let mut snapshots = 0;
+    for frame in socket.until_end().await.iter().filter(|frame| frame["type"] == "snapshot") {
+        let bytes = frame.to_string().len();
+        assert!(bytes < 2 * limit + (4 << 10), "{bytes} bytes");
+        snapshots += 1;
+    }
+    assert!(snapshots > 3, "{snapshots}");
 }

@@ -252,7 +252,8 @@ impl Fold {
 
     fn say(&mut self, node: &NodeName, token: Token, seq: Seq) {
         let place = Place { visit: token.visit, attempt: token.attempt, item: token.item };
-        let mut bytes = token.content.len();
+        let mut bytes = token.content.len() + token.value.as_ref().map_or(0, weight);
+        let mut replaced = 0;
         let is_same = |known: &&mut MessageSnapshot| {
             (known.message, known.place) == (token.message, place)
                 && (&known.role, &known.kind) == (&token.role, &token.kind)
@@ -263,7 +264,10 @@ impl Fold {
                 known.content.push_str(&token.content);
                 known.count += u64::from(token.count);
                 known.filtered += token.filtered;
-                known.value = token.value.or(known.value.take());
+                if token.value.is_some() {
+                    replaced = known.value.as_ref().map_or(0, weight);
+                    known.value = token.value;
+                }
                 known.complete = token.complete.or(known.complete);
             }
             None => {
@@ -283,7 +287,7 @@ impl Fold {
                 });
             }
         }
-        self.bytes += bytes;
+        self.bytes = (self.bytes + bytes).saturating_sub(replaced);
     }
 
     fn happen(&mut self, event_type: &EventType, node: Option<&NodeName>, data: Value, entry: &Entry) {
@@ -341,6 +345,18 @@ impl Fold {
             self.voided.push(Attempt { node_id: node.clone(), place });
         }
         self.node(node).snapshot.standing = Some(Standing { event_type: event_type.clone(), place });
+    }
+}
+
+/// About how many bytes a value has as JSON. What was parsed is nested no deeper than the parser allows.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 5,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(|item| weight(item) + 1).sum::<usize>(),
+        Value::Object(fields) => {
+            2 + fields.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>()
+        }
     }
 }
 
