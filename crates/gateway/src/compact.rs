@@ -39,6 +39,11 @@ impl Compact {
         self.fold.before().map(|seq| log.position(seq))
     }
 
+    /// Whether a reader that stands after `seq` has nothing more that it missed.
+    pub(crate) fn is_over_at(&self, seq: Seq) -> bool {
+        seq >= self.until
+    }
+
     /// Takes entries that were read. A terminal status is never folded, for it ends what follows it.
     pub(crate) fn take<'a>(
         &mut self,
@@ -60,7 +65,7 @@ impl Compact {
                 false => self.fold.pass(entry.seq()),
             }
         }
-        let is_over = ended || folded.last().is_some_and(|last| last.seq() >= self.until);
+        let is_over = ended || folded.last().is_some_and(|last| self.is_over_at(last.seq()));
         let is_due = is_over || self.fold.bytes() >= self.limit;
         let snapshot = if is_due { self.cut(log, name) } else { None };
         Compacted { snapshot, rest, is_over }

@@ -179,6 +179,8 @@ impl Subscription {
                 metrics.gap(gap.reason);
                 let compact = self.compact.as_mut();
                 let folded = compact.and_then(|compact| compact.cut(cursor.log(), self.name.as_ref()));
+                // What lies after a gap that passes the end of what was missed is no longer late.
+                self.compact = self.compact.take().filter(|compact| !compact.is_over_at(gap.to));
                 let frames = folded.map(ServerFrame::Snapshot).into_iter();
                 let frames = frames.chain(gap_frame(cursor.log(), gap, self.name.clone()));
                 let mut frames = frames.map(|frame| framed(&frame)).collect();

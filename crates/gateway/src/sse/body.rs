@@ -108,6 +108,7 @@ impl EventStream {
                     let log = self.cursor.log();
                     let before = self.compact.as_mut().and_then(|compact| compact.cut(log, None));
                     self.owe(before);
+                    self.compact = self.compact.take().filter(|compact| !compact.is_over_at(gap.to));
                     let mut event = Vec::new();
                     gap_frame(self.cursor.log(), gap, None)
                         .iter()

@@ -6,6 +6,7 @@ use streamnest_core::{
     payload::{Progress, StatusUpdate, Token},
 };
 use streamnest_gateway::GatewayOptions;
+use streamnest_log::{LogOptions, Retention};
 
 use crate::{
     engine::{say, token},
@@ -220,4 +221,21 @@ async fn the_values_of_json_count_to_the_size_of_a_snapshot() {
         snapshots += 1;
     }
     assert!(snapshots > 3, "{snapshots}");
+}
+
+#[tokio::test]
+async fn a_gap_over_all_that_was_missed_ends_the_snapshots() {
+    let retention = Retention::default().with_max_entries(2);
+    let server =
+        Server::with(GatewayOptions::default(), LogOptions::default().with_retention(retention)).await;
+    let writer = server.held("a").await;
+    say(&writer, 0, 10).await;
+    let mut socket = Socket::open(&server).await;
+    // It is read only after the window, and by then everything it had missed is gone.
+    socket.subscribe(compact(json!({"flushWindowMs": 3_000}))).await;
+    say(&writer, 10, 20).await;
+    let gap = socket.expect("gap").await;
+    assert!(gap["payload"]["to"].as_u64().unwrap() > 11, "{gap}");
+    assert_eq!(socket.expect("token").await["sequence"], 20);
+    assert_eq!(socket.expect("token").await["sequence"], 21);
 }
