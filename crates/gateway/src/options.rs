@@ -33,9 +33,10 @@ pub struct GatewayOptions {
     /// WebSockets of one principal that may be open at once. One more replaces the oldest, which is closed with 4409.
     /// Default 5.
     pub max_connections_per_user: usize,
-    /// Connections of one address that may be open at once, those of plain HTTP too; one more is answered with 429 and let go. An
-    /// address is one of IPv4, or a /64 network of IPv6. Default `None`, no limit but that of all: behind a proxy all
-    /// clients have one, see [`trusted_proxies`](Self::trusted_proxies).
+    /// Connections of one address that may be open at once, those of plain HTTP too, and each event stream of a connection of
+    /// HTTP/2 besides that; one more is answered with 429 and let go. An address is one of IPv4, or a /64 network of IPv6.
+    /// Default `None`, no limit but that of all: behind a proxy all clients have one, see
+    /// [`trusted_proxies`](Self::trusted_proxies).
     pub max_connections_per_address: Option<usize>,
     /// How often clients may connect, ask, start and read again. Default `None`: as often as they like, which suits a server
     /// that only its own machine reaches. `Some(RateLimitOptions::default())` suits one that everybody does.

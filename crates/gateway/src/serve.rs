@@ -4,6 +4,7 @@ use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use hyper::{
+    Version,
     body::Incoming,
     rt::Executor,
     server::conn::{http1, http2},
@@ -116,10 +117,14 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
     let local = stream.local_addr().ok();
     let is_encrypted = shared.tls().is_some();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let version = request.version();
         let extensions = request.extensions_mut();
         local.map(|local| extensions.insert(LocalAddress(local.ip())));
         peer.map(|peer| extensions.insert(PeerAddress(peer)));
-        crowd.clone().map(|crowd| extensions.insert(crowd));
+        // Many event streams share a connection of HTTP/2, so that each of them counts for itself besides it.
+        if version != Version::HTTP_2 {
+            crowd.clone().map(|crowd| extensions.insert(crowd));
+        }
         is_encrypted.then(|| extensions.insert(Encrypted));
         route(router.clone(), request)
     });

@@ -190,7 +190,7 @@ impl Shared {
             refusal: Box::new(exceeded.into()),
         })?;
         let refused = |refusal| Refused { retry_after: RETRY_AFTER, refusal: Box::new(refusal) };
-        // A connection that came by itself counts since it was accepted.
+        // A connection that is one stream's alone counts since it was accepted.
         let crowd = match (asked.get::<Arc<OfCrowd>>(), address, self.options.max_connections_per_address) {
             (Some(counted), _, _) => Some(counted.clone()),
             (None, Some(address), Some(limit)) => {

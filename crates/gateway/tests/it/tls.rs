@@ -171,3 +171,35 @@ async fn a_certificate_that_is_none_is_refused_by_name() {
     fs::remove_file(&options.certificate_file).unwrap();
     assert!(made(options).contains("cannot be read"));
 }
+
+#[tokio::test]
+async fn event_streams_of_one_connection_of_http_2_count_one_by_one_for_its_address() {
+    let (_folder, options) = files(FIRST);
+    let options = GatewayOptions::default().with_tls(Some(options)).with_max_connections_per_address(Some(3));
+    let server = Server::with_options(options).await;
+    let _writer = server.held("a").await;
+    let stream = connect(&server, FIRST.0, "h2").await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let follow = async || {
+        let uri = format!("https://localhost:{}/executions/a/events", server.address.port());
+        let request = Request::get(uri).body(Empty::<hyper::body::Bytes>::new()).unwrap();
+        sender.clone().send_request(request).await.unwrap()
+    };
+    let (first, second) = (follow().await, follow().await);
+    assert_eq!([first.status(), second.status()], [200, 200]);
+    let refused = follow().await;
+    assert_eq!(refused.status(), 429);
+    let said = refused.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&said).contains("max_connections_per_address"), "{said:?}");
+    // A stream that ends makes room.
+    drop(first);
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while follow().await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("there is room again");
+    driving.abort();
+}
