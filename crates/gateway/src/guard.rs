@@ -55,6 +55,8 @@ pub(crate) struct Access {
     allowed: RwLock<Allowed>,
     /// Whether pages of allowed origins may send cookies along.
     credentials: bool,
+    /// For how long browsers come by TLS only, once they did (RFC 6797); `None` leaves that to them.
+    strict_transport: Option<HeaderValue>,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +67,13 @@ struct Allowed {
 
 impl Access {
     pub(crate) fn new(options: &GatewayOptions) -> Self {
-        let access = Self { allowed: RwLock::default(), credentials: options.allow_credentials };
+        let age = options.hsts_max_age.as_secs();
+        let told = HeaderValue::from_str(&format!("max-age={age}")).ok();
+        let access = Self {
+            allowed: RwLock::default(),
+            credentials: options.allow_credentials,
+            strict_transport: told.filter(|_| age > 0),
+        };
         access.allow(options);
         access
     }
@@ -84,11 +92,8 @@ impl Access {
 
     fn allows_host(&self, authority: &Authority, local: Option<IpAddr>) -> bool {
         let host = authority.host().to_ascii_lowercase();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
-        let own = match address {
-            Some(address) => address.is_loopback() || Some(address.to_canonical()) == local,
-            None => host == "localhost",
-        };
+        let is_local = address_of(&host).is_some_and(|address| Some(address.to_canonical()) == local);
+        let own = is_loopback(authority) || is_local;
         own || self
             .allowed()
             .hosts
@@ -101,6 +106,19 @@ impl Access {
         let is_own = split_origin(&origin)
             .is_some_and(|(_, authority)| authority.as_str().eq_ignore_ascii_case(own.as_str()));
         is_own || self.allowed().origins.contains(&origin)
+    }
+}
+
+/// The address that a host is, if it is no name.
+fn address_of(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// Whether a host is this machine, under its own name for itself.
+fn is_loopback(authority: &Authority) -> bool {
+    match address_of(authority.host()) {
+        Some(address) => address.is_loopback(),
+        None => authority.host().eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -119,9 +137,11 @@ pub(crate) fn split_origin(origin: &str) -> Option<(Scheme, Authority)> {
 /// The layer around every route: checks, then answers to browsers that ask for an allowed page, and counts what is refused.
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let is_encrypted = request.extensions().get::<Encrypted>().is_some();
+    // It counts for every port of a name (RFC 6797 §8.3): said of this machine's own, it would lock out whatever else runs here.
+    let secures = is_encrypted && authority_of(&request).is_ok_and(|host| !is_loopback(&host));
     let mut response = guarded(shared.clone(), request, next).await;
-    if is_encrypted {
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, ONE_YEAR);
+    if let (true, Some(value)) = (secures, &shared.access.strict_transport) {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
     }
     if let Some(RefusedWith(code)) = response.extensions_mut().remove() {
         shared.metrics.refused(&code);
@@ -258,9 +278,6 @@ fn list(ours: &[&str], streams: &[&str]) -> HeaderValue {
     let names = [ours, streams].concat().join(", ");
     HeaderValue::from_str(&names).expect("names of headers are legal in a header")
 }
-
-/// For how long a browser comes by TLS only, once it did (RFC 6797).
-const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Headers that no answer goes without; the page and what strangers stored have stricter ones of their own.
 const SECURE: [(HeaderName, HeaderValue); 4] = [

@@ -26,6 +26,9 @@ pub struct GatewayOptions {
     /// The certificate by which connections are encrypted that [`Gateway::serve`](crate::Gateway::serve) accepts. Default `None`:
     /// they are not, which suits the loopback address, or a proxy that does it.
     pub tls: Option<TlsOptions>,
+    /// For how long browsers that came by TLS are told to come by TLS only (`Strict-Transport-Security`). Those that ask for
+    /// `localhost` or a loopback address are never told. Default a year; 0 tells nobody.
+    pub hsts_max_age: Duration,
     /// Whether clients may connect by WebSocket. Default yes.
     pub websocket: bool,
     /// Who may ask. Default `None`: everybody may do everything, which suits a server that only its own machine reaches.
@@ -142,6 +145,7 @@ impl Default for GatewayOptions {
         Self {
             max_connections: 16_384,
             tls: None,
+            hsts_max_age: LONGEST,
             websocket: true,
             authentication: None,
             max_connections_per_user: 5,
@@ -204,6 +208,7 @@ macro_rules! setters {
 setters! {
     with_max_connections max_connections: usize,
     with_tls tls: Option<TlsOptions>,
+    with_hsts_max_age hsts_max_age: Duration,
     with_websocket websocket: bool,
     with_authentication authentication: Option<AuthenticationOptions>,
     with_max_connections_per_user max_connections_per_user: usize,
@@ -286,8 +291,9 @@ impl GatewayOptions {
             ("stream_sse_lifetime", self.stream_sse_lifetime),
             ("drain_grace", self.drain_grace),
             ("drain_jitter", self.drain_jitter),
+            ("hsts_max_age", self.hsts_max_age),
         ];
-        let may_be_zero = ["drain_grace", "drain_jitter"];
+        let may_be_zero = ["drain_grace", "drain_jitter", "hsts_max_age"];
         let zeros = counts.iter().filter(|(_, count)| *count == 0).map(|(option, _)| *option);
         let set = times.iter().filter(|(option, _)| !may_be_zero.contains(option));
         let zeros = zeros.chain(set.filter(|(_, time)| time.is_zero()).map(|(option, _)| *option));

@@ -4,7 +4,10 @@ use std::{fs, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::{Request, client::conn::http2};
+use hyper::{
+    Request,
+    client::conn::{http1, http2},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use streamnest_core::payload::StatusUpdate;
@@ -140,7 +143,6 @@ async fn many_event_streams_share_one_connection_of_http_2() {
         let response = sender.clone().send_request(request).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert!(response.headers().contains_key("strict-transport-security"));
         bodies.push(response.into_body());
     }
     for writer in &writers {
@@ -202,4 +204,35 @@ async fn event_streams_of_one_connection_of_http_2_count_one_by_one_for_its_addr
     .await
     .expect("there is room again");
     driving.abort();
+}
+
+#[tokio::test]
+async fn browsers_are_told_to_come_encrypted_only_to_names_that_are_not_this_machines() {
+    let year = "max-age=31536000";
+    for (age, name, expected) in [
+        (None, "streams.example.org", Some(year)),
+        (None, "localhost", None),
+        (None, "127.0.0.1", None),
+        (None, "[::1]", None),
+        (Some(300), "streams.example.org", Some("max-age=300")),
+        (Some(0), "streams.example.org", None),
+    ] {
+        let (_folder, options) = files(FIRST);
+        let mut options = GatewayOptions::default()
+            .with_tls(Some(options))
+            .with_allowed_hosts(vec!["streams.example.org".into()]);
+        if let Some(age) = age {
+            options = options.with_hsts_max_age(Duration::from_secs(age));
+        }
+        let server = Server::with_options(options).await;
+        let stream = connect(&server, FIRST.0, "http/1.1").await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let driving = tokio::spawn(connection);
+        let request = Request::get("/healthz").header("host", name).body(Empty::<hyper::body::Bytes>::new());
+        let response = sender.send_request(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let told = response.headers().get("strict-transport-security").map(|value| value.to_str().unwrap());
+        assert_eq!(told, expected, "{name} {age:?}");
+        driving.abort();
+    }
 }

@@ -37,6 +37,7 @@ struct Gateway {
     allowed_hosts: Option<Vec<String>>,
     trusted_proxies: Option<Vec<String>>,
     forwarded_header: Option<String>,
+    hsts_max_age: Option<Time>,
     max_connections: Option<usize>,
     max_connections_per_user: Option<usize>,
     max_connections_per_address: Option<usize>,
@@ -211,6 +212,7 @@ impl File {
         put(&mut gateway.allowed_hosts, file.allowed_hosts);
         put(&mut gateway.trusted_proxies, file.trusted_proxies);
         put(&mut gateway.forwarded_header, file.forwarded_header);
+        put(&mut gateway.hsts_max_age, time(file.hsts_max_age));
         put(&mut gateway.max_connections, file.max_connections);
         put(&mut gateway.max_connections_per_user, file.max_connections_per_user);
         gateway.max_connections_per_address = file.max_connections_per_address;
