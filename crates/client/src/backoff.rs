@@ -26,14 +26,17 @@ pub(crate) fn delay(
         return None;
     }
     let jittered = jitter(ceiling(options, attempt), random_fraction());
-    if let Error::Closed { code: Some(code), reason } = error
-        && Reconnect::after(Some(*code)) == Reconnect::AfterDelay
-        && let Some(asked) = CloseCode::retry_after(reason)
-    {
-        // Not before the server asked for, and not all at that very moment.
-        return Some(asked.min(MAX_RETRY_AFTER).saturating_add(jittered));
-    }
-    Some(jittered)
+    let asked = match error {
+        Error::Closed { code: Some(code), reason }
+            if Reconnect::after(Some(*code)) == Reconnect::AfterDelay =>
+        {
+            CloseCode::retry_after(reason)
+        }
+        Error::Refused { retry_after, .. } => *retry_after,
+        _ => None,
+    };
+    // Not before the server asked for, and not all at that very moment.
+    Some(asked.map_or(jittered, |asked| asked.min(MAX_RETRY_AFTER).saturating_add(jittered)))
 }
 
 /// The longest wait before the `attempt`-th attempt.
@@ -99,6 +102,18 @@ mod tests {
         assert!(
             delay(&options, &Tokens::None, 1, &closed(4429, &forever)).unwrap() < Duration::from_secs(302)
         );
+    }
+
+    #[test]
+    fn a_refusal_that_asks_for_time_gets_it_too() {
+        use streamnest_protocol::native::ErrorFrame;
+        let options = ClientOptions::default();
+        let frame = ErrorFrame::new("too_many_requests", "over the limit", true);
+        let asked = Error::from(frame.clone().with_retry_after(Duration::from_secs(3)));
+        let wait = delay(&options, &Tokens::None, 1, &asked).unwrap();
+        assert!(wait >= Duration::from_secs(3) && wait <= Duration::from_millis(3200), "{wait:?}");
+        let wait = delay(&options, &Tokens::None, 1, &Error::from(frame)).unwrap();
+        assert!(wait <= Duration::from_millis(200), "{wait:?}");
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub enum Error {
         message: String,
         /// Whether the same request may succeed later.
         retryable: bool,
+        /// When it may, where a limit says so.
+        retry_after: Option<Duration>,
     },
     /// The connection was lost, and could not be had again.
     #[error(
@@ -188,6 +190,11 @@ impl Error {
 
 impl From<ErrorFrame> for Error {
     fn from(refused: ErrorFrame) -> Self {
-        Self::Refused { code: refused.code, message: refused.message, retryable: refused.retryable }
+        Self::Refused {
+            code: refused.code,
+            message: refused.message,
+            retryable: refused.retryable,
+            retry_after: refused.retry_after_ms.map(Duration::from_millis),
+        }
     }
 }
