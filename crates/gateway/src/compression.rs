@@ -23,7 +23,7 @@ use streamnest_log::EventLog;
 use streamnest_protocol::native::{WebSocketFrame, websocket};
 
 pub(crate) use self::gzip::gzip;
-pub use self::options::{CompressionAlgorithm, CompressionOptions};
+pub use self::options::CompressionOptions;
 
 /// The entries of a block. Its bounds are those of the log: entries 1 to 64, 65 to 128 and so on, so that clients who join at
 /// different moments are owed the same blocks.

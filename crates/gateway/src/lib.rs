@@ -51,7 +51,7 @@ mod upgrade;
 
 pub use access::{AccessPolicy, Action, ClaimsPolicy, Resource, Scope};
 pub use auth::{Algorithm, AuthenticationOptions, Principal, Revocation, Secret, TokenKey};
-pub use compression::{CompressionAlgorithm, CompressionOptions};
+pub use compression::CompressionOptions;
 pub use error::Error;
 pub use gateway::Gateway;
 pub use limits::RateLimitOptions;

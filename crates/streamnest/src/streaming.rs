@@ -14,7 +14,7 @@ use streamnest_runtime::{Engine, EventStreamProcessorService, FeatureOptions, To
 
 pub use self::{
     options::{CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions},
-    tokens::{AuthOptions, AuthStrategy},
+    tokens::AuthOptions,
 };
 use crate::{Error, ServerFlags, store::LateStore};
 

@@ -10,8 +10,6 @@ use crate::Error;
 pub struct CompressionOptions {
     /// Whether it is offered. Default yes; it costs nothing where no client asks for it.
     pub enabled: bool,
-    /// How. Default, and so far the only one, DEFLATE.
-    pub algorithm: CompressionAlgorithm,
     /// What is less than so many bytes is sent as it is. Default 1 KiB: one token does not compress, and ten do.
     pub threshold: usize,
     /// From 1, fast, to 9, small. Default 3.
@@ -20,24 +18,9 @@ pub struct CompressionOptions {
     pub max_kept_bytes: usize,
 }
 
-/// How it is compressed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum CompressionAlgorithm {
-    /// DEFLATE (RFC 1951).
-    #[default]
-    Deflate,
-}
-
 impl Default for CompressionOptions {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            algorithm: CompressionAlgorithm::Deflate,
-            threshold: 1 << 10,
-            level: 3,
-            max_kept_bytes: 16 << 20,
-        }
+        Self { enabled: true, threshold: 1 << 10, level: 3, max_kept_bytes: 16 << 20 }
     }
 }
 

@@ -34,8 +34,6 @@ const OF_SETS: [Algorithm; 5] =
 pub struct AuthOptions {
     /// Whether clients are asked who they are. Default yes; no leaves everything else without effect.
     pub enabled: bool,
-    /// How clients show who they are. Default, and so far the only one, by JSON Web Tokens.
-    pub strategy: AuthStrategy,
     /// A secret of at least 32 bytes that the issuer knows too, for HS256. Default none.
     pub secret_key: Option<Secret>,
     /// The same in a file; white space at its end does not count. Default none.
@@ -55,20 +53,10 @@ pub struct AuthOptions {
     pub expires_in: Option<Duration>,
 }
 
-/// How clients show who they are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum AuthStrategy {
-    /// By JSON Web Tokens (RFC 7519).
-    #[default]
-    Jwt,
-}
-
 impl Default for AuthOptions {
     fn default() -> Self {
         Self {
             enabled: true,
-            strategy: AuthStrategy::Jwt,
             secret_key: None,
             secret_key_file: None,
             public_key_file: None,
