@@ -250,8 +250,7 @@ export class Connection extends EventTarget {
    * @param {number} [code] with which the socket is closed, where it is not yet
    */
   #drop(reason, code) {
-    const wasOpen = this.isOpen;
-    const socket = this.#socket;
+    const [wasOpen, socket] = [this.isOpen, this.#socket];
     this.#socket = null;
     if (socket && code !== undefined) {
       // One that is not open yet is closed when it is: a browser calls anything else a failure.
