@@ -290,6 +290,16 @@ impl Error {
         }
     }
 
+    /// Whether there is no room for another attribute, while those that the log has may go on.
+    pub const fn refuses_attributes(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyAttributes { .. }
+                | Self::AttributesTooLarge { .. }
+                | Self::Store(streamnest_core::StoreError::IndexFull { .. })
+        )
+    }
+
     /// Whether the same call may succeed later.
     pub const fn is_retryable(&self) -> bool {
         match self {

@@ -300,7 +300,9 @@ impl EventLog {
     /// What is remembered survives what the log's attributes survive, and is on its way there when this returns.
     ///
     /// # Errors
-    /// [`Error::AcknowledgedAhead`]; [`Error::TooManySubscriptions`] for a new name.
+    /// [`Error::AcknowledgedAhead`]; [`Error::TooManySubscriptions`] for a new name; [`Error::TooManyAttributes`],
+    /// [`Error::AttributesTooLarge`] and [`StoreError::IndexFull`] for one that the store has no room for: it is remembered,
+    /// but may be undone by the end of the process.
     pub fn acknowledge(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
         let mut state = self.lock();
         let last = state.last;
@@ -312,8 +314,14 @@ impl EventLog {
             return Err(Error::TooManySubscriptions { limit });
         }
         state.subscriptions.acknowledge(subscription, seq);
-        self.send_acknowledged(&mut state);
-        Ok(())
+        match self.try_send_acknowledged(&mut state) {
+            Err(error) if error.refuses_attributes() && state.subscriptions.owes(subscription) => Err(error),
+            Err(error) => {
+                self.not_stored(&error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// As [`acknowledge`](Self::acknowledge), and waits until that is durable, so that nothing undoes it any more.
@@ -340,7 +348,10 @@ impl EventLog {
                     return Err(error.clone());
                 }
                 // What was refused before, or came while a change was under way, is sent now.
-                self.try_send_acknowledged(&mut state)?;
+                let sent = self.try_send_acknowledged(&mut state);
+                if state.subscriptions.owes(subscription) {
+                    sent?;
+                }
             }
             settled.await;
         }
@@ -362,26 +373,52 @@ impl EventLog {
     /// next.
     pub(crate) fn send_acknowledged(&self, state: &mut State) {
         if let Err(error) = self.try_send_acknowledged(state) {
-            let log = self.identity.subject();
-            tracing::debug!(log, %error, "acknowledged positions are not stored yet");
+            self.not_stored(&error);
         }
     }
 
+    fn not_stored(&self, error: &Error) {
+        let log = self.identity.subject();
+        tracing::debug!(log, %error, "acknowledged positions are not stored yet");
+    }
+
+    /// A name that the store has no room for keeps no other from being stored.
     fn try_send_acknowledged(&self, state: &mut State) -> Result<(), Error> {
         let changes = state.subscriptions.due(state.attributes.settled());
         if changes.is_empty() || state.failed.is_some() {
             return Ok(());
         }
+        let refused = match self.send_positions(state, changes.clone()) {
+            Err(error) if error.refuses_attributes() => error,
+            sent => return sent.map(drop),
+        };
+        let is_known = |change: &AttributeChange| state.attributes.durable(&change.key).is_some();
+        let known: Vec<_> = changes.iter().filter(|change| is_known(change)).cloned().collect();
+        // Those that have their place already go together, and each by itself if even they have grown too much.
+        if known.is_empty() || self.send_positions(state, known).is_err() {
+            for change in changes {
+                if self
+                    .send_positions(state, vec![change])
+                    .is_ok_and(|appended| appended == Appended::Pending)
+                {
+                    break;
+                }
+            }
+        }
+        Err(refused)
+    }
+
+    fn send_positions(&self, state: &mut State, changes: Vec<AttributeChange>) -> Result<Appended, Error> {
         state.attributes.check(&changes, &self.shared.options)?;
         let appended = self.stored.append(self.term, state.accepted, &[], &changes).map_err(Error::Store)?;
+        state.subscriptions.sent(&changes, state.attributes.accepted() + 1);
         let number = state.accept_changes(changes);
-        state.subscriptions.sent(number);
         if appended == Appended::Durable {
             state.settle_changes(number);
             // Others may wait for what was sent on behalf of this one.
             self.room.notify_waiters();
         }
-        Ok(())
+        Ok(appended)
     }
 
     /// A durable attribute.

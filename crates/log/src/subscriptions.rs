@@ -77,9 +77,16 @@ impl Subscriptions {
         self.owed.iter().filter_map(change).collect()
     }
 
-    /// All that was owed is the change `number` of attributes.
-    pub(crate) fn sent(&mut self, number: u64) {
-        self.owed.clear();
+    /// `changes` of what was owed are the change `number` of attributes.
+    pub(crate) fn sent(&mut self, changes: &[AttributeChange], number: u64) {
+        for name in changes.iter().filter_map(|change| change.key.strip_prefix(PREFIX)) {
+            self.owed.remove(name);
+        }
         self.under_way = Some(number);
+    }
+
+    /// Whether the newest position of `name` is not on its way to the store.
+    pub(crate) fn owes(&self, name: &str) -> bool {
+        self.owed.contains(name)
     }
 }

@@ -76,6 +76,47 @@ async fn a_log_remembers_no_more_names_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_name_that_there_is_no_room_for_is_told_and_keeps_no_other_from_being_stored() {
+    let writer = registry(LogOptions::default().with_max_attributes(1)).create(&id("run")).await.unwrap();
+    append(&writer, 5).await;
+    let log = writer.log();
+    let stored = |name: &str| log.attribute(&format!("subscription/{name}"));
+    log.acknowledge_durably("known", seq(1)).await.unwrap();
+    let refused = log.acknowledge("new", seq(1));
+    assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
+    let refused = log.acknowledge_durably("new", seq(2)).await;
+    assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
+    log.acknowledge("known", seq(3)).unwrap();
+    assert_eq!(stored("known").as_deref(), Some(&b"3"[..]));
+    log.acknowledge_durably("known", seq(5)).await.unwrap();
+    assert_eq!((stored("known").as_deref(), stored("new")), (Some(&b"5"[..]), None));
+}
+
+#[tokio::test]
+async fn of_names_that_came_together_those_are_stored_that_there_is_room_for() {
+    let store = Arc::new(SlowStore::default());
+    let options = LogOptions::default().with_max_attributes(2);
+    let registry = Registry::new(store.clone(), SetClock::new(), options);
+    let run = id("run");
+    let writer = registry.create(&run).await.unwrap();
+    append(&writer, 5).await;
+    store.settle(&run, 5);
+    let log = writer.log();
+    log.acknowledge("first", seq(1)).unwrap();
+    // They wait for the first to be stored, and are tried together then.
+    for (name, at) in [("first", 2), ("second", 1), ("third", 1)] {
+        log.acknowledge(name, seq(at)).unwrap();
+    }
+    (0..4).for_each(|_| store.settle(&run, 1));
+    let mut kept: Vec<_> = log.attributes("subscription/").into_iter().collect();
+    kept.sort();
+    let kept: Vec<_> = kept.iter().map(|(key, value)| (key.as_str(), &value[..])).collect();
+    assert_eq!(kept, [("subscription/first", &b"2"[..]), ("subscription/second", &b"1"[..])]);
+    let refused = log.acknowledge("third", seq(2));
+    assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 2 })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn cursors_are_counted_while_they_follow_and_observers_are_not() {
     let writer = registry(LogOptions::default()).create(&id("run")).await.unwrap();
     let log = writer.log();
