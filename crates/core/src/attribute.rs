@@ -17,6 +17,11 @@ const FEW: usize = 8;
 pub struct AttributeKey(Arc<str>);
 
 impl AttributeKey {
+    /// Set with the last append to a stream.
+    pub const CLOSED: &'static str = "closed";
+    /// Set when a stream is deleted while others still read from it.
+    pub const DELETED: &'static str = "deleted";
+
     /// Checks `text` and makes it a key.
     ///
     /// # Errors

@@ -250,7 +250,8 @@ pub enum StoreError {
         /// Where.
         place: String,
     },
-    /// What the store keeps in memory of its logs has no room for more. Reads go on, and appends that set no new attribute.
+    /// What the store keeps in memory of its logs has no room for more. Reads go on, and appends that end a log or set no
+    /// new attribute.
     #[error(
         "log store knows so many logs and attributes that they take {limit} bytes of memory; delete some, or raise `DiskOptions::max_index_bytes`"
     )]

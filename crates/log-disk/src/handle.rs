@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use streamnest_core::{
-    Appended, AttributeChange, BoxFuture, Class, Entry, Seq, StoreError, StoredHead, StoredLog, Term,
+    Appended, AttributeChange, AttributeKey, BoxFuture, Class, Entry, Seq, Status, StoreError, StoredHead,
+    StoredLog, Term,
 };
 
 use crate::{
@@ -54,6 +55,11 @@ impl DiskLog {
     }
 }
 
+/// Whether a change is of those that end a log: once for each log, and what has ended can be forgotten.
+fn ends(change: &AttributeChange) -> bool {
+    matches!(change.key.as_str(), AttributeKey::CLOSED | AttributeKey::DELETED)
+}
+
 impl StoredLog for DiskLog {
     fn head(&self) -> StoredHead {
         self.log.lock().head(self.term)
@@ -71,14 +77,15 @@ impl StoredLog for DiskLog {
         if entries.is_empty() && attributes.is_empty() {
             return Ok(if state.is_pending() { Appended::Pending } else { Appended::Durable });
         }
-        if state.is_extended_by(attributes) {
-            self.inner.check_index(0)?;
-        }
         let first = state.accepted + 1;
         let last = state.accepted + entries.len() as u64;
         let statuses = entries.iter().rev().filter(|entry| entry.event().class() == Class::Status);
         let mut read = statuses.filter_map(|entry| entry.event().as_status().ok().flatten());
         let status = read.next().map(|update| update.status);
+        let ends = status.is_some_and(Status::is_terminal) || attributes.iter().any(ends);
+        if !ends && state.is_extended_by(attributes) {
+            self.inner.check_index(0)?;
+        }
         let time = entries.last().map(|entry| entry.time());
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let what = What::Append { last, count, has_changes: !attributes.is_empty(), status, time };

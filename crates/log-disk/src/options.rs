@@ -59,7 +59,7 @@ pub struct DiskOptions {
     /// 0.5, by which the store takes at most about twice the bytes that live.
     pub compact_above: f64,
     /// Bytes of memory that the names, attributes and places of all logs may take, about. When they take more, no log is made and
-    /// no new attribute is set. Default 256 MiB, by which some 400,000 finished executions are known at once.
+    /// no new attribute is set but those that end a log. Default 256 MiB, by which some 400,000 finished executions are known at once.
     pub max_index_bytes: u64,
     /// Threads that read from the disk for cold readers. Default 2.
     pub readers: usize,

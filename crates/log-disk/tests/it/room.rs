@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use streamnest_core::{AttributeChange, LogName, LogStore as _, StoreError, Timestamp};
+use streamnest_core::{
+    AttributeChange, AttributeKey, Entry, Event, LogName, LogStore as _, Status, StoreError, Timestamp,
+    payload::StatusUpdate,
+};
 use streamnest_log_disk::{DiskOptions, DiskStore};
 
 use crate::{
     simulated::Disk,
-    support::{Probe, Random, chaos, name, open, small, wait},
+    support::{Probe, Random, chaos, name, open, seq, small, wait},
 };
 
 fn segments(disk: &Disk) -> usize {
@@ -284,4 +287,29 @@ fn an_index_that_is_full_takes_no_log_and_no_attribute_more_until_something_is_d
     let gone = AttributeChange::remove("filler").unwrap();
     first.durable(first.append_with(1, 10, &[gone]).unwrap()).unwrap();
     first.durable(first.append_with(1, 10, &[other]).unwrap()).unwrap();
+}
+
+#[test]
+fn what_runs_ends_though_the_index_is_full() {
+    let disk = Disk::new();
+    let store = open(&disk, small().with_max_index_bytes(20_000));
+    let stream = Probe::create(&store, "stream").unwrap();
+    let mut runs = Vec::new();
+    while let Ok(run) = Probe::create(&store, &format!("run{}", runs.len())) {
+        runs.push(run);
+    }
+    let filler = AttributeChange::set("filler", vec![b'x'; 2_000]).unwrap();
+    wait(store.delete(&name("run1"))).unwrap();
+    runs[2].durable(runs[2].append_with(1, 10, &[filler]).unwrap()).unwrap();
+    let set = |key: &str| AttributeChange::set(key, "x").unwrap();
+    assert!(matches!(stream.append_with(1, 10, &[set("producer/a")]), Err(StoreError::IndexFull { .. })));
+    stream
+        .durable(stream.append_with(1, 10, &[set("producer/a"), set(AttributeKey::CLOSED)]).unwrap())
+        .unwrap();
+    let end = Event::status(&StatusUpdate::completed("done".into()));
+    let end = Arc::new(Entry::new(seq(1), Timestamp::from_micros(1), end));
+    let run = &runs[0].log;
+    run.append(run.head().term, seq(0), &[end], &[set("producer/a")]).unwrap();
+    runs[0].durable(1).unwrap();
+    assert_eq!((run.head().status, run.head().attributes.len()), (Some(Status::Completed), 1));
 }

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use streamnest_core::{
-    AttributeChange, Attributes, Event, Lifetime, LogName, Position, Producer, Seq, Timestamp,
+    AttributeChange, AttributeKey, Attributes, Event, Lifetime, LogName, Position, Producer, Seq, Timestamp,
 };
 
 /// What a stream holds, how long it lives, and where it comes from.
@@ -70,9 +70,9 @@ const FORK_SUB_OFFSET: &str = "fork/sub-offset";
 /// Set with what a stream begins with: one without it was never told to anybody.
 pub(super) const COMPLETE: &str = "complete";
 /// Set with the last append. Its value is the request of the idempotent producer that closed the stream, if one did.
-pub(super) const CLOSED: &str = "closed";
+pub(super) const CLOSED: &str = AttributeKey::CLOSED;
 /// Set when a stream is deleted that has forks.
-pub(super) const DELETED: &str = "deleted";
+pub(super) const DELETED: &str = AttributeKey::DELETED;
 /// The last `Stream-Seq`.
 pub(super) const SEQ: &str = "seq";
 /// Before the id of each producer.
