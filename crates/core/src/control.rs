@@ -276,6 +276,11 @@ pub enum ControlError {
     /// The log store has no room.
     #[error("log store is full; free some room on the server, and starts go on by themselves")]
     StoreFull,
+    /// The log store knows as many logs and attributes as it may.
+    #[error(
+        "log store knows as many executions as it may; delete some, or raise `DiskOptions::max_index_bytes`"
+    )]
+    StoreIndexFull,
     /// The log store is not available.
     #[error("log store is unavailable; try again later")]
     Unavailable,
@@ -299,12 +304,20 @@ impl ControlError {
             Self::TooManyExecutions { .. } => "too_many_executions",
             Self::Draining => "draining",
             Self::StoreFull => "store_full",
+            Self::StoreIndexFull => "store_index_full",
             Self::Unavailable => "store_unavailable",
         }
     }
 
     /// Whether the same request may succeed later.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::TooManyExecutions { .. } | Self::Draining | Self::StoreFull | Self::Unavailable)
+        matches!(
+            self,
+            Self::TooManyExecutions { .. }
+                | Self::Draining
+                | Self::StoreFull
+                | Self::StoreIndexFull
+                | Self::Unavailable
+        )
     }
 }

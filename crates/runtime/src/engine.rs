@@ -439,9 +439,8 @@ impl Engine {
                 limit: self.0.logs.len(),
                 option: "LogOptions::max_total_bytes",
             },
-            LogError::Store(StoreError::Full { .. } | StoreError::IndexFull { .. }) => {
-                ControlError::StoreFull
-            }
+            LogError::Store(StoreError::Full { .. }) => ControlError::StoreFull,
+            LogError::Store(StoreError::IndexFull { .. }) => ControlError::StoreIndexFull,
             error => {
                 tracing::error!(execution = %id, %error, "log could not be made");
                 ControlError::Unavailable

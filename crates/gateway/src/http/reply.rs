@@ -242,7 +242,7 @@ impl From<&ControlError> for Refusal {
             | ControlError::AskClosed { .. } => StatusCode::CONFLICT,
             ControlError::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ControlError::TooManyExecutions { .. } => StatusCode::TOO_MANY_REQUESTS,
-            ControlError::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
+            ControlError::StoreFull | ControlError::StoreIndexFull => StatusCode::INSUFFICIENT_STORAGE,
             ControlError::Draining | ControlError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

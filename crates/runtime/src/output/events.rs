@@ -65,9 +65,8 @@ impl NodeOutput {
                 *held = true;
             }
             Ok(None) => return Ok(false),
-            Err(error @ (LogError::TooManyAttributes { .. } | LogError::AttributesTooLarge { .. })) => {
-                return Err(error.into());
-            }
+            // Only this key finds no room: the node hears of it, and says what else it has to say.
+            Err(error) if error.refuses_attributes() => return Err(error.into()),
             Err(error) => self.refused(&mut state, error),
         }
         Ok(true)

@@ -609,3 +609,69 @@ async fn a_store_that_cannot_open_a_log_refuses_the_start_and_the_id_stays_free(
     run.result().await.unwrap();
     let _: Epoch = run.log().identity().epoch();
 }
+
+/// A store whose index is full: no log is made.
+struct IndexIsFull(Arc<dyn LogStore>);
+
+impl LogStore for IndexIsFull {
+    fn create<'a>(
+        &'a self,
+        _: &'a LogName,
+        _: &'a [AttributeChange],
+        _: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        Box::pin(async { Err(index_full()) })
+    }
+
+    fn open<'a>(
+        &'a self,
+        name: &'a LogName,
+        watch: Arc<dyn DurabilityWatch>,
+    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+        self.0.open(name, watch)
+    }
+
+    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.delete(name)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a LogName>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+        self.0.list(prefix, after, limit)
+    }
+}
+
+fn index_full() -> StoreError {
+    StoreError::IndexFull { limit: 4_096 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_the_index_has_no_room_for_says_so_and_what_helps() {
+    let engine = engine_on(play(|node| node, |_| async { Ok(()) }), Arc::new(IndexIsFull(memory())));
+    let refused = engine.start(request(None)).await.unwrap_err();
+    assert_eq!((refused.code(), refused.is_retryable()), ("store_index_full", true));
+    assert!(refused.to_string().contains("max_index_bytes"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_index_has_no_room_for_is_told_to_the_node_and_the_run_goes_on() {
+    let store = Judged::new(|entries: &[Arc<Entry>]| {
+        let keyed = entries.iter().any(|entry| entry.event().event_type().as_str() == "keyed");
+        if keyed { Err(index_full()) } else { Ok(Appended::Durable) }
+    });
+    let definition = play(
+        |node| node,
+        |ctx: NodeContext| async move {
+            let error = ctx.emit_once("key", "keyed", ()).await.unwrap_err();
+            assert!(error.to_string().contains("max_index_bytes"), "{error}");
+            ctx.emit("after", ()).await?;
+            Ok(())
+        },
+    );
+    let run = start(&engine_on(definition, store)).await;
+    run.result().await.unwrap();
+}
