@@ -72,6 +72,17 @@ struct Logs {
     on_removed: Vec<RemovedHook>,
 }
 
+impl Logs {
+    /// Takes a log out. A table that once held many gives back the room that is left over.
+    fn take_out(&mut self, name: &LogName) -> Option<Writer> {
+        let writer = self.by_name.remove(name);
+        if self.by_name.len() < self.by_name.capacity() / 4 {
+            self.by_name.shrink_to(self.by_name.len() * 2);
+        }
+        writer
+    }
+}
+
 /// What all logs of a registry share.
 pub(crate) struct Shared {
     pub(crate) options: LogOptions,
@@ -396,7 +407,7 @@ impl Registry {
         let name = name.log_name();
         let (writer, reserved, hooks) = {
             let mut logs = self.lock();
-            let writer = logs.by_name.remove(&name);
+            let writer = logs.take_out(&name);
             if logs.opening.contains(&name) || (writer.is_none() && !self.is_persistent()) {
                 return Ok(());
             }
@@ -450,7 +461,7 @@ impl Registry {
     fn let_go(&self, name: &LogName) {
         let hooks = {
             let mut logs = self.lock();
-            logs.by_name.remove(name);
+            logs.take_out(name);
             logs.on_removed.clone()
         };
         hooks.iter().for_each(|hook| hook(name, Removal::Evicted));

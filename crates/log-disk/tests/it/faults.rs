@@ -57,7 +57,8 @@ fn what_was_acknowledged_survives_a_power_cut_that_drops_reorders_and_tears_the_
             lost += last.saturating_sub(read.entries.len() as u64);
             if let Some(round) = attributes.get(&id) {
                 let kept = log.log.head().attributes;
-                let kept: u64 = String::from_utf8(kept["round"].to_vec()).unwrap().parse().unwrap();
+                let kept: u64 =
+                    String::from_utf8(kept.get("round").unwrap().to_vec()).unwrap().parse().unwrap();
                 assert!(kept >= round.parse().unwrap(), "seed {seed}: an attribute went back");
             }
             log.durable(log.append(1, 10).unwrap()).unwrap();

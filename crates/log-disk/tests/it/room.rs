@@ -128,7 +128,11 @@ fn nothing_that_lives_is_lost_or_changed_by_compaction_whatever_happens() {
                 "seed {seed}: `{id}`"
             );
             if step > 0 {
-                assert_eq!(head.attributes["step"], step.to_string().as_bytes(), "seed {seed}: `{id}`");
+                assert_eq!(
+                    head.attributes.get("step").unwrap(),
+                    step.to_string().as_bytes(),
+                    "seed {seed}: `{id}`"
+                );
             }
         }
     }

@@ -170,6 +170,10 @@ impl Executions {
                 if let Some((age, _)) = self.by_id.remove(id) {
                     self.by_age.remove(&age);
                 }
+                // A table that once held many gives back the room that is left over.
+                if self.by_id.len() < self.by_id.capacity() / 4 {
+                    self.by_id.shrink_to(self.by_id.len() * 2);
+                }
             }
         }
     }
