@@ -165,6 +165,8 @@ impl ServerFlags {
             return match app.has_own_store() {
                 true if asked => Err(Error::StoreChosen),
                 true => Ok(()),
+                // It was served before, or that was tried.
+                false if app.logs().is_persistent() => Ok(()),
                 // What was started is in memory, and would be gone with the program though nobody said so.
                 false => Err(Error::LogsUsed),
             };
