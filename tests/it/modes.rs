@@ -49,6 +49,8 @@ impl Row {
     fn of(mode: &'static str, ledger: &Ledger, entries: u64, drops: usize) -> Self {
         let distinct: BTreeSet<_> = ledger.got.iter().copied().collect();
         let lost: BTreeSet<u64> = (1..=entries).filter(|sequence| !distinct.contains(sequence)).collect();
+        let untold: Vec<_> = lost.difference(&ledger.told).collect();
+        assert!(untold.is_empty(), "{mode} was not told of {untold:?}");
         Self {
             mode,
             drops,

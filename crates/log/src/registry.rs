@@ -83,6 +83,11 @@ impl Logs {
     }
 }
 
+/// How often a log is looked for that another thread opens at this moment, and the pause between two looks. Opening one reads
+/// a place from memory, so the first look mostly finds it; one that is still being made is not there yet.
+const OPENING_LOOKS: usize = 20;
+const OPENING_PAUSE: std::time::Duration = std::time::Duration::from_micros(50);
+
 /// What all logs of a registry share.
 pub(crate) struct Shared {
     pub(crate) options: LogOptions,
@@ -305,16 +310,21 @@ impl Registry {
         if known.is_some() || !self.is_persistent() {
             return known;
         }
-        // A store on this machine has nothing to wait for, unless something of the log is under way.
+        // A store on this machine has nothing to wait for, unless something of the log is under way: when many come back at
+        // once after a start, another thread opens it just now.
         let mut opening = pin!(self.open(&name));
-        match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(opened)) => opened,
-            Poll::Ready(Err(error)) => {
-                tracing::warn!(log = %name, %error, "log cannot be opened");
-                None
+        for look in 0..=OPENING_LOOKS {
+            match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(opened)) => return opened,
+                Poll::Ready(Err(error)) => {
+                    tracing::warn!(log = %name, %error, "log cannot be opened");
+                    return None;
+                }
+                Poll::Pending if look < OPENING_LOOKS => std::thread::sleep(OPENING_PAUSE),
+                Poll::Pending => {}
             }
-            Poll::Pending => None,
         }
+        None
     }
 
     /// How many logs are in memory.

@@ -47,7 +47,8 @@ fn is_terminal(frame: &Value) -> bool {
     frame["type"] == "status" && frame["payload"]["status"] != "running"
 }
 
-/// It takes what comes, and asks for nothing again. Where it begins after a lost connection tells it what it has missed.
+/// It takes what comes, and asks for nothing again. Where it begins after a lost connection tells it what it has missed: the
+/// position of the confirmation, or the first number if it was confirmed before there was a run.
 pub(super) async fn at_most_once(mut lossy: Lossy) -> Ledger {
     let mut ledger = Ledger::default();
     let mut last = 0;
@@ -57,10 +58,13 @@ pub(super) async fn at_most_once(mut lossy: Lossy) -> Ledger {
             continue;
         };
         let position: Position = confirmed["position"].as_str().unwrap().parse().unwrap();
-        let begins = position.seq().get();
-        assert!(begins >= last, "what it was given once is behind it");
-        ledger.told.extend(last + 1..=begins);
-        last = begins;
+        let mut began_waiting = confirmed["state"] == "waiting";
+        if !began_waiting {
+            let begins = position.seq().get();
+            assert!(begins >= last, "what it was given once is behind it");
+            ledger.told.extend(last + 1..=begins);
+            last = begins;
+        }
         if !["waiting", "running"].contains(&confirmed["state"].as_str().unwrap()) {
             // Nothing may be to come any more, not even the end.
             let _ = send(&mut socket, "get_status", json!({})).await;
@@ -82,6 +86,9 @@ pub(super) async fn at_most_once(mut lossy: Lossy) -> Ledger {
                 }
                 _ => {
                     if let Some(sequence) = frame["sequence"].as_u64() {
+                        if std::mem::take(&mut began_waiting) {
+                            ledger.told.extend(last + 1..sequence);
+                        }
                         ledger.got.push(sequence);
                         last = sequence;
                     }
