@@ -18,7 +18,7 @@ pub type TokenError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # fn example() -> Result<(), streamnest_client::Error> {
 /// let client = Client::new("http://127.0.0.1:8080")?
-///     .with_token_provider(|| async { Ok(tokio::fs::read_to_string("token").await?.trim().to_owned()) });
+///     .with_token_provider(|| async { Ok(std::fs::read_to_string("token")?.trim().to_owned()) });
 /// # drop(client);
 /// # Ok(())
 /// # }
