@@ -316,7 +316,7 @@ impl GatewayOptions {
         if let Some(rate_limit) = &self.rate_limit {
             rate_limit.validate()?;
         }
-        self.trusted_proxies()?;
+        self.read_trusted_proxies()?;
         self.compression.validate()?;
         for host in &self.allowed_hosts {
             if host.parse::<Authority>().is_err() || host.contains('@') {
@@ -334,7 +334,7 @@ impl GatewayOptions {
     }
 
     /// The proxies that are trusted, and their header.
-    pub(crate) fn trusted_proxies(&self) -> Result<TrustedProxies, Error> {
+    pub(crate) fn read_trusted_proxies(&self) -> Result<TrustedProxies, Error> {
         let network = |text: &String| {
             let address = || text.parse().ok().map(|address: IpAddr| address.to_canonical().into());
             text.parse::<IpNet>().ok().or_else(address).ok_or_else(|| Error::InvalidOption {

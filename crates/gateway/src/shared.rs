@@ -150,7 +150,7 @@ impl Shared {
             compressor: Compressor::new(options.compression.clone()),
             limits: Limits::new(options.rate_limit.as_ref(), options.max_write_bytes),
             crowds: Arc::default(),
-            trusted_proxies: options.trusted_proxies()?,
+            trusted_proxies: options.read_trusted_proxies()?,
             seats: Arc::default(),
             turned_away: Arc::default(),
             event_views: Arc::default(),
