@@ -41,7 +41,8 @@ pub(crate) async fn events(
     let filter = Filter::new(&query.list("events"), &query.list("nodes"))?;
     let from = start(&query, &headers)?;
     let replay: Replay = query.one("replay", "`full` or `compact`")?.unwrap_or_default();
-    let log = shared.logs.get(&id).ok_or_else(|| Refusal::unknown_execution(&id))?;
+    let writer = shared.logs.open(&id).await?.ok_or_else(|| Refusal::unknown_execution(&id))?;
+    let log = writer.log().clone();
     if stands_at_end(&log, from) {
         // An `EventSource` that gets this stays away.
         return Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]).into_response());

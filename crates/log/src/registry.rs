@@ -83,11 +83,6 @@ impl Logs {
     }
 }
 
-/// How often a log is looked for that another thread opens at this moment, and the pause between two looks. Opening one reads
-/// a place from memory, so the first look mostly finds it; one that is still being made is not there yet.
-const OPENING_LOOKS: usize = 20;
-const OPENING_PAUSE: std::time::Duration = std::time::Duration::from_micros(50);
-
 /// What all logs of a registry share.
 pub(crate) struct Shared {
     pub(crate) options: LogOptions,
@@ -305,26 +300,28 @@ impl Registry {
 
     /// The writer of the log `name`, if that is in memory or can be opened without waiting.
     pub fn writer(&self, name: &impl NamesLog) -> Option<Writer> {
+        match self.look(name) {
+            Poll::Ready(writer) => writer,
+            Poll::Pending => None,
+        }
+    }
+
+    /// The writer of the log `name`, `None` if there is no such log that can be opened. `Pending` if something of it is under
+    /// way, such as another task that opens it: [`open`](Self::open) waits for that.
+    pub fn look(&self, name: &impl NamesLog) -> Poll<Option<Writer>> {
         let name = name.log_name();
         let known = self.lock().by_name.get(&name).cloned();
         if known.is_some() || !self.is_persistent() {
-            return known;
+            return Poll::Ready(known);
         }
-        // A store on this machine has nothing to wait for, unless something of the log is under way: when many come back at
-        // once after a start, another thread opens it just now.
+        // A store on this machine has nothing to wait for else.
         let mut opening = pin!(self.open(&name));
-        for look in 0..=OPENING_LOOKS {
-            match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(opened)) => return opened,
-                Poll::Ready(Err(error)) => {
-                    tracing::warn!(log = %name, %error, "log cannot be opened");
-                    return None;
-                }
-                Poll::Pending if look < OPENING_LOOKS => std::thread::sleep(OPENING_PAUSE),
-                Poll::Pending => {}
-            }
-        }
-        None
+        opening.as_mut().poll(&mut Context::from_waker(Waker::noop())).map(|opened| {
+            opened.unwrap_or_else(|error| {
+                tracing::warn!(log = %name, %error, "log cannot be opened");
+                None
+            })
+        })
     }
 
     /// How many logs are in memory.

@@ -58,13 +58,11 @@ pub(super) async fn at_most_once(mut lossy: Lossy) -> Ledger {
             continue;
         };
         let position: Position = confirmed["position"].as_str().unwrap().parse().unwrap();
+        let begins = position.seq().get();
+        assert!(begins >= last, "what it was given once is behind it");
+        ledger.told.extend(last + 1..=begins);
+        last = begins;
         let mut began_waiting = confirmed["state"] == "waiting";
-        if !began_waiting {
-            let begins = position.seq().get();
-            assert!(begins >= last, "what it was given once is behind it");
-            ledger.told.extend(last + 1..=begins);
-            last = begins;
-        }
         if !["waiting", "running"].contains(&confirmed["state"].as_str().unwrap()) {
             // Nothing may be to come any more, not even the end.
             let _ = send(&mut socket, "get_status", json!({})).await;

@@ -25,8 +25,18 @@ use crate::{
     metrics::Transport,
 };
 
-/// A request that takes time, and the `id` of its answer.
-pub(super) struct Running {
+/// A request that takes time. The next one is read when it is done.
+pub(super) enum Running {
+    Answering(Answering),
+    /// Goes on when the log that it is about is open, which another task sees to at this moment.
+    Opening {
+        opened: BoxFuture<'static, ()>,
+        request: Box<Request>,
+    },
+}
+
+/// What a request comes to, and the `id` of its answer.
+pub(super) struct Answering {
     answer: BoxFuture<'static, Result<ServerFrame, ControlError>>,
     /// What was answered, while that waits for `after`.
     answered: Option<Result<ServerFrame, ControlError>>,
@@ -46,7 +56,19 @@ impl Connection {
             return self.refuse_in_answer(&Rejected::Missing, id.as_deref());
         };
         let answer = match command {
-            ClientCommand::SubscribeExecution(request) => self.subscribe(request, &visitor, id.as_ref()),
+            ClientCommand::SubscribeExecution(mut request) => {
+                match self.own(&visitor, Action::Read, &request.execution_id) {
+                    Ok(execution) if self.shared.logs.look(&execution).is_pending() => {
+                        let command = ClientCommand::SubscribeExecution(request);
+                        return self.run_when_open(execution, Request { id, command });
+                    }
+                    Ok(execution) => {
+                        request.execution_id = execution;
+                        self.subscribe(request, id.as_ref())
+                    }
+                    Err(refused) => Err(refused),
+                }
+            }
             ClientCommand::UnsubscribeExecution { execution_id, subscription } => {
                 self.unsubscribe(&execution_id, &visitor, subscription)
             }
@@ -75,13 +97,22 @@ impl Connection {
         self.reply(&frame, id.as_deref());
     }
 
+    /// Runs `request` once nobody is opening the log of `execution` any more: after a start many come back to it at once.
+    fn run_when_open(&mut self, execution: ExecutionId, request: Request) {
+        let logs = self.shared.logs.clone();
+        let opened = Box::pin(async move {
+            // What is wrong with it shows when the request runs.
+            let _ = logs.open(&execution).await;
+        });
+        self.running = Some(Running::Opening { opened, request: Box::new(request) });
+    }
+
+    /// Follows an execution, whose id is the server's own.
     fn subscribe(
         &mut self,
-        mut request: SubscribeExecution,
-        visitor: &Visitor,
+        request: SubscribeExecution,
         id: Option<&String>,
     ) -> Result<ServerFrame, ServerFrame> {
-        request.execution_id = self.own(visitor, Action::Read, &request.execution_id)?;
         let options = &self.shared.options;
         let filter = Filter::new(&request.events, &request.nodes).map_err(|error| error_frame(&error))?;
         let (execution, name) = (&request.execution_id, request.subscription.as_ref());
@@ -238,7 +269,12 @@ impl Connection {
                 attached: started.attached,
             }))
         };
-        self.running = Some(Running { answer: Box::pin(answer), answered: None, after: None, reply_to });
+        self.running = Some(Running::Answering(Answering {
+            answer: Box::pin(answer),
+            answered: None,
+            after: None,
+            reply_to,
+        }));
     }
 
     fn cancel(
@@ -259,7 +295,8 @@ impl Connection {
             control.cancel(&execution_id, reason).await?;
             Ok(ServerFrame::CancelAccepted(CancelAccepted { execution_id }))
         };
-        self.running = Some(Running { answer: Box::pin(answer), answered: None, after, reply_to });
+        self.running =
+            Some(Running::Answering(Answering { answer: Box::pin(answer), answered: None, after, reply_to }));
     }
 
     fn signal(
@@ -282,12 +319,29 @@ impl Connection {
             let Signalled { ask, repeated } = control.signal(&execution_id, signal).await?;
             Ok(ServerFrame::SignalAccepted(SignalAccepted { execution_id, ask, repeated }))
         };
-        self.running = Some(Running { answer: Box::pin(answer), answered: None, after: None, reply_to });
+        self.running = Some(Running::Answering(Answering {
+            answer: Box::pin(answer),
+            answered: None,
+            after: None,
+            reply_to,
+        }));
     }
 
     /// Goes on with the request that takes time.
     pub(super) fn poll_running(&mut self, cx: &mut Context<'_>) {
-        let Some(running) = &mut self.running else { return };
+        let running = match &mut self.running {
+            None => return,
+            Some(Running::Answering(answering)) => answering,
+            Some(Running::Opening { opened, .. }) => {
+                if opened.as_mut().poll(cx).is_ready()
+                    && let Some(Running::Opening { request, .. }) = self.running.take()
+                {
+                    self.ask_again();
+                    self.on_request(*request);
+                }
+                return;
+            }
+        };
         let answer = match running.answered.take() {
             Some(answer) => answer,
             None => match running.answer.as_mut().poll(cx) {

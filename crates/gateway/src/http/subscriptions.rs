@@ -46,7 +46,8 @@ pub(super) async fn list(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
     let id = visitor.execution(&shared, Action::Read, &id_of(&uri, id)?)?;
-    let log = shared.logs.get(&id).ok_or_else(|| Refusal::unknown_execution(&id))?;
+    let writer = shared.logs.open(&id).await?.ok_or_else(|| Refusal::unknown_execution(&id))?;
+    let log = writer.log().clone();
     let subscriptions = log.subscriptions().into_iter().map(|(subscription, acknowledged, lag)| Named {
         subscription,
         acknowledged,

@@ -20,7 +20,7 @@ use streamnest_runtime::{
     FilterCriteria, Missed, NodeError, Observable, RetryOptions, StreamUpdate, Subscriber, ViewError,
 };
 
-use crate::support::{Random, cases, chaos, memory, registry};
+use crate::support::{Random, cases, chaos, forward, memory, registry};
 
 fn id(text: &str) -> ExecutionId {
     ExecutionId::new(text).unwrap()
@@ -374,35 +374,7 @@ async fn a_handler_that_fails_is_tried_again_with_growing_waits_and_no_item_is_s
 struct Lasting(Arc<dyn LogStore>);
 
 impl LogStore for Lasting {
-    fn create<'a>(
-        &'a self,
-        name: &'a LogName,
-        attributes: &'a [AttributeChange],
-        watch: Arc<dyn DurabilityWatch>,
-    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.0.create(name, attributes, watch)
-    }
-
-    fn open<'a>(
-        &'a self,
-        name: &'a LogName,
-        watch: Arc<dyn DurabilityWatch>,
-    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.0.open(name, watch)
-    }
-
-    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.0.delete(name)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a LogName>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-        self.0.list(prefix, after, limit)
-    }
+    forward!(create, open, delete, list);
 
     fn is_persistent(&self) -> bool {
         true

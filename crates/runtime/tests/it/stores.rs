@@ -21,7 +21,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::{Definition, engine_on, engine_with, memory, play, registry, request, start, told};
+use crate::support::{
+    Definition, engine_on, engine_with, forward, memory, play, registry, request, start, told,
+};
 
 /// What a test decides about each append.
 pub(crate) trait Judge: Send + Sync + 'static {
@@ -160,26 +162,7 @@ impl LogStore for SlowToOpen {
         })
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a LogName,
-        watch: Arc<dyn DurabilityWatch>,
-    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.0.open(name, watch)
-    }
-
-    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.0.delete(name)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a LogName>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-        self.0.list(prefix, after, limit)
-    }
+    forward!(open, delete, list);
 }
 
 pub(crate) fn unavailable() -> StoreError {
@@ -578,26 +561,7 @@ async fn a_store_that_cannot_open_a_log_refuses_the_start_and_the_id_stays_free(
             self.0.create(name, attributes, watch)
         }
 
-        fn open<'a>(
-            &'a self,
-            name: &'a LogName,
-            watch: Arc<dyn DurabilityWatch>,
-        ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-            self.0.open(name, watch)
-        }
-
-        fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-            self.0.delete(name)
-        }
-
-        fn list<'a>(
-            &'a self,
-            prefix: &'a str,
-            after: Option<&'a LogName>,
-            limit: usize,
-        ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-            self.0.list(prefix, after, limit)
-        }
+        forward!(open, delete, list);
     }
     let engine =
         engine_on(play(|node| node, |_| async { Ok(()) }), Arc::new(Down(memory(), AtomicUsize::new(0))));
@@ -623,26 +587,7 @@ impl LogStore for IndexIsFull {
         Box::pin(async { Err(index_full()) })
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a LogName,
-        watch: Arc<dyn DurabilityWatch>,
-    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.0.open(name, watch)
-    }
-
-    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.0.delete(name)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a LogName>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-        self.0.list(prefix, after, limit)
-    }
+    forward!(open, delete, list);
 }
 
 fn index_full() -> StoreError {

@@ -428,3 +428,45 @@ impl Drop for SaySeed {
         }
     }
 }
+
+/// Methods of a `LogStore` that another one within, `self.0`, does as they are. Its caller has the names in scope.
+macro_rules! forward {
+    ($($method:ident),*) => {
+        $($crate::support::forward!(@ $method);)*
+    };
+    (@ create) => {
+        fn create<'a>(
+            &'a self,
+            name: &'a LogName,
+            attributes: &'a [AttributeChange],
+            watch: Arc<dyn DurabilityWatch>,
+        ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+            self.0.create(name, attributes, watch)
+        }
+    };
+    (@ open) => {
+        fn open<'a>(
+            &'a self,
+            name: &'a LogName,
+            watch: Arc<dyn DurabilityWatch>,
+        ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
+            self.0.open(name, watch)
+        }
+    };
+    (@ delete) => {
+        fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
+            self.0.delete(name)
+        }
+    };
+    (@ list) => {
+        fn list<'a>(
+            &'a self,
+            prefix: &'a str,
+            after: Option<&'a LogName>,
+            limit: usize,
+        ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
+            self.0.list(prefix, after, limit)
+        }
+    };
+}
+pub(crate) use forward;
