@@ -125,7 +125,8 @@ impl Attributes {
     /// Those whose keys begin with `prefix`, in the order of their keys.
     pub fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&AttributeKey, &Bytes)> {
         let from = self.find(prefix).unwrap_or_else(|at| at);
-        self.iter().skip(from).take_while(move |(key, _)| key.starts_with(prefix))
+        let rest = self.0.get(from..).unwrap_or_default();
+        rest.iter().map(|(key, value)| (key, value)).take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     fn find(&self, key: &str) -> Result<usize, usize> {

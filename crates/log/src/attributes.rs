@@ -79,10 +79,6 @@ impl AttributeBook {
                 change.apply(&mut self.durable);
             }
         }
-        if self.pending.is_empty() {
-            // Most logs hear of none after their first moments.
-            self.pending = VecDeque::new();
-        }
         bytes
     }
 

@@ -66,7 +66,8 @@ impl Place {
             name.push('/');
         }
         name.push_str(node);
-        NodeName::new(&name).map_err(|error| Error::name(&name, error))
+        let outermost = self.around.first().map_or("", |(workflow, _)| workflow);
+        NodeName::new(&name).map_err(|error| Error::node_name(outermost, &name, error))
     }
 
     /// The place within `node` of `workflow`, which runs here.

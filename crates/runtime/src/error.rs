@@ -9,10 +9,10 @@ use streamnest_core::NodeName;
 #[non_exhaustive]
 pub enum Error {
     /// A workflow or node has a name that is none.
-    #[error("`{name}`: {reason}")]
+    #[error("{of}: {reason}; rename it")]
     Name {
-        /// What was given for a name.
-        name: String,
+        /// Which one, by what was given for a name.
+        of: String,
         /// Why it is none.
         #[source]
         reason: streamnest_core::Error,
@@ -85,7 +85,9 @@ pub enum Error {
         second: String,
     },
     /// An edge names no node.
-    #[error("`{by}` of workflow `{workflow}` names `{name}`, which is no node{suggestion}; nodes: {known}")]
+    #[error(
+        "`{by}` of workflow `{workflow}` names `{name}`, which is no node{suggestion}; name one of: {known}"
+    )]
     UnknownNode {
         /// The workflow.
         workflow: String,
@@ -257,7 +259,9 @@ pub enum Error {
         circle: String,
     },
     /// A token filter's pattern is no regular expression.
-    #[error("`pattern` of node `{node}` of workflow `{workflow}` is no regular expression: {reason}")]
+    #[error(
+        "`pattern` of node `{node}` of workflow `{workflow}` is no regular expression; mend it, or put `\\` before what stands for itself: {reason}"
+    )]
     Pattern {
         /// The workflow.
         workflow: String,
@@ -311,9 +315,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// `name` is no name.
-    pub(crate) fn name(name: &str, reason: streamnest_core::Error) -> Self {
-        Self::Name { name: name.into(), reason }
+    /// `node` of `workflow` has a name that is none.
+    pub(crate) fn node_name(workflow: &str, node: &str, reason: streamnest_core::Error) -> Self {
+        Self::Name { of: format!("node `{node}` of workflow `{workflow}`"), reason }
     }
 
     /// A stable identifier, listed in `docs/errors.md`.

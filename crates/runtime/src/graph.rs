@@ -76,8 +76,8 @@ impl Graph {
         definition: &WorkflowBuilder<W>,
         subgraphs: Vec<Option<Graph>>,
     ) -> Result<Self, Error> {
-        let workflow =
-            WorkflowName::new(&definition.name).map_err(|error| Error::name(&definition.name, error))?;
+        let workflow = WorkflowName::new(&definition.name)
+            .map_err(|reason| Error::Name { of: format!("workflow `{}`", definition.name), reason })?;
         if definition.name == ExecutionSummary::EXTERNAL {
             return Err(Error::ReservedName { workflow: definition.name.clone() });
         }

@@ -50,7 +50,10 @@ fn node_names<W: Workflow>(definition: &WorkflowBuilder<W>) -> Result<Vec<NodeNa
         if node.name.contains('/') {
             return Err(Error::Slash { workflow: workflow(), node: name() });
         }
-        names.push(NodeName::new(&node.name).map_err(|error| Error::name(&node.name, error))?);
+        names.push(
+            NodeName::new(&node.name)
+                .map_err(|error| Error::node_name(&definition.name, &node.name, error))?,
+        );
     }
     Ok(names)
 }

@@ -25,10 +25,13 @@ impl Memory {
         Self { live, resident: pages.unwrap_or_default() * 4096 }
     }
 
-    /// For each of `runs`, in bytes, what there is more than before.
-    fn since(before: Self, runs: usize) -> (usize, usize) {
+    /// In bytes, what there is more than before.
+    fn since(before: Self) -> Self {
         let now = Self::now();
-        (now.live.saturating_sub(before.live) / runs, now.resident.saturating_sub(before.resident) / runs)
+        Self {
+            live: now.live.saturating_sub(before.live),
+            resident: now.resident.saturating_sub(before.resident),
+        }
     }
 }
 
@@ -48,10 +51,10 @@ async fn ten_thousand_executions_at_once_finish_and_each_takes_little_memory() {
     let logs = registry(memory(), LogOptions::default().with_max_logs(RUNS + 1));
     let engine = engine_with(definition, logs, EngineOptions::default());
     // What the first run costs, the others do not.
-    let first = start(&engine).await;
-    while first.log().head().last.get() < 5 {
-        tokio::task::yield_now().await;
-    }
+    GATE.add_permits(1);
+    start(&engine).await.result().await.unwrap();
+    engine.delete(&engine.executions(1, None).executions[0].execution_id).await.unwrap();
+    GATE.forget_permits(1);
     let before = Memory::now();
     let mut runs = Vec::with_capacity(RUNS);
     while runs.len() < RUNS {
@@ -60,12 +63,12 @@ async fn ten_thousand_executions_at_once_finish_and_each_takes_little_memory() {
     while runs.iter().any(|run| run.log().head().last.get() < 5) {
         tokio::task::yield_now().await;
     }
-    let (running, running_resident) = Memory::since(before, RUNS);
+    let running = Memory::since(before);
     GATE.add_permits(1);
     for run in &runs {
         run.result().await.unwrap();
     }
-    let (finished, finished_resident) = Memory::since(before, RUNS);
+    let finished = Memory::since(before);
     // As many finish after them as the registry keeps, so that these are evicted.
     drop(runs);
     for _ in 0..=RUNS {
@@ -77,10 +80,15 @@ async fn ten_thousand_executions_at_once_finish_and_each_takes_little_memory() {
     for listed in ids {
         engine.delete(&listed.execution_id).await.unwrap();
     }
-    let (evicted, evicted_resident) = Memory::since(before, RUNS);
+    let evicted = Memory::since(before);
+    let each = |memory: Memory| format!("{} ({})", memory.live / RUNS, memory.resident / RUNS);
     println!(
-        "bytes per execution, allocated (resident): running {running} ({running_resident}), finished {finished} \
-         ({finished_resident}), evicted {evicted} ({evicted_resident})"
+        "bytes per execution, allocated (resident): running {}, finished {}, evicted {}",
+        each(running),
+        each(finished),
+        each(evicted)
     );
+    assert!(running.live < RUNS * (8 << 10), "a running execution takes 8 KiB or more");
+    assert!(evicted.live < 64 << 10, "{} bytes are left of executions that are gone", evicted.live);
     assert_eq!((engine.logs().len(), engine.executions(1, None).executions.len()), (0, 0));
 }
