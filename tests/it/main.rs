@@ -12,6 +12,7 @@ mod config;
 mod cuts;
 mod damaged;
 mod delivery;
+mod echo;
 mod endings;
 mod examples;
 mod flags;

@@ -5,7 +5,10 @@
 //! reader: what it did not read stays in the logs, and what it gets next is a larger piece of them.
 
 mod commands;
+#[cfg(feature = "echo")]
+mod echo;
 mod inbound;
+mod language;
 mod owed;
 mod pull;
 mod session;
@@ -39,6 +42,7 @@ use self::{
     throttle::Throttle,
 };
 pub(crate) use self::{
+    language::Language,
     pull::gap_frame,
     session::{Begin, Session},
     subscription::state_of,
@@ -94,6 +98,7 @@ pub(crate) struct Connection {
     resumed: bool,
     /// Whether the client takes compressed frames.
     deflates: bool,
+    language: Language,
     seat: Seat,
 }
 
@@ -107,7 +112,7 @@ struct Closing {
 
 impl Connection {
     fn new(shared: Arc<Shared>, socket: Socket, read: Bytes, begin: Begin) -> Self {
-        let Begin { seat, admission, deflates } = begin;
+        let Begin { seat, admission, deflates, language } = begin;
         let options = &shared.options;
         let config = WebSocketConfig::default()
             .read_buffer_size(options.read_buffer_bytes)
@@ -149,6 +154,7 @@ impl Connection {
             traffic: shared.metrics.traffic(Transport::WebSocket),
             resumed: false,
             deflates,
+            language,
             shared,
             seat,
         };
@@ -224,9 +230,9 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Owes a frame of the connection.
+    /// Owes a frame of the connection, if it is one where those are understood.
     fn reply(&mut self, frame: &ServerFrame, reply_to: Option<&str>) {
-        if self.closing.is_none() {
+        if self.closing.is_none() && self.language == Language::Native {
             if let ServerFrame::Error(error) = frame {
                 self.shared.metrics.refused(&error.code);
             }

@@ -160,6 +160,14 @@ impl Gateway {
         WebSocketBridgeService::new(self.sockets())
     }
 
+    /// Sends back each message of a WebSocket at `/echo` from here on, for programs that test WebSockets themselves. What a client
+    /// meets there, from its handshake to its close frame, with every limit, is what it meets at `/ws`: only what its messages mean
+    /// is another thing.
+    #[cfg(feature = "echo")]
+    pub fn echo(&self) {
+        self.0.echoes.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// The bounds and times that this gateway was made with.
     pub fn options(&self) -> &GatewayOptions {
         &self.0.options

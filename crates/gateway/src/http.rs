@@ -31,7 +31,10 @@ use crate::{auth, console, durable, guard, metrics, shared::Shared, sse, upgrade
 
 /// Every route of the gateway.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "echo")]
+    let router = router.route("/echo", get(upgrade::echo));
+    router
         .route("/ws", get(upgrade::upgrade))
         .route("/workflows", get(workflows::list))
         .route("/workflows/{name}", get(workflows::one))

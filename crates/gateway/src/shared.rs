@@ -65,6 +65,9 @@ pub(crate) struct Shared {
     turned_away: Arc<AtomicUsize>,
     event_views: Arc<AtomicUsize>,
     stream_readers: Arc<AtomicUsize>,
+    /// Whether `/echo` is there.
+    #[cfg(feature = "echo")]
+    pub(crate) echoes: std::sync::atomic::AtomicBool,
 }
 
 /// WebSockets that may be open at once only to be told that they are too many.
@@ -155,6 +158,8 @@ impl Shared {
             turned_away: Arc::default(),
             event_views: Arc::default(),
             stream_readers: Arc::default(),
+            #[cfg(feature = "echo")]
+            echoes: false.into(),
             options,
         })
     }

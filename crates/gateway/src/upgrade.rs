@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 use crate::{
     auth::{Admission, Rejected},
-    connection::{Begin, Session},
+    connection::{Begin, Language, Session},
     http::Refusal,
     metrics::Transport,
     shared::Shared,
@@ -30,13 +30,19 @@ pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
 
 /// `GET /ws`, and `GET /` when it asks for a WebSocket.
 pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, mut request: Request) -> Response {
-    match answer(&shared, &mut request) {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+    answer(&shared, &mut request, Language::Native).unwrap_or_else(Refusal::into_response)
+}
+
+/// `GET /echo`, where that is asked for.
+#[cfg(feature = "echo")]
+pub(crate) async fn echo(State(shared): State<Arc<Shared>>, mut request: Request) -> Response {
+    match shared.echoes.load(std::sync::atomic::Ordering::Relaxed) {
+        true => answer(&shared, &mut request, Language::Echo).unwrap_or_else(Refusal::into_response),
+        false => Refusal::not_found(request.uri().path()).into_response(),
     }
 }
 
-fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refusal> {
+fn answer(shared: &Arc<Shared>, request: &mut Request, language: Language) -> Result<Response, Refusal> {
     let headers = request.headers();
     let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
     let right = *request.method() == Method::GET
@@ -75,7 +81,8 @@ fn answer(shared: &Arc<Shared>, request: &mut Request) -> Result<Response, Refus
     // Where the layer that finds out who asks has not been, nobody is let in.
     let admission = request.extensions().get::<Admission>().cloned();
     let admission = admission.unwrap_or(Admission::Rejected(Rejected::Missing));
-    let begin = Begin { seat, admission, deflates: subprotocol == Some(SUBPROTOCOL_DEFLATE) };
+    let deflates = subprotocol == Some(SUBPROTOCOL_DEFLATE);
+    let begin = Begin { seat, admission, deflates, language };
     let session = Session::new(shared.clone(), hyper::upgrade::on(request), begin);
     let span = tracing::debug_span!("websocket", connection = tracing::field::Empty);
     shared.tasks.spawn(session.instrument(span));

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check there is, in order, with its duration and its counts.
 
+mod autobahn;
 mod browser;
 mod counts;
 mod debian;
@@ -32,7 +33,7 @@ struct Failed {
 }
 
 /// Each uses what the ones before it have built: cheap and telling ones first, one target directory for all.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "fetch", run: fetch },
     Step { name: "fmt", run: fmt },
     Step { name: "tidy", run: house_rules },
@@ -41,6 +42,7 @@ const STEPS: [Step; 10] = [
     Step { name: "doctests", run: doctests },
     Step { name: "rustdoc", run: rustdoc },
     Step { name: "release", run: release },
+    Step { name: "autobahn", run: autobahn::run },
     Step { name: "durable", run: durable::run },
     Step { name: "browser", run: browser_tests },
 ];

@@ -161,6 +161,8 @@ impl Connection {
             }
             _ if self.closing.is_some() => {}
             _ if self.is_too_much(&message) => {}
+            #[cfg(feature = "echo")]
+            message if self.language == super::Language::Echo => self.echo(&message),
             Message::Text(text) => match Request::parse(&text) {
                 Ok(request) => self.on_request(request),
                 Err(error) => {

@@ -8,7 +8,7 @@ use std::{
 
 use hyper::upgrade::OnUpgrade;
 
-use super::Connection;
+use super::{Connection, Language};
 use crate::{
     auth::Admission,
     io::Socket,
@@ -21,6 +21,7 @@ pub(crate) struct Begin {
     pub(crate) admission: Admission,
     /// Whether the client takes compressed frames.
     pub(crate) deflates: bool,
+    pub(crate) language: Language,
 }
 
 /// A WebSocket from its handshake to its end. A future by hand, so that an idle connection is no larger than what it

@@ -54,7 +54,7 @@ pub(super) fn servers(workspace: &Workspace) -> Result<Vec<Server>, String> {
 }
 
 /// Finds the path of the program `name` in cargo's messages, one JSON object each line.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+pub(super) fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
         let is_it = message.pointer("/target/name")? == name;
         let path = message.get("executable")?.as_str()?;
