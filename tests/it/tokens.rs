@@ -5,12 +5,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use jsonwebtoken::{EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::json;
 use streamnest::{AuthOptions, Error, StreamingOptions, Streamnest};
 use streamnest_client::{Client, Item};
 use streamnest_tests::{http, server::Server, workflows::Steps};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::flags::{Serving, app, flags};
 
@@ -139,4 +143,64 @@ async fn a_client_follows_a_run_for_longer_than_its_tokens_live() {
         ),
         "{error}"
     );
+}
+
+/// Serves a key set on a port of its own, for as long as the test runs.
+async fn key_set() -> String {
+    let pem = include_bytes!("../../crates/gateway/tests/it/keys/p256.pem");
+    let key = EncodingKey::from_ec_pem(pem).unwrap();
+    let jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+    let body = json!({"keys": [jwk]}).to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/keys.json", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_key_set_by_url_is_named_by_a_flag_a_file_or_an_option() {
+    let url = key_set().await;
+    let pem = include_bytes!("../../crates/gateway/tests/it/keys/p256.pem");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({"sub": "ada", "exp": now + 60});
+    let good =
+        encode(&Header::new(Algorithm::ES256), &claims, &EncodingKey::from_ec_pem(pem).unwrap()).unwrap();
+    let by_flag = Serving::start(&["--jwks-url", &url]).await;
+    assert_eq!(status(by_flag.address, None).await, 401);
+    assert_eq!(status(by_flag.address, Some(&good)).await, 200);
+    assert_eq!(status(by_flag.address, Some(&token("ada", 60))).await, 401);
+
+    let (folder, _) = secret();
+    let file = folder.path().join("streamnest.toml");
+    fs::write(&file, format!("[gateway.authentication]\njwks_url = {url:?}\n")).unwrap();
+    let option = AuthOptions::default().with_jwks_url(&url);
+    for options in
+        [StreamingOptions::from_file(&file).unwrap(), StreamingOptions::default().with_authentication(option)]
+    {
+        let server = Server::start(Streamnest::builder().workflow(Steps::default()).options(options)).await;
+        assert_eq!(status(server.address, None).await, 401);
+        assert_eq!(status(server.address, Some(&good)).await, 200);
+    }
+
+    let refused = async |arguments: &[&str]| {
+        flags(arguments).unwrap().serve(&app().await).await.unwrap_err().to_string()
+    };
+    let plain = refused(&["--jwks-url", "http://id.example.org/keys.json"]).await;
+    assert!(
+        plain.contains("`authentication.keys` has the key set") && plain.contains("is not https"),
+        "{plain}"
+    );
+    let rootless =
+        refused(&["--jwks-url", "https://id.example.org/keys.json", "--jwks-ca-file", "/nowhere/ca.pem"]);
+    assert!(rootless.await.contains("/nowhere/ca.pem"));
+    let error = flags(&["--jwks-ca-file", "/nowhere/ca.pem"]).unwrap_err().to_string();
+    assert!(error.contains("--jwks-url"), "{error}");
 }

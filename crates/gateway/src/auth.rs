@@ -3,8 +3,10 @@
 mod algorithm;
 mod claims;
 mod credential;
+mod fetch;
 mod guest;
 mod key;
+mod key_set;
 mod options;
 mod principal;
 mod rejected;
@@ -14,8 +16,8 @@ mod ticket;
 
 use std::{sync::Arc, time::Duration};
 
-use jsonwebtoken::{Validation, decode, decode_header, errors::ErrorKind};
-use streamnest_core::Timestamp;
+use jsonwebtoken::{Header, Validation, decode, decode_header, errors::ErrorKind};
+use streamnest_core::{BoxFuture, Timestamp};
 
 pub use self::{
     algorithm::Algorithm,
@@ -24,10 +26,16 @@ pub use self::{
     revocation::Revocation,
     secret::Secret,
 };
-use self::{claims::Claims, key::Keys, revocation::Revocations, ticket::Tickets};
+use self::{
+    claims::Claims,
+    key::{Key, Keys},
+    revocation::Revocations,
+    ticket::Tickets,
+};
 pub(crate) use self::{
     credential::{Admission, admit},
     guest::leash,
+    key_set::Surroundings,
     rejected::Rejected,
     ticket::issue,
 };
@@ -40,26 +48,57 @@ const MAX_TRIES: usize = 8;
 pub(crate) struct Authenticator {
     pub(crate) options: AuthenticationOptions,
     keys: Keys,
+    surroundings: Surroundings,
     tickets: Tickets,
     revocations: Revocations,
 }
 
 impl Authenticator {
-    pub(crate) fn new(options: AuthenticationOptions) -> Result<Self, Error> {
-        let keys = Keys::new(&options.keys, options.key_refresh)
+    pub(crate) fn new(options: AuthenticationOptions, surroundings: Surroundings) -> Result<Self, Error> {
+        let keys = Keys::new(&options)
             .map_err(|reason| Error::InvalidOption { option: "authentication.keys", reason })?;
         Ok(Self {
             keys,
+            surroundings,
             tickets: Tickets::new(options.max_tickets, options.ticket_ttl),
             revocations: Revocations::new(options.max_revocations, options.expires_in + options.leeway),
             options,
         })
     }
 
+    /// Reads key sets anew where that is due, at the latest for this token. What is given has to be waited for before the token is
+    /// [verified](Self::verify); `None` if there is nothing to wait for. Of the token only its `kid` and `alg` are looked at.
+    pub(crate) fn refresh(&self, token: &str) -> Option<BoxFuture<'static, ()>> {
+        let is_unknown = |keys: &Keys| {
+            let is_short = token.len() <= self.options.max_token_bytes;
+            let header = is_short.then(|| decode_header(token).ok()).flatten();
+            header.is_some_and(|header| keys.find(|key| fits(key, &header).then_some(())).is_none())
+        };
+        let reading = self.keys.refresh(is_unknown, &self.surroundings);
+        (!reading.is_empty()).then(|| {
+            Box::pin(async move {
+                for mut ended in reading {
+                    // Nothing is sent: the channel ends with the reading.
+                    let _ = ended.changed().await;
+                }
+            }) as BoxFuture<'static, ()>
+        })
+    }
+
+    /// Fetches the key sets that are not known yet, so that the first token need not wait for them.
+    pub(crate) fn prepare(&self) {
+        let _ = self.keys.refresh(Keys::are_missing, &self.surroundings);
+    }
+
+    /// How old the oldest key set is that comes from a URL.
+    pub(crate) fn keys_age(&self) -> Option<Duration> {
+        self.keys.age()
+    }
+
     /// Checks a token: its signature by a key that is known here, then what it says.
     ///
     /// Of its header only `alg` and `kid` count, and they choose among our keys: it names no key that is not here, and
-    /// nothing is fetched.
+    /// no address that is asked.
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Principal>, Rejected> {
         let bad = |reason: &str| Rejected::Invalid { reason: reason.into() };
         let limit = self.options.max_token_bytes;
@@ -74,34 +113,35 @@ impl Authenticator {
             // RFC 7515 §4.1.11: what it names has to be understood, and nothing is.
             return Err(bad("its header has `crit`"));
         }
-        let fits = |key: &&key::Key| {
-            let named = match (&key.id, &header.kid) {
-                (Some(id), Some(named)) => id == named,
-                (Some(_), None) | (None, _) => true,
-            };
-            named && key.algorithms.contains(&header.alg)
-        };
         let mut rejected = bad("its signature is of no known key");
-        for key in self.keys.current().iter().filter(fits).take(MAX_TRIES) {
+        let mut tries = 0;
+        let checked = self.keys.find(|key| {
+            if !fits(key, &header) || tries == MAX_TRIES {
+                return None;
+            }
+            tries += 1;
             let mut validation = Validation::new(header.alg);
             validation.algorithms.clone_from(&key.algorithms);
             // What it says is checked by its types and by the server's clock, as soon as the signature is good.
             validation.required_spec_claims.clear();
             (validation.validate_exp, validation.validate_aud) = (false, false);
             match decode::<Claims>(token, &key.decoding, &validation) {
-                Ok(token) => {
-                    let principal = Arc::new(token.claims.check(&self.options, now)?);
-                    return self.checked(principal, now);
-                }
+                Ok(token) => Some(token.claims.check(&self.options, now)),
                 Err(error) => {
                     if let ErrorKind::Json(error) = error.kind() {
                         // The signature was good, so these are its issuer's own words.
                         rejected = bad(&format!("its claims cannot be read: {error}"));
                     }
+                    None
                 }
             }
+        });
+        match checked {
+            Some(principal) => self.checked(Arc::new(principal?), now),
+            // It may be of a key that nobody could tell us yet.
+            None if tries == 0 && self.keys.are_missing() => Err(Rejected::KeysUnavailable),
+            None => Err(rejected),
         }
-        Err(rejected)
     }
 
     /// Takes a ticket, which is gone then.
@@ -135,4 +175,13 @@ impl Authenticator {
     pub(crate) fn revoke(&self, revocation: &Revocation, now: Timestamp) -> Result<(), Error> {
         self.revocations.add(revocation.clone(), now)
     }
+}
+
+/// Whether a token with this header may be signed by a key.
+fn fits(key: &Key, header: &Header) -> bool {
+    let named = match (&key.id, &header.kid) {
+        (Some(id), Some(named)) => id == named,
+        (Some(_), None) | (None, _) => true,
+    };
+    named && key.algorithms.contains(&header.alg)
 }

@@ -51,7 +51,8 @@ impl Gateway {
     /// [`Error::InvalidOption`] if the options are wrong, or if [`GatewayOptions::authentication`] has said so before.
     pub fn authenticate(&self, authentication: AuthenticationOptions) -> Result<(), Error> {
         authentication.validate()?;
-        match self.0.authenticate(Authenticator::new(authentication)?) {
+        let surroundings = self.0.surroundings();
+        match self.0.authenticate(Authenticator::new(authentication, surroundings)?) {
             true => Ok(()),
             false => {
                 let reason = "is set by the program already; give it in one place".into();

@@ -115,7 +115,7 @@ fn address_of(host: &str) -> Option<IpAddr> {
 }
 
 /// Whether a host is this machine, under its own name for itself.
-fn is_loopback(authority: &Authority) -> bool {
+pub(crate) fn is_loopback(authority: &Authority) -> bool {
     match address_of(authority.host()) {
         Some(address) => address.is_loopback(),
         None => authority.host().eq_ignore_ascii_case("localhost"),
@@ -171,7 +171,7 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE);
         return finish(&shared.access, response, asker);
     }
-    let admitted = auth::admit(&shared, &mut request);
+    let admitted = auth::admit(&shared, &mut request).await;
     // Who is not known is counted by its address, whatever it has shown.
     let counted = match (&admitted, is_always_answered(request.uri().path())) {
         (_, true) => Ok(()),

@@ -74,6 +74,28 @@ impl Drop for Traffic {
     }
 }
 
+/// Counts fetches of key sets.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetches(Family<Label, Counter>);
+
+impl Fetches {
+    fn new(all: Family<Label, Counter>) -> Self {
+        let fetches = Self(all);
+        for outcome in ["succeeded", "failed"] {
+            drop(fetches.0.get_or_create(&[("outcome", outcome.into())]));
+        }
+        fetches
+    }
+
+    pub(crate) fn succeeded(&self) {
+        self.0.get_or_create(&[("outcome", "succeeded".into())]).inc();
+    }
+
+    pub(crate) fn failed(&self) {
+        self.0.get_or_create(&[("outcome", "failed".into())]).inc();
+    }
+}
+
 /// The numbers of a gateway.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -91,6 +113,8 @@ pub(crate) struct Metrics {
     logs: Gauge,
     log_bytes: Gauge,
     compressed: Counter,
+    fetches: Fetches,
+    keys_age: Gauge,
 }
 
 impl Metrics {
@@ -111,6 +135,7 @@ impl Metrics {
         let gaps = family("gaps", "Gaps that readers were told, by reason");
         let refusals = family("refusals", "Refused requests, by the code of the error");
         let closes = family("closes", "Connections that the server closed, by close code");
+        let fetches = family("key_set_fetches", "Fetches of key sets by URL, by outcome");
         let connections = Family::<Label, Gauge>::default();
         registry.register("connections", "Open connections, by transport", connections.clone());
         let subscriptions = Gauge::default();
@@ -128,6 +153,8 @@ impl Metrics {
         registry.register("log_bytes", "Bytes of memory that entries take", log_bytes.clone());
         let compressed = Counter::default();
         registry.register("compressed_blocks", "Blocks of logs that were compressed", compressed.clone());
+        let keys_age = Gauge::default();
+        registry.register("key_set_age_seconds", "Age of the oldest key set by URL", keys_age.clone());
         // Both are there from the start, so that a rate is known from the first connection on.
         for transport in [Transport::WebSocket, Transport::EventStream] {
             for family in [&connected, &sent_bytes, &reconnects, &resumes] {
@@ -151,6 +178,8 @@ impl Metrics {
             logs,
             log_bytes,
             compressed,
+            fetches: Fetches::new(fetches),
+            keys_age,
         }
     }
 
@@ -199,6 +228,11 @@ impl Metrics {
     /// A subscription is so far behind.
     pub(crate) fn lags(&self, entries: u64) {
         self.lag.observe(entries as f64);
+    }
+
+    /// What counts fetches of key sets.
+    pub(crate) const fn fetches(&self) -> &Fetches {
+        &self.fetches
     }
 
     /// Who is told of runs that end.

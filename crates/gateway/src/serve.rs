@@ -52,6 +52,9 @@ pub(crate) async fn serve(
 ) -> Result<(), Error> {
     let places = (shared.options.max_connections + SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(places));
+    if let Some(auth) = shared.auth() {
+        auth.prepare();
+    }
     let drained = async {
         shutdown.await;
         shared.drain().await;

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     AccessPolicy, Error, GatewayOptions,
-    auth::Authenticator,
+    auth::{Authenticator, Surroundings},
     compression::Compressor,
     directory::{Directory, Signal},
     guard::Access,
@@ -131,8 +131,14 @@ impl Shared {
         if let Some(options) = &options.tls {
             let _ = tls.set(Tls::new(options.clone())?);
         }
+        let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
         if let Some(authentication) = &options.authentication {
-            let _ = auth.set(Authenticator::new(authentication.clone())?);
+            let surroundings = Surroundings {
+                tasks: tasks.clone(),
+                ending: ending.clone(),
+                fetches: metrics.fetches().clone(),
+            };
+            let _ = auth.set(Authenticator::new(authentication.clone(), surroundings)?);
         }
         Ok(Self {
             control,
@@ -145,9 +151,9 @@ impl Shared {
             people: Arc::default(),
             directory: Arc::default(),
             idempotency: Idempotency::new(options.max_idempotency_keys, options.idempotency_ttl),
-            tasks: TaskTracker::new(),
+            tasks,
             draining: CancellationToken::new(),
-            ending: CancellationToken::new(),
+            ending,
             abort: CancellationToken::new(),
             metrics,
             compressor: Compressor::new(options.compression.clone()),
@@ -182,6 +188,15 @@ impl Shared {
     /// Asks clients who they are from here on; whether nothing did so before.
     pub(crate) fn authenticate(&self, authenticator: Authenticator) -> bool {
         self.auth.set(authenticator).is_ok()
+    }
+
+    /// What key sets need to be read anew.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            tasks: self.tasks.clone(),
+            ending: self.ending.clone(),
+            fetches: self.metrics.fetches().clone(),
+        }
     }
 
     /// Takes a place for a connection or an event stream that a request asks for.

@@ -41,7 +41,7 @@ enum Kind {
 }
 
 /// Finds out who asks, and takes the token out of the request's address. What needs nobody's name is let through.
-pub(crate) fn admit(shared: &Shared, request: &mut Request) -> Result<Admission, Refusal> {
+pub(crate) async fn admit(shared: &Shared, request: &mut Request) -> Result<Admission, Refusal> {
     let Some(auth) = shared.auth() else { return Ok(Admission::Admitted(Visitor::Anyone)) };
     let is_socket = upgrade::is_asked_for(request.headers());
     let found = take(&auth.options, request, is_socket)?;
@@ -51,6 +51,11 @@ pub(crate) fn admit(shared: &Shared, request: &mut Request) -> Result<Admission,
             false => Err(Refusal::unauthenticated(&Rejected::Missing)),
         };
     };
+    if found.kind != Kind::Ticket
+        && let Some(read) = auth.refresh(found.text.reveal())
+    {
+        read.await;
+    }
     match check(auth, shared, &found) {
         Ok(principal) => Ok(Admission::Admitted(Visitor::Known(principal))),
         Err(rejected) => {

@@ -1,27 +1,25 @@
 //! The keys by which tokens are checked.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fs::File, io::Read as _, path::Path, sync::Arc, time::Duration};
 
 use jsonwebtoken::{
     Algorithm as Jwa, AlgorithmFamily, DecodingKey, DecodingKeyKind,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
-use tokio::time::Instant;
+use tokio::sync::watch;
 
-use super::{Algorithm, TokenKey};
+use super::{
+    Algorithm, AuthenticationOptions, TokenKey,
+    fetch::Fetch,
+    key_set::{KeySet, Place, Surroundings},
+};
 
 /// The fewest bytes of a shared secret (RFC 7518 §3.2 asks for as many as the hash has).
 const MIN_SECRET: usize = 32;
 /// The fewest bytes of an RSA modulus (RFC 7518 §3.3).
 const MIN_MODULUS: usize = 256;
-/// The largest file of a key set, in bytes.
-const MAX_FILE: u64 = 1 << 20;
+/// The largest key set, in bytes.
+pub(super) const MAX_SET_BYTES: usize = 1 << 20;
 /// The most keys of a set.
 const MAX_SET: usize = 64;
 
@@ -32,38 +30,70 @@ pub(super) struct Key {
     pub(super) decoding: DecodingKey,
 }
 
-/// All keys, those in files as they were when those were read last.
+/// All keys: those that stay, and the sets that change.
 pub(super) struct Keys {
-    sources: Vec<TokenKey>,
-    refresh: Duration,
-    read: Mutex<(Instant, Arc<[Key]>)>,
+    fixed: Vec<Key>,
+    sets: Vec<Arc<KeySet>>,
 }
 
 impl Keys {
-    pub(super) fn new(sources: &[TokenKey], refresh: Duration) -> Result<Self, String> {
-        let keys = read_all(sources)?;
-        Ok(Self { sources: sources.to_vec(), refresh, read: Mutex::new((Instant::now(), keys)) })
-    }
-
-    /// The keys that a token may be signed with. Files are read anew if they were not for a while; one that cannot be read,
-    /// while somebody writes it for example, leaves the keys as they were.
-    pub(super) fn current(&self) -> Arc<[Key]> {
-        let is_file = |source: &TokenKey| matches!(source, TokenKey::SetFile { .. });
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.0.elapsed() >= self.refresh && self.sources.iter().any(is_file) {
-            read.0 = Instant::now();
-            match read_all(&self.sources) {
-                Ok(keys) => read.1 = keys,
-                Err(error) => tracing::warn!(error, "key set cannot be read, and the keys stay as they were"),
-            }
+    /// Reads those that are here; what a URL holds is fetched when it is needed.
+    pub(super) fn new(options: &AuthenticationOptions) -> Result<Self, String> {
+        let mut keys = Self { fixed: Vec::new(), sets: Vec::new() };
+        for source in &options.keys {
+            let (place, algorithms, read) = match source {
+                TokenKey::SetFile { path, algorithms } => {
+                    (Place::File(path.clone()), algorithms, Some(read(source)?))
+                }
+                TokenKey::SetUrl { url, algorithms } => {
+                    read(source)?;
+                    let fetch = Fetch::new(url, options.key_roots.as_deref(), options.key_fetch_timeout)?;
+                    (Place::Url { url: url.clone(), fetch: Box::new(fetch) }, algorithms, None)
+                }
+                TokenKey::Secret { .. } | TokenKey::Public { .. } => {
+                    keys.fixed.extend(read(source)?);
+                    continue;
+                }
+            };
+            let (pause, age) = match place {
+                Place::File(_) => (options.key_refresh, options.key_refresh),
+                Place::Url { .. } => (options.key_fetch_pause, options.key_max_age),
+            };
+            keys.sets.push(Arc::new(KeySet::new(place, algorithms.clone(), pause, age, read)));
         }
-        read.1.clone()
+        Ok(keys)
     }
-}
 
-fn read_all(sources: &[TokenKey]) -> Result<Arc<[Key]>, String> {
-    let keys: Result<Vec<_>, _> = sources.iter().map(read).collect();
-    Ok(keys?.into_iter().flatten().collect())
+    /// Reads sets anew where that is due, as [`KeySet::refresh`] says. Gives the end of what the token has to wait for.
+    pub(super) fn refresh(
+        &self,
+        is_wanted: impl Fn(&Self) -> bool,
+        surroundings: &Surroundings,
+    ) -> Vec<watch::Receiver<()>> {
+        if self.sets.is_empty() {
+            return Vec::new();
+        }
+        let is_wanted = is_wanted(self);
+        self.sets.iter().filter_map(|set| set.refresh(is_wanted, surroundings)).collect()
+    }
+
+    /// Calls `each` with those keys until it gives something.
+    pub(super) fn find<T>(&self, mut each: impl FnMut(&Key) -> Option<T>) -> Option<T> {
+        self.fixed
+            .iter()
+            .find_map(&mut each)
+            .or_else(|| self.sets.iter().find_map(|set| set.current().iter().find_map(&mut each)))
+    }
+
+    /// Whether there is a set of which nothing is known yet.
+    pub(super) fn are_missing(&self) -> bool {
+        self.sets.iter().any(|set| set.is_missing())
+    }
+
+    /// How old the oldest set is that comes from a URL.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.sets.iter().filter_map(|set| set.age()).max()
+    }
 }
 
 /// Reads the keys of one source, or says what is wrong with them.
@@ -94,8 +124,19 @@ pub(super) fn read(source: &TokenKey) -> Result<Vec<Key>, String> {
             let algorithms = of_family(algorithms, decoding.family(), "a public key")?;
             Ok(vec![Key { id: id.clone(), algorithms, decoding }])
         }
-        TokenKey::SetFile { path, algorithms } => read_set(path, algorithms)
+        TokenKey::SetFile { path, algorithms } => read_file(path, algorithms)
             .map_err(|reason| format!("has the key set {}, which {reason}", path.display())),
+        TokenKey::SetUrl { algorithms, .. } if algorithms.is_empty() => {
+            Err("has a key set without an algorithm; name those that its keys are used with".into())
+        }
+        TokenKey::SetUrl { url, algorithms } => {
+            match algorithms.iter().find(|algorithm| algorithm.family() == AlgorithmFamily::Hmac) {
+                Some(shared) => Err(format!(
+                    "has the key set {url:?} with {shared}; a secret has no place where others may read it"
+                )),
+                None => Ok(Vec::new()),
+            }
+        }
     }
 }
 
@@ -144,15 +185,22 @@ fn check_strength(key: &DecodingKey) -> Result<(), String> {
     }
 }
 
-fn read_set(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
+/// Reads the keys of a set in a file.
+pub(super) fn read_file(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     let mut text = String::new();
-    File::open(path).map_err(unreadable)?.take(MAX_FILE + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(format!("is over the limit of {MAX_FILE} bytes"));
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_SET_BYTES as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() > MAX_SET_BYTES {
+        return Err(format!("is over the limit of {MAX_SET_BYTES} bytes"));
     }
+    of_set(&text, algorithms)
+}
+
+/// The keys of a set that may be used.
+pub(super) fn of_set(text: &str, algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
     let set: JwkSet =
-        serde_json::from_str(&text).map_err(|error| format!("is no JSON Web Key Set: {error}"))?;
+        serde_json::from_str(text).map_err(|error| format!("is no JSON Web Key Set: {error}"))?;
     let keys: Vec<_> = set.keys.iter().filter_map(|jwk| of_jwk(jwk, algorithms)).collect();
     match keys.len() {
         0 => Err("holds no key for signatures with an allowed algorithm".into()),

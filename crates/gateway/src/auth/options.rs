@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Algorithm, Secret, key};
+use super::{
+    Algorithm, Secret,
+    key::{self, Keys},
+};
 use crate::{Error, Scope};
 
 /// The most keys and key sets.
@@ -52,9 +55,18 @@ pub struct AuthenticationOptions {
     pub max_tickets: usize,
     /// How long a ticket of `POST /tickets` is valid, if it is not used before. Default 30 s.
     pub ticket_ttl: Duration,
-    /// How often a key set is read anew at most, when a token names a key that is not in it, and how old it may become. Default
-    /// 10 s.
+    /// How old the keys of a file may become before it is read anew. Default 10 s.
     pub key_refresh: Duration,
+    /// How old the keys of a URL may become before they are fetched anew, while those that are known go on being used. Default 15
+    /// min: for as long as a key may be good that its issuer has withdrawn.
+    pub key_max_age: Duration,
+    /// The least time between two fetches of a key set. A token with a key that is not known has the set fetched anew, so this is
+    /// how often strangers can cause that. Default 30 s.
+    pub key_fetch_pause: Duration,
+    /// How long one fetch of a key set may take, for which who needs it waits. Default 5 s.
+    pub key_fetch_timeout: Duration,
+    /// A PEM file of the root certificates that vouch for where key sets are fetched. Default those of the system.
+    pub key_roots: Option<PathBuf>,
     /// Revocations that are remembered at once; one more is refused. Default 4,096.
     pub max_revocations: usize,
     /// What a token without `scope` may be used for. Default read, start and cancel.
@@ -90,6 +102,14 @@ pub enum TokenKey {
         /// The algorithms that its keys may be used with, each with those of its family.
         algorithms: Vec<Algorithm>,
     },
+    /// A set of keys by URL, which may change: JWKS (RFC 7517 §5). It is fetched when the first token comes, and anew when it is
+    /// old or a token names a key that is not in it; what cannot be fetched leaves the keys as they were.
+    SetUrl {
+        /// The URL: `https`, or `http` of the loopback address. What it holds is at most 1 MiB. A redirection is not followed.
+        url: String,
+        /// The algorithms that its keys may be used with, each with those of its family. None that takes a secret.
+        algorithms: Vec<Algorithm>,
+    },
 }
 
 impl TokenKey {
@@ -123,6 +143,11 @@ impl TokenKey {
         Self::SetFile { path: path.into(), algorithms: algorithms.into() }
     }
 
+    /// A set of keys by URL.
+    pub fn set_url(url: impl Into<String>, algorithms: impl Into<Vec<Algorithm>>) -> Self {
+        Self::SetUrl { url: url.into(), algorithms: algorithms.into() }
+    }
+
     /// Takes only tokens whose `kid` is `id`. The keys of a set have ids of their own.
     #[must_use]
     pub fn with_id(mut self, new: impl Into<String>) -> Self {
@@ -151,6 +176,10 @@ impl AuthenticationOptions {
             max_tickets: 4_096,
             ticket_ttl: Duration::from_secs(30),
             key_refresh: Duration::from_secs(10),
+            key_max_age: Duration::from_secs(15 * 60),
+            key_fetch_pause: Duration::from_secs(30),
+            key_fetch_timeout: Duration::from_secs(5),
+            key_roots: None,
             max_revocations: 4_096,
             default_scopes: vec![Scope::Read, Scope::Start, Scope::Cancel],
         }
@@ -163,7 +192,7 @@ impl AuthenticationOptions {
         self
     }
 
-    /// Checks every option, and reads every key.
+    /// Checks every option, and reads every key that is here.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let invalid = |option, reason: String| Err(Error::InvalidOption { option, reason });
         if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
@@ -177,6 +206,9 @@ impl AuthenticationOptions {
             ("authentication.deadline", self.deadline),
             ("authentication.ticket_ttl", self.ticket_ttl),
             ("authentication.key_refresh", self.key_refresh),
+            ("authentication.key_max_age", self.key_max_age),
+            ("authentication.key_fetch_pause", self.key_fetch_pause),
+            ("authentication.key_fetch_timeout", self.key_fetch_timeout),
             ("authentication.expiry_warning", self.expiry_warning),
         ];
         let counts = [
@@ -205,12 +237,14 @@ impl AuthenticationOptions {
             let reason = format!("is {name:?}, but has to be characters of A-Z a-z 0-9 - _ .");
             return invalid("authentication.cookie", reason);
         }
-        for source in &self.keys {
-            if let Err(reason) = key::read(source) {
-                return invalid("authentication.keys", reason);
-            }
+        if self.key_roots.is_some() && !self.keys.iter().any(|key| matches!(key, TokenKey::SetUrl { .. })) {
+            let reason = "has no effect without a key set by URL; leave it out".into();
+            return invalid("authentication.key_roots", reason);
         }
-        Ok(())
+        match Keys::new(self) {
+            Ok(_) => Ok(()),
+            Err(reason) => invalid("authentication.keys", reason),
+        }
     }
 }
 
@@ -243,6 +277,10 @@ setters! {
     with_max_tickets max_tickets: usize,
     with_ticket_ttl ticket_ttl: Duration,
     with_key_refresh key_refresh: Duration,
+    with_key_max_age key_max_age: Duration,
+    with_key_fetch_pause key_fetch_pause: Duration,
+    with_key_fetch_timeout key_fetch_timeout: Duration,
+    with_key_roots key_roots: Option<PathBuf>,
     with_max_revocations max_revocations: usize,
     with_default_scopes default_scopes: Vec<Scope>,
 }

@@ -18,6 +18,9 @@ pub(crate) enum Rejected {
         /// What is wrong.
         reason: String,
     },
+    /// The keys that it may be signed by are not known yet.
+    #[error("token cannot be checked yet: the key set cannot be fetched; try again later")]
+    KeysUnavailable,
     /// It would take the place of somebody else's.
     #[error("token is another subject's; open another connection for it")]
     OtherSubject,
@@ -30,7 +33,13 @@ impl Rejected {
             Self::Expired => "token_expired",
             Self::Revoked => "token_revoked",
             Self::Invalid { .. } => "invalid_token",
+            Self::KeysUnavailable => "keys_unavailable",
             Self::OtherSubject => "other_subject",
         }
+    }
+
+    /// Whether the same token may be taken later.
+    pub(crate) const fn is_retryable(&self) -> bool {
+        matches!(self, Self::KeysUnavailable)
     }
 }

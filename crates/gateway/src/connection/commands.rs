@@ -28,7 +28,7 @@ use crate::{
 /// A request that takes time. The next one is read when it is done.
 pub(super) enum Running {
     Answering(Answering),
-    /// Goes on when the log that it is about is open, which another task sees to at this moment.
+    /// Goes on when what it needs is there, which another task sees to at this moment: its log is open, or its key is known.
     Opening {
         opened: BoxFuture<'static, ()>,
         request: Box<Request>,
@@ -50,6 +50,11 @@ impl Connection {
         let Request { id, command } = request;
         tracing::debug!(command = command.command_type(), "request");
         if let ClientCommand::Authentication { token } = &command {
+            if let Some(opened) = self.shared.auth().and_then(|auth| auth.refresh(token.reveal())) {
+                let request = Box::new(Request { id, command });
+                self.running = Some(Running::Opening { opened, request });
+                return;
+            }
             return self.authenticate(token.reveal(), id.as_deref());
         }
         let Some(visitor) = self.standing.visitor() else {

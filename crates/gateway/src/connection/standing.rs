@@ -131,13 +131,18 @@ impl Connection {
     }
 
     pub(super) fn refuse_in_answer(&mut self, rejected: &Rejected, reply_to: Option<&str>) {
-        self.reply(&ServerFrame::error(rejected.code(), rejected.to_string(), false), reply_to);
+        let frame = ServerFrame::error(rejected.code(), rejected.to_string(), rejected.is_retryable());
+        self.reply(&frame, reply_to);
         self.refuse(rejected);
     }
 
     /// Closes because of a token.
     pub(super) fn refuse(&mut self, rejected: &Rejected) {
-        self.close(CloseCode::Unauthenticated, &rejected.to_string());
+        let code = match rejected.is_retryable() {
+            true => CloseCode::AuthenticationTimeout,
+            false => CloseCode::Unauthenticated,
+        };
+        self.close(code, &rejected.to_string());
     }
 
     /// Does what is due about who the client is.

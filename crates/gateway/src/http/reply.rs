@@ -1,5 +1,7 @@
 //! Answers and refusals as JSON.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -13,6 +15,8 @@ use crate::auth::Rejected;
 
 /// The most characters of a client's own text that a message repeats.
 const QUOTED_CHARACTERS: usize = 128;
+/// When somebody comes back whose token could not be checked, for its key is not known yet.
+const KEYS_AGAIN: Duration = Duration::from_secs(5);
 
 /// An answer in JSON. Nothing here may be kept by a cache: it is about what goes on now.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -153,6 +157,10 @@ impl Refusal {
 
     /// Nobody may ask without showing who they are (RFC 6750 §3).
     pub(crate) fn unauthenticated(rejected: &Rejected) -> Self {
+        if rejected.is_retryable() {
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, rejected.code(), rejected.to_string())
+                .retry_after(KEYS_AGAIN);
+        }
         let challenge = match rejected {
             Rejected::Missing => "Bearer",
             _ => "Bearer error=\"invalid_token\"",
@@ -185,7 +193,7 @@ impl Refusal {
             "{limit} event streams are open, the limit of `GatewayOptions::max_event_streams_per_user`; close one"
         );
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_event_streams", message)
-            .retry_after(std::time::Duration::from_secs(1))
+            .retry_after(Duration::from_secs(1))
     }
 
     /// The answer as it goes over HTTP/1.1, for a connection that ends with it.
@@ -208,7 +216,7 @@ impl Refusal {
     }
 
     /// Says when to come back, in whole seconds.
-    pub(crate) fn retry_after(self, after: std::time::Duration) -> Self {
+    pub(crate) fn retry_after(self, after: Duration) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }

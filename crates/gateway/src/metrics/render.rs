@@ -26,6 +26,8 @@ impl Metrics {
         self.log_bytes.set(gauge(shared.logs.bytes()));
         let compressed = shared.compressor.compressed();
         self.compressed.inc_by(compressed.saturating_sub(self.compressed.get()));
+        let keys_age = shared.auth().and_then(|auth| auth.keys_age()).unwrap_or_default();
+        self.keys_age.set(i64::try_from(keys_age.as_secs()).unwrap_or(i64::MAX));
         let (running, token_entries) = shared.logs.running();
         self.runs.look(running, token_entries);
     }

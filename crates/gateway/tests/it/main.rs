@@ -20,6 +20,7 @@ mod drain;
 mod durable;
 mod engine;
 mod http;
+mod key_urls;
 mod limits;
 mod metrics;
 mod mounted;

@@ -21,6 +21,12 @@ pub struct TokenFlags {
     /// Take tokens that are signed by a key of the JSON Web Key Set in this file, which may change.
     #[arg(long, value_name = "FILE", env = "STREAMNEST_JWKS_FILE")]
     pub jwks_file: Option<PathBuf>,
+    /// Take tokens that are signed by a key of the JSON Web Key Set at this URL, which may change: https, or http of this machine.
+    #[arg(long, value_name = "URL", env = "STREAMNEST_JWKS_URL")]
+    pub jwks_url: Option<String>,
+    /// The root certificates, in PEM, that vouch for the server of that URL [default: those of the system].
+    #[arg(long, value_name = "FILE", requires = "jwks_url")]
+    pub jwks_ca_file: Option<PathBuf>,
     /// An algorithm that the keys may be used with: `RS256`, for example. Default what is usual for each. May be given again.
     #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
     pub jwt_algorithm: Vec<Algorithm>,
@@ -42,6 +48,8 @@ impl TokenFlags {
             jwt_secret_file,
             jwt_public_key_file,
             jwks_file,
+            jwks_url,
+            jwks_ca_file,
             jwt_algorithm,
             jwt_issuer,
             jwt_audience,
@@ -51,6 +59,8 @@ impl TokenFlags {
             secret_key_file: jwt_secret_file,
             public_key_file: jwt_public_key_file,
             jwks_file,
+            jwks_url,
+            jwks_ca_file,
             algorithms: jwt_algorithm,
             issuers: jwt_issuer,
             audiences: jwt_audience,

@@ -42,6 +42,11 @@ pub struct AuthOptions {
     pub public_key_file: Option<PathBuf>,
     /// A set of keys in a file, which may change. Default none.
     pub jwks_file: Option<PathBuf>,
+    /// A set of keys by URL, `https` or `http` of the loopback address, which may change: it is fetched when it is needed. Default
+    /// none.
+    pub jwks_url: Option<String>,
+    /// A PEM file of the root certificates that vouch for where the set is fetched. Default those of the system.
+    pub jwks_ca_file: Option<PathBuf>,
     /// The algorithms that keys may be used with. Default: HS256 with a secret, what is usual for a public key, and with those
     /// of a set RS256, PS256, ES256, ES384 and EdDSA.
     pub algorithms: Vec<Algorithm>,
@@ -61,6 +66,8 @@ impl Default for AuthOptions {
             secret_key_file: None,
             public_key_file: None,
             jwks_file: None,
+            jwks_url: None,
+            jwks_ca_file: None,
             algorithms: Vec::new(),
             issuers: Vec::new(),
             audiences: Vec::new(),
@@ -98,6 +105,18 @@ impl AuthOptions {
     #[must_use]
     pub fn with_jwks_file(self, path: impl Into<PathBuf>) -> Self {
         Self { jwks_file: Some(path.into()), ..self }
+    }
+
+    /// Sets [`jwks_url`](Self::jwks_url).
+    #[must_use]
+    pub fn with_jwks_url(self, url: impl Into<String>) -> Self {
+        Self { jwks_url: Some(url.into()), ..self }
+    }
+
+    /// Sets [`jwks_ca_file`](Self::jwks_ca_file).
+    #[must_use]
+    pub fn with_jwks_ca_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { jwks_ca_file: Some(path.into()), ..self }
     }
 
     /// Sets [`algorithms`](Self::algorithms).
@@ -149,14 +168,12 @@ impl AuthOptions {
                 false => TokenKey::public(pem, self.algorithms.clone()),
             });
         }
-        if let Some(path) = self.jwks_file {
-            let named = if self.algorithms.is_empty() { OF_SETS.into() } else { self.algorithms.clone() };
-            keys.push(TokenKey::set_file(path, named));
-        }
+        let of_sets = || if self.algorithms.is_empty() { OF_SETS.into() } else { self.algorithms.clone() };
+        keys.extend(self.jwks_file.as_ref().map(|path| TokenKey::set_file(path, of_sets())));
+        keys.extend(self.jwks_url.as_ref().map(|url| TokenKey::set_url(url, of_sets())));
         let mut keys = keys.into_iter();
         let Some(first) = keys.next() else {
-            let reason =
-                "names no key; give `secret_key`, `secret_key_file`, `public_key_file` or `jwks_file`";
+            let reason = "names no key; give `secret_key`, `secret_key_file`, `public_key_file`, `jwks_file` or `jwks_url`";
             return Err(streamnest_gateway::Error::InvalidOption {
                 option: "authentication",
                 reason: reason.into(),
@@ -164,7 +181,10 @@ impl AuthOptions {
             .into());
         };
         let options = keys.fold(AuthenticationOptions::new(first), AuthenticationOptions::with_key);
-        let options = options.with_issuers(self.issuers).with_audiences(self.audiences);
+        let options = options
+            .with_issuers(self.issuers)
+            .with_audiences(self.audiences)
+            .with_key_roots(self.jwks_ca_file);
         Ok(Some(match self.expires_in {
             Some(age) => options.with_expires_in(age),
             None => options,
