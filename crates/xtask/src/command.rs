@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
 };
 
@@ -95,6 +95,17 @@ impl Run {
         std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
     }
 
+    /// Starts it, and leaves it running. Its standard error is ours.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn start(mut self) -> Result<Running, String> {
+        let line = self.line();
+        let child = self.command.stderr(Stdio::inherit()).spawn();
+        let child = child.map_err(|error| format!("cannot start `{line}`: {error}"))?;
+        Ok(Running { child, line })
+    }
+
     /// Runs it to its end.
     ///
     /// # Errors
@@ -129,6 +140,36 @@ impl Run {
         let status = child.wait().map_err(|error| format!("cannot wait for `{line}`: {error}"))?;
         let both = format!("{stdout}{stderr}");
         Ok(Output { stdout, both, success: status.success() })
+    }
+}
+
+/// A program that runs on, and ends with this.
+pub(crate) struct Running {
+    child: Child,
+    line: String,
+}
+
+impl Running {
+    /// Shows its standard output until a line of it begins with `words`; returns the rest of that line.
+    ///
+    /// # Errors
+    /// If it ends before, or was waited for already.
+    pub(crate) fn wait_for(&mut self, words: &str) -> Result<String, String> {
+        let stdout =
+            self.child.stdout.take().ok_or_else(|| format!("`{}` was waited for already", self.line))?;
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            println!("{line}");
+            if let Some(rest) = line.strip_prefix(words) {
+                return Ok(rest.trim().to_owned());
+            }
+        }
+        Err(format!("`{}` ended without saying `{words}`", self.line))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 

@@ -5,6 +5,7 @@ mod browser;
 mod counts;
 mod debian;
 mod durable;
+mod guide;
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ struct Failed {
 }
 
 /// Each uses what the ones before it have built: cheap and telling ones first, one target directory for all.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "fetch", run: fetch },
     Step { name: "fmt", run: fmt },
     Step { name: "tidy", run: house_rules },
@@ -41,6 +42,7 @@ const STEPS: [Step; 11] = [
     Step { name: "tests", run: tests },
     Step { name: "doctests", run: doctests },
     Step { name: "rustdoc", run: rustdoc },
+    Step { name: "guide", run: guide::run },
     Step { name: "release", run: release },
     Step { name: "autobahn", run: autobahn::run },
     Step { name: "durable", run: durable::run },

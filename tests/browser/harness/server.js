@@ -11,6 +11,7 @@ const PROGRAMS = {
   STREAMNEST_SERVER: "content-generation",
   STREAMNEST_FOUNTAIN: "token-fountain",
   STREAMNEST_APPROVAL: "approval",
+  STREAMNEST_HAIKU: "haiku",
 };
 
 /**
@@ -29,7 +30,8 @@ export async function startServer(variable, { listen = "127.0.0.1:0", flags = []
   const program = process.env[variable];
   if (!program) {
     const name = PROGRAMS[variable];
-    throw new Error(`${variable} is not set; build with \`cargo build -p ${name}\` and set it to the path of \`${name}\``);
+    const build = name === "haiku" ? "docs/guide/first-workflow.md tells how" : `\`cargo build -p ${name}\``;
+    throw new Error(`${variable} is not set; build (${build}) and set it to the path of \`${name}\``);
   }
   const child = spawn(program, ["--listen", listen, ...(flags.includes("--data-dir") ? [] : ["--memory"]), ...flags], { stdio: ["ignore", "pipe", "pipe"] });
   const said = [];

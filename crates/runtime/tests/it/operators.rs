@@ -133,6 +133,19 @@ async fn sample_yields_the_first_item_at_once_and_the_newest_one_so_often() {
     assert_eq!(sampled, [(10, 0), (35, 2), (60, 4), (80, 7)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn activity_tells_when_items_begin_and_when_they_have_stopped_and_takes_none_away() {
+    let began = Instant::now();
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let into = changes.clone();
+    let bursts = paced(&[10, 10, 100, 10]).activity(Duration::from_millis(30), move |active| {
+        into.lock().unwrap().push((began.elapsed().as_millis() as u64, active));
+    });
+    assert_eq!(timed(bursts).await, [(10, 0), (20, 1), (120, 2), (130, 3)]);
+    // Quiet from 20 on for 30 ms; at 130 the items end, and with them the activity.
+    assert_eq!(*changes.lock().unwrap(), [(10, true), (50, false), (120, true), (130, false)]);
+}
+
 #[tokio::test]
 async fn batches_of_any_size_hold_every_item_once_in_order() {
     for (items, max_items) in [(0, 1), (1, 1), (255, 16), (256, 256), (257, 256), (10_000, 7), (10_000, 0)] {

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::debian::{self, Program};
+use super::{
+    debian::{self, Program},
+    guide,
+};
 use crate::{
     command::{Output, Run},
     workspace::Workspace,
@@ -36,7 +39,7 @@ const SERVERS: [(&str, &str); 3] = [
     ("approval", "STREAMNEST_APPROVAL"),
 ];
 
-/// Builds the examples that the tests start.
+/// Builds the examples that the tests start, as their users do.
 pub(super) fn servers(workspace: &Workspace) -> Result<Vec<Server>, String> {
     let packages = SERVERS.iter().flat_map(|(name, _)| ["--package", name]);
     let output = Run::cargo(workspace)
@@ -79,7 +82,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Output, String> {
     for server in servers(workspace)? {
         tests = tests.env(server.variable, server.path);
     }
-    tests.run_to_end()
+    tests.env("STREAMNEST_HAIKU", guide::build(workspace)?).run_to_end()
 }
 
 /// Refuses a Node that is missing or too old, which no Debian package would be sure to cure.
