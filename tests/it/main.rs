@@ -13,6 +13,7 @@ mod cuts;
 mod damaged;
 mod delivery;
 mod echo;
+mod encrypted;
 mod endings;
 mod examples;
 mod flags;

@@ -7,32 +7,40 @@ use crate::Error;
 /// Host, port and path of a server's WebSocket.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Address {
+    is_encrypted: bool,
     host: String,
     port: u16,
     path: String,
 }
 
 impl Address {
-    /// Reads `http://host:port/base` or `ws://host:port/base`; the WebSocket is at `base/ws`.
+    /// Reads `http://host:port/base` or `ws://host:port/base`, or `https` and `wss`; the WebSocket is at `base/ws`.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         let refused = |reason| Error::Url { url: url.into(), reason };
         let uri: Uri = url.parse().map_err(|_| refused("is no URL; write http://127.0.0.1:8080"))?;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP || scheme.as_str() == "ws" => {}
-            Some(scheme) if *scheme == Scheme::HTTPS || scheme.as_str() == "wss" => {
-                return Err(refused(
-                    "needs TLS, which this client does not speak; put a proxy in front of it",
-                ));
-            }
-            _ => return Err(refused("needs http:// or ws:// before the host")),
-        }
+        let is_encrypted = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP || scheme.as_str() == "ws" => false,
+            Some(scheme) if *scheme == Scheme::HTTPS || scheme.as_str() == "wss" => true,
+            _ => return Err(refused("needs http://, https://, ws:// or wss:// before the host")),
+        };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| refused("names no host"))?;
         if uri.query().is_some() {
             return Err(refused("has a query, of which the server knows nothing; leave it out"));
         }
         let base = uri.path().trim_end_matches('/');
         let path = if base.ends_with("/ws") { base.into() } else { format!("{base}/ws") };
-        Ok(Self { host: host.into(), port: uri.port_u16().unwrap_or(80), path })
+        let port = uri.port_u16().unwrap_or(if is_encrypted { 443 } else { 80 });
+        Ok(Self { is_encrypted, host: host.into(), port, path })
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// What the server's certificate has to be of: a name, or an address.
+    pub(crate) fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// What a connection is opened to.
@@ -42,7 +50,8 @@ impl Address {
 
     /// What is asked for on it.
     pub(crate) fn url(&self) -> String {
-        format!("ws://{}:{}{}", self.host, self.port, self.path)
+        let scheme = if self.is_encrypted { "wss" } else { "ws" };
+        format!("{scheme}://{}:{}{}", self.host, self.port, self.path)
     }
 }
 
@@ -58,6 +67,8 @@ mod tests {
             ("ws://localhost:1/ws", "ws://localhost:1/ws"),
             ("http://[::1]:8080/app/", "ws://[::1]:8080/app/ws"),
             ("http://example.org", "ws://example.org:80/ws"),
+            ("https://example.org", "wss://example.org:443/ws"),
+            ("wss://example.org:8443/app", "wss://example.org:8443/app/ws"),
         ] {
             assert_eq!(Address::parse(url).unwrap().url(), expected);
         }
@@ -67,8 +78,6 @@ mod tests {
     fn an_address_that_cannot_be_reached_is_told_why() {
         for (url, reason) in [
             ("127.0.0.1:8080", "http://"),
-            ("https://example.org", "TLS"),
-            ("wss://example.org", "TLS"),
             ("ftp://example.org", "http://"),
             ("http://example.org/?token=1", "query"),
             ("", "no URL"),

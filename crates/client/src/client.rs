@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     ClientOptions, Error, Subscribe, TokenProvider, address::Address, backoff, socket::Socket,
-    subscription::unexpected, tokens::Tokens,
+    subscription::unexpected, tls::Tls, tokens::Tokens,
 };
 
 /// A server, as seen from here. Cheap to clone; it holds no connection.
@@ -21,22 +21,24 @@ pub struct Client {
     address: Arc<Address>,
     options: Arc<ClientOptions>,
     tokens: Tokens,
+    tls: Tls,
 }
 
 impl Client {
-    /// A client of the server at `url`, for example `http://127.0.0.1:8080`; `ws://` is the same, and a path is where
-    /// the server is mounted.
+    /// A client of the server at `url`, for example `http://127.0.0.1:8080`, or `https` where that encrypts; `ws://` and `wss://`
+    /// are the same, and a path is where the server is mounted.
     ///
     /// # Errors
-    /// [`Error::Url`] if it is no such address, or needs TLS.
+    /// [`Error::Url`] if it is no such address.
     pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self { address: Arc::new(Address::parse(url)?), options: Arc::default(), tokens: Tokens::None })
+        let address = Arc::new(Address::parse(url)?);
+        Ok(Self { address, options: Arc::default(), tokens: Tokens::None, tls: Tls::default() })
     }
 
     /// The same client with other options. Each connection [checks](ClientOptions::validate) them before it is made.
     #[must_use]
     pub fn with_options(self, options: ClientOptions) -> Self {
-        Self { options: Arc::new(options), ..self }
+        Self { options: Arc::new(options), tls: Tls::default(), ..self }
     }
 
     /// The same client with a token, by which it shows who it is. When that expires the server closes its connections, and it
@@ -126,7 +128,7 @@ impl Client {
 
     /// Opens a connection to the server.
     pub(crate) async fn open(&self) -> Result<Socket, Error> {
-        Socket::open(&self.address, &self.options, &self.tokens).await
+        Socket::open(&self.address, &self.options, &self.tokens, &self.tls).await
     }
 
     /// Asks on a connection of its own; again if that was lost, for what is asked here may be asked twice.

@@ -43,6 +43,23 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The server does not speak TLS, or its certificate is not vouched for.
+    #[error(
+        "no TLS with {address}; is its certificate of that name, and vouched for by `ClientOptions::root_certificates`?"
+    )]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// There are no root certificates, or they cannot be read.
+    #[error("root certificates {reason}")]
+    RootCertificates {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The server does not answer.
     #[error("server was silent for {waited:?} while {what}")]
     Silent {
@@ -135,6 +152,8 @@ impl Error {
             Self::Argument { .. } => "invalid_argument",
             Self::InvalidOption { .. } => "invalid_option",
             Self::Connect { .. } => "connect_failed",
+            Self::Tls { .. } => "tls_failed",
+            Self::RootCertificates { .. } => "root_certificates",
             Self::Silent { .. } => "server_silent",
             Self::Upgrade { .. } => "upgrade_refused",
             Self::Token { .. } => "no_token",
@@ -155,6 +174,7 @@ impl Error {
             Self::Url { .. }
             | Self::Argument { .. }
             | Self::InvalidOption { .. }
+            | Self::RootCertificates { .. }
             | Self::IllegalToken
             | Self::Frame(_) => false,
             // RFC 9110 §15.5.9 and §15.6, and RFC 6585 §4: later is another matter.
@@ -167,6 +187,8 @@ impl Error {
                 **source,
                 tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_) | tungstenite::Error::Url(_)
             ),
+            // What rustls refuses it will refuse again; anything else is the network's.
+            Self::Tls { source, .. } => source.kind() != io::ErrorKind::InvalidData,
             Self::Connect { .. }
             | Self::Token { .. }
             | Self::Silent { .. }

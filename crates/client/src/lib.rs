@@ -22,7 +22,8 @@
 //! A [`Subscription`] keeps the position of what it gave to its caller. When its connection ends, it comes back by
 //! itself, with exponential backoff and full jitter, and resumes there; what arrives twice is dropped, what is missing
 //! is an error, never skipped in silence. A server that asks who its clients are gets a token by [`Client::with_token`], or by
-//! [`Client::with_token_provider`], which also renews it before it expires. It speaks over WebSocket only, without TLS in this version.
+//! [`Client::with_token_provider`], which also renews it before it expires. It speaks over WebSocket only, by TLS where the
+//! address begins with `https` or `wss`; [`ClientOptions::root_certificates`] says who vouches for the server.
 
 mod address;
 mod backoff;
@@ -32,6 +33,7 @@ mod options;
 mod socket;
 mod subscribe;
 mod subscription;
+mod tls;
 mod tokens;
 mod tracker;
 
@@ -40,6 +42,7 @@ pub use error::Error;
 pub use options::ClientOptions;
 pub use subscribe::Subscribe;
 pub use subscription::{Item, Statistics, Subscription};
+pub use tls::RootCertificates;
 pub use tokens::{TokenError, TokenProvider};
 
 // What the interface above speaks of.

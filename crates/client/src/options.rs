@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Error;
+use crate::{Error, RootCertificates};
 
 /// How a client connects, comes back and bounds what it reads.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,6 +24,9 @@ pub struct ClientOptions {
     pub silent_heartbeats: f64,
     /// The largest message that it reads, in bytes. Default 16 MiB, far over what a server writes by default.
     pub max_message_bytes: usize,
+    /// Who vouches for the certificates of servers that are asked by `https` or `wss`. Default the authorities that the system
+    /// trusts.
+    pub root_certificates: RootCertificates,
 }
 
 impl Default for ClientOptions {
@@ -35,6 +38,7 @@ impl Default for ClientOptions {
             max_attempts: 20,
             silent_heartbeats: 2.5,
             max_message_bytes: 16 << 20,
+            root_certificates: RootCertificates::System,
         }
     }
 }
@@ -74,6 +78,12 @@ impl ClientOptions {
     #[must_use]
     pub fn with_max_message_bytes(self, max_message_bytes: usize) -> Self {
         Self { max_message_bytes, ..self }
+    }
+
+    /// Sets [`root_certificates`](Self::root_certificates).
+    #[must_use]
+    pub fn with_root_certificates(self, root_certificates: RootCertificates) -> Self {
+        Self { root_certificates, ..self }
     }
 
     /// Checks that every bound leaves room to work. Every connection begins with it, so a mistake is told by the first

@@ -8,6 +8,7 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -20,8 +21,9 @@ use tokio_tungstenite::{
         protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode as WebSocketCode},
     },
 };
+use tokio_util::either::Either;
 
-use crate::{ClientOptions, Error, address::Address, tokens::Tokens};
+use crate::{ClientOptions, Error, address::Address, tls::Tls, tokens::Tokens};
 
 /// What a connection reads at once. Tungstenite's own 128 KiB would be most of a client's memory.
 const READ_BUFFER: usize = 4 << 10;
@@ -33,9 +35,12 @@ const MAX_BODY: usize = 512;
 /// meanwhile is read before the server is taken for dead.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// What a WebSocket lies on: TCP, or TLS on it.
+type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// A connection that the server has greeted.
 pub(crate) struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Transport>,
     connection_id: String,
     /// The longest silence; `None` if the server sends no heartbeats.
     silence: Option<Duration>,
@@ -50,10 +55,11 @@ impl Socket {
         address: &Address,
         options: &ClientOptions,
         tokens: &Tokens,
+        tls: &Tls,
     ) -> Result<Self, Error> {
         options.validate()?;
         let waited = options.connect_timeout;
-        let opened = timeout(waited, open(address, options, tokens)).await;
+        let opened = timeout(waited, open(address, options, tokens, tls)).await;
         opened.unwrap_or(Err(Error::Silent { what: "connecting", waited }))
     }
 
@@ -126,13 +132,25 @@ impl Socket {
     }
 }
 
-async fn open(address: &Address, options: &ClientOptions, tokens: &Tokens) -> Result<Socket, Error> {
+async fn open(
+    address: &Address,
+    options: &ClientOptions,
+    tokens: &Tokens,
+    tls: &Tls,
+) -> Result<Socket, Error> {
     let token = tokens.get().await?;
     let host = address.host_and_port();
     let stream = TcpStream::connect(&host).await;
     let stream = stream.map_err(|source| Error::Connect { address: host.clone(), source })?;
     // A small request must not wait for an acknowledgement of the one before it (RFC 896).
-    stream.set_nodelay(true).map_err(|source| Error::Connect { address: host, source })?;
+    stream.set_nodelay(true).map_err(|source| Error::Connect { address: host.clone(), source })?;
+    let stream = match address.is_encrypted() {
+        false => Either::Left(stream),
+        true => {
+            let stream = tls.connect(&options.root_certificates, address.host(), &host, stream).await?;
+            Either::Right(Box::new(stream))
+        }
+    };
     let mut request = address.url().into_client_request().map_err(broken)?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     if let Some(token) = token {
