@@ -18,6 +18,7 @@ mod endings;
 mod examples;
 mod flags;
 mod full;
+mod fuzz;
 mod modes;
 mod modules;
 mod once;

@@ -25,7 +25,8 @@ pub fn chaos() -> bool {
     std::env::var_os("STREAMNEST_CHAOS").is_some_and(|value| value == "1")
 }
 
-fn seed() -> u64 {
+/// The seed of this run, which is printed.
+pub fn seed() -> u64 {
     static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     *SEED.get_or_init(|| {
         let given = std::env::var("STREAMNEST_SEED").ok().and_then(|text| text.parse().ok());

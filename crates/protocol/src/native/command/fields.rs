@@ -8,6 +8,9 @@ use streamnest_core::Error as CoreError;
 use super::MAX_LIST_ITEMS;
 use crate::native::text;
 
+/// The greatest number that is told from all others as a float, 2^53 − 1.
+const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
+
 /// What is wrong with a frame.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -115,7 +118,7 @@ impl Fields {
         limit: Duration,
     ) -> Result<Option<Duration>, Problem> {
         self.optional(name, |fields, name, value| {
-            let window = value.as_u64().map(Duration::from_millis).filter(|window| *window <= limit);
+            let window = whole(&value).map(Duration::from_millis).filter(|window| *window <= limit);
             window.ok_or_else(|| {
                 let legal = format!("a whole number of milliseconds from 0 to {}", limit.as_millis());
                 fields.wrong_type(name, &value, &legal)
@@ -203,6 +206,13 @@ impl Fields {
     pub(super) fn core(&self, name: &str, error: &CoreError) -> Problem {
         Problem { code: error.code(), message: format!("`{}{name}` of {self}: {error}", self.path) }
     }
+}
+
+/// A whole number from 0, at most 2^53 − 1 where it is written as a fraction, however it is written: `1.0` is 1 to a language that has no other numbers, and to JSON Schema.
+pub(super) fn whole(value: &Value) -> Option<u64> {
+    let of_float =
+        || value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=MAX_WHOLE).contains(number));
+    value.as_u64().or_else(|| of_float().map(|number| number as u64))
 }
 
 impl fmt::Display for Fields {

@@ -9,7 +9,7 @@ use streamnest_core::{
 use super::{
     ClientCommand, EventScope, MAX_FLUSH_WINDOW, MAX_REASON, MAX_REQUEST_ID, Replay, Request, StartAt,
     SubscribeEvents, SubscribeExecution, SubscriptionName,
-    fields::{Fields, Problem},
+    fields::{Fields, Problem, whole},
 };
 use crate::native::{AccessToken, text};
 
@@ -217,7 +217,7 @@ fn ack(mut payload: Fields) -> Result<ClientCommand, Problem> {
     let execution_id = payload.required("executionId", Fields::identifier::<ExecutionId>)?;
     let subscription = payload.required("subscription", subscription_name)?;
     let sequence = payload.required("sequence", |fields, name, value| {
-        let number = value.as_u64().and_then(|number| Seq::try_from(number).ok());
+        let number = whole(&value).and_then(|number| Seq::try_from(number).ok());
         number.ok_or_else(|| fields.wrong_type(name, &value, "a whole number from 0 to 2^53 - 1"))
     })?;
     payload.finish(&["executionId", "subscription", "sequence"])?;

@@ -1,0 +1,112 @@
+//! The frames of clients: the parser beside the JSON Schema that is published.
+
+use jsonschema::Validator;
+use proptest::{prelude::*, sample::Index};
+use serde_json::{Value, json};
+use streamnest_protocol::native::Request;
+
+use super::{
+    Verdict,
+    damage::{changed, changes, damaged, damages},
+    fuzz,
+};
+
+/// The fields of all commands, and one of none.
+const NAMES: &[&str] = &[
+    "type",
+    "id",
+    "payload",
+    "executionId",
+    "events",
+    "eventTypes",
+    "nodes",
+    "from",
+    "wait",
+    "subscription",
+    "delivery",
+    "flushWindowMs",
+    "replay",
+    "scope",
+    "executionIds",
+    "nodeIds",
+    "workflow",
+    "input",
+    "onDisconnect",
+    "reason",
+    "ask",
+    "answer",
+    "by",
+    "sequence",
+    "token",
+    "extra",
+];
+
+/// One frame of each kind, as `crates/protocol/tests/golden/client` has them.
+pub(super) fn goldens() -> Vec<Value> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/protocol/tests/golden/client");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    files.iter().map(|path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).collect()
+}
+
+/// Frames of clients, whole and damaged: in their JSON, in its text, or text of any kind.
+pub(super) fn texts() -> impl Strategy<Value = String> {
+    let goldens = goldens();
+    let damaged_ones = (any::<Index>(), changes(3), damages(2)).prop_map(move |(which, changes, damages)| {
+        let value = changed(which.get(&goldens).clone(), &changes, NAMES);
+        damaged(&value.to_string(), &damages)
+    });
+    prop_oneof![15 => damaged_ones, 1 => any::<String>()]
+}
+
+fn schema() -> Validator {
+    let text = include_str!("../../../docs/schema/native-v1.json");
+    let mut schema: Value = serde_json::from_str(text).unwrap();
+    let root = schema.as_object_mut().unwrap();
+    root.remove("anyOf").unwrap();
+    root.insert("$ref".into(), json!("#/$defs/clientFrame"));
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+#[test]
+fn a_client_frame_is_read_just_if_the_published_schema_takes_it_and_means_what_it_says() {
+    let schema = schema();
+    fuzz("client_frames", 4_000, &texts(), |text| {
+        let json: Option<Value> = serde_json::from_str(&text).ok();
+        let is_legal = json.as_ref().is_some_and(|json| schema.is_valid(json));
+        let read = Request::parse(&text);
+        prop_assert_eq!(read.is_ok(), is_legal, "{:?}", read);
+        match read {
+            Ok(request) => means(&json.unwrap(), &serde_json::from_str(&request.to_json()).unwrap())?,
+            Err(error) => {
+                prop_assert!(error.message.len() < 2_000, "{}", error.message);
+                prop_assert!(!error.message.chars().any(char::is_control), "{:?}", error.message);
+                prop_assert!(error.reply_to.is_none_or(|id| json.is_some_and(|json| json["id"] == id)));
+            }
+        }
+        Ok(Verdict::of(is_legal))
+    });
+}
+
+/// Checks that a command, written out again, says what the frame said: each field, and none that it did not have.
+fn means(sent: &Value, read: &Value) -> Result<(), TestCaseError> {
+    prop_assert_eq!(&sent["type"], &read["type"]);
+    prop_assert_eq!(sent.get("id"), read.get("id"));
+    let fields = |frame: &Value| frame["payload"].as_object().cloned().unwrap_or_default();
+    let (mut sent, read) = (fields(sent), fields(read));
+    for (name, value) in &read {
+        let other = (name == "events").then(|| sent.remove("eventTypes")).flatten();
+        let said = other.or_else(|| sent.remove(name));
+        prop_assert_eq!(said.as_ref(), Some(value), "{}", name);
+    }
+    // What is left said nothing.
+    let defaults =
+        json!({"wait": false, "replay": "full", "events": [], "eventTypes": [], "nodes": [], "scope": {}});
+    for (name, value) in &sent {
+        let is_scope = name == "scope"
+            && value.as_object().is_some_and(|scope| scope.values().all(|list| list == &json!([])));
+        prop_assert!(is_scope || defaults.get(name) == Some(value), "{} was lost", name);
+    }
+    Ok(())
+}
