@@ -1,5 +1,8 @@
 //! Options in a file.
 
+mod every;
+mod kept;
+
 use std::{fs, path::PathBuf};
 
 use serde_json::json;
@@ -84,22 +87,6 @@ async fn what_a_file_says_has_its_effect() {
 }
 
 #[tokio::test]
-async fn the_example_of_the_documentation_names_every_option_and_is_taken() {
-    let page = include_str!("../../docs/operation.md");
-    let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let (folder, path) = file("");
-    let keys = folder.path().join("keys.json");
-    fs::write(&path, text.replace("/etc/streamnest/keys.json", keys.to_str().unwrap())).unwrap();
-    let options = StreamingOptions::from_file(&path).unwrap();
-    assert_eq!(options.authentication.clone().unwrap().jwks_file, Some(keys));
-    let error = Streamnest::builder().options(options).build().await.unwrap_err().to_string();
-    assert!(
-        error.contains("`authentication.keys` has the key set"),
-        "all but the missing keys is taken: {error}"
-    );
-}
-
-#[tokio::test]
 async fn what_a_file_says_wrongly_is_refused_by_name() {
     for (text, code, part) in [
         ("[gateway.heartbeat]\nintervall = \"5s\"", "config_file", "unknown field `intervall`"),
@@ -116,6 +103,23 @@ async fn what_a_file_says_wrongly_is_refused_by_name() {
         ("[gateway.cors]\ncredentials = true", "option_alone", "`cors.origin`"),
         ("[gateway.compression]\nlevel = 10", "invalid_option", "`compression.level`"),
         ("[gateway]\ntrusted_proxies = [\"proxy\"]", "invalid_option", "`trusted_proxies`"),
+        ("[gateway.streams]\nmax_streams = 0", "invalid_option", "`streams.max_streams`"),
+        ("[disk]\nsegment_byte = 4096", "config_file", "unknown field `segment_byte`"),
+        ("[disk]\nfinished_ttl = 7", "config_file", "a time with its unit"),
+        ("[disk]\ndurability = \"interval\"", "config_file", "`interval` is no durability; legal are `sync`"),
+        ("[disk]\ndurability = \"interval=0s\"", "config_file", "`0s` is no time above zero"),
+        ("[logs]\nmax_log = 4", "config_file", "unknown field `max_log`"),
+        ("[logs.retention]\nmax_age = \"soon\"", "config_file", "`soon` is no time"),
+        ("[logs]\nmax_logs = 0", "invalid_option", "`max_logs`"),
+        ("[engine]\nmax_once_key = 4", "config_file", "unknown field `max_once_key`"),
+        ("[engine]\nmax_open_asks = 0", "invalid_option", "`EngineOptions::max_open_asks`"),
+        (
+            "default_buffer_size = 50\n[engine]\ndefault_buffer_size = 50",
+            "option_twice",
+            "`default_buffer_size`",
+        ),
+        ("[token_streams]\nmax_streams = 0", "invalid_option", "`TokenStreamingOptions::max_streams`"),
+        ("[event_processing]\nmax_type = 1", "config_file", "unknown field `max_type`"),
     ] {
         let (came, message) = refused(text).await;
         assert_eq!(came, code, "{text}: {message}");

@@ -9,12 +9,14 @@
 //! - the identifiers: [`ExecutionId`], [`Tenant`], [`LogName`], [`NodeName`], [`WorkflowName`], [`EventType`], [`MessageId`];
 //! - the coordinates: [`Seq`], [`Epoch`], [`Term`], [`Position`];
 //! - the events and their [payloads](payload);
+//! - how people write [durations](duration);
 //! - the seams: [`LogStore`] beneath the log, [`ExecutionControl`] between gateway and runtime, [`Clock`], and the
 //!   [`Scope`] by which a model that is called inside a node finds that node.
 
 mod ask;
 mod attribute;
 mod control;
+pub mod duration;
 mod entry;
 mod error;
 mod event;

@@ -1,6 +1,9 @@
 //! How a store keeps what it is given, and for how long.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+use streamnest_core::duration;
 
 use crate::Error;
 
@@ -14,6 +17,8 @@ use crate::Error;
 ///
 /// After an unclean stop in any mode but `Sync` every log that had not ended begins a new epoch, so that its readers are
 /// told a gap where entries may be missing.
+///
+/// As text, in flags and files of options, they are `sync`, `interval=200ms` and `memory`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
     /// After one sync for all that waits.
@@ -36,8 +41,32 @@ impl Durability {
     }
 }
 
+impl FromStr for Durability {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let legal = "legal are `sync`, `interval=200ms` (units: ms, s, min) and `memory`";
+        match text.split_once('=') {
+            None if text == "sync" => Ok(Self::Sync),
+            None if text == "memory" => Ok(Self::Memory),
+            Some(("interval", time)) => match duration::parse(time)? {
+                Duration::ZERO => Err(format!("`{time}` is no time above zero; {legal}")),
+                interval => Ok(Self::Interval(interval)),
+            },
+            _ => Err(format!("`{text}` is no durability; {legal}")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Durability {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// The bounds of a [`DiskStore`](crate::DiskStore).
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DiskOptions {
     /// When an append is acknowledged. Default [`Durability::Sync`].
@@ -46,6 +75,7 @@ pub struct DiskOptions {
     /// killed, in some 20 ms.
     pub segment_bytes: u64,
     /// How long a finished execution is kept. Default 7 days.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub finished_ttl: Duration,
     /// Bytes that finished executions may take together; when they take more, those that ended first are forgotten. Default
     /// 1 GiB.
@@ -54,6 +84,7 @@ pub struct DiskOptions {
     /// written. Default 4 MiB.
     pub reserve_bytes: u64,
     /// How often it is tried whether a full disk has room again. Default 500 ms.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub full_retry: Duration,
     /// The share of dead bytes at which segments are compacted: what lives in the oldest is copied on, and it goes. Default
     /// 0.5, by which the store takes at most about twice the bytes that live.

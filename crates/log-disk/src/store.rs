@@ -172,6 +172,11 @@ impl DiskStore {
         Ok(Self { inner, recovery: report, threads: Mutex::new(threads) })
     }
 
+    /// Its bounds.
+    pub fn options(&self) -> &DiskOptions {
+        &self.inner.options
+    }
+
     /// What the start found.
     pub const fn recovery(&self) -> &Recovery {
         &self.recovery

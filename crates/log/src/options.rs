@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use streamnest_core::duration;
+
 use crate::Error;
 
 /// The bounds of all logs of one [`Registry`](crate::Registry).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LogOptions {
     /// What each log keeps.
@@ -27,9 +31,11 @@ pub struct LogOptions {
     /// running ones alone keep more, no log is made. Default 1 GiB.
     pub max_total_bytes: usize,
     /// How long a finished log is kept. Default 1 h.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub finished_ttl: Duration,
     /// How long a stream that nobody uses stays in memory in front of a store that keeps it. Default 60 s. When there is no room,
     /// those that were used last the longest ago leave before.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub stream_idle_ttl: Duration,
     /// Readers that may wait at once for logs that do not exist yet. Default 4,096.
     pub max_waiters: usize,
@@ -75,7 +81,8 @@ impl Default for LogOptions {
 
 /// What a log keeps: the newest entries within all three bounds. An entry that is not kept is a [`Gap`](crate::Gap) to
 /// whoever has not read it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Retention {
     /// Entries. Default 262,144.
@@ -83,6 +90,7 @@ pub struct Retention {
     /// Bytes of memory, payloads and encodings together. Default 64 MiB.
     pub max_bytes: usize,
     /// Age. Default 24 h.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub max_age: Duration,
 }
 

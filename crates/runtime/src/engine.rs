@@ -14,10 +14,11 @@ use std::{
     time::Duration,
 };
 
+use serde::Deserialize;
 use serde_json::Value;
 use streamnest_core::{
     BoxFuture, ControlError, ExecutionId, OnDisconnect, StartExecution, StoreError, WorkflowName,
-    WorkflowSummary,
+    WorkflowSummary, duration,
 };
 use streamnest_log::{Error as LogError, Registry};
 use streamnest_modules::Scoped;
@@ -37,13 +38,15 @@ use crate::{
 };
 
 /// The bounds and defaults of an [`Engine`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EngineOptions {
     /// `buffer_size` of nodes whose `#[stream_token]` does not say: flush as soon as this many tokens wait. Default 50.
     pub default_buffer_size: usize,
     /// How long the last subscriber must be gone before an execution with `on_disconnect = "cancel"` is cancelled.
     /// Default 10 s, in which a page reloads.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub disconnect_grace: Duration,
     /// Keys that one execution may use with `emit_once`. Default 10,000.
     pub max_once_keys: usize,

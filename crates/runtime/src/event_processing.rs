@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use streamnest_core::{EventType, ExecutionId, Timestamp};
 use streamnest_log::{Registry, Start};
 
 use crate::{Batching, FilterCriteria, Group, Observable, StreamUpdate, ViewError, options::setters};
 
 /// The bounds of an [`EventStreamProcessorService`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EventStreamProcessorOptions {
     /// Event types that one view tells apart. Default 256; a run has some twenty well-known ones and what its nodes name.

@@ -42,6 +42,14 @@ pub enum Error {
         /// The other one.
         needs: &'static str,
     },
+    /// An option has no effect in this program.
+    #[error("option `{option}` has no effect: {reason}; leave it out")]
+    OptionUnused {
+        /// The option.
+        option: &'static str,
+        /// Why it has none.
+        reason: &'static str,
+    },
     /// The file of options cannot be read, or names what there is not.
     #[error("cannot take the options of {}: {reason}", path.display())]
     ConfigFile {
@@ -69,7 +77,10 @@ pub enum Error {
     #[error(
         "cannot keep logs there; choose another directory by `--data-dir`, or go without by `--memory`: {0}"
     )]
-    DataDirectory(#[from] streamnest_log_disk::Error),
+    DataDirectory(#[source] streamnest_log_disk::Error),
+    /// A bound of the data directory is wrong.
+    #[error("application cannot be built: {0}")]
+    Disk(#[source] streamnest_log_disk::Error),
     /// A flag says where the logs are kept, and the program has said so already.
     #[error(
         "`--data-dir`, `--durability` and `--repair` have no effect: the program itself says where its logs are kept; leave them out"
@@ -77,7 +88,7 @@ pub enum Error {
     StoreChosen,
     /// Logs were used before the program listened, so they are in memory, and the flags do not say `--memory`.
     #[error(
-        "logs were used before `listen` opened a data directory, so they are in memory and would be lost; start executions after `listen`, give the program a store by `AppBuilder::store`, or go without by `--memory`"
+        "logs were used before `listen` opened a data directory, so they are in memory and would be lost; start executions after `listen`, keep them from the first by `AppBuilder::data_dir`, or go without by `--memory`"
     )]
     LogsUsed,
     /// The address cannot be listened on.
@@ -126,15 +137,26 @@ impl Error {
             Self::Gateway(error) => error.code(),
             Self::KeyFile { .. } => "key_file",
             Self::OptionAlone { .. } => "option_alone",
+            Self::OptionUnused { .. } => "option_unused",
             Self::ConfigFile { .. } => "config_file",
             Self::ConfigNotRead => "config_not_read",
             Self::Modules(error) => error.code(),
             Self::OptionTwice { .. } => "option_twice",
-            Self::DataDirectory(error) => error.code(),
+            Self::DataDirectory(error) | Self::Disk(error) => error.code(),
             Self::StoreChosen => "store_chosen",
             Self::LogsUsed => "logs_used",
             Self::Listen { .. } => "listen",
             Self::NotLoopback { .. } => "not_loopback",
+        }
+    }
+}
+
+impl From<streamnest_log_disk::Error> for Error {
+    /// A wrong option has nothing to do with the directory.
+    fn from(error: streamnest_log_disk::Error) -> Self {
+        match error {
+            streamnest_log_disk::Error::InvalidOption { .. } => Self::Disk(error),
+            error => Self::DataDirectory(error),
         }
     }
 }
@@ -161,6 +183,7 @@ fn own(source: BoxError) -> Result<Error, BoxError> {
         .or_else(is::<streamnest_runtime::Error>)
         .or_else(is::<streamnest_runtime::TokenStreamingError>)
         .or_else(is::<streamnest_gateway::Error>)
+        .or_else(is::<streamnest_log_disk::Error>)
 }
 
 impl fmt::Debug for Error {

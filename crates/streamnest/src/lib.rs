@@ -6,7 +6,6 @@
 //! [`prelude`] has what a workflow needs, [`Streamnest`] builds the [`App`] that runs it.
 
 mod app;
-mod duration;
 mod error;
 pub mod prelude;
 #[doc(hidden)]

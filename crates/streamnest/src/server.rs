@@ -9,19 +9,19 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use streamnest_gateway::TlsOptions;
-use streamnest_log_disk::{DiskOptions, DiskStore, Durability};
+use streamnest_log::MemoryStore;
+use streamnest_log_disk::{DiskStore, Durability};
 #[cfg(unix)]
 use tokio::signal::unix;
 use tokio::{net::TcpListener, sync::oneshot};
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
 pub use self::tokens::TokenFlags;
-use crate::{App, Error, duration};
+use crate::{App, Error};
 
 /// The standard flags: where to listen, who may ask, what to log.
 #[derive(Clone, Debug, Parser)]
@@ -52,16 +52,17 @@ pub struct ServerFlags {
     /// The private key of the certificate, in PEM.
     #[arg(long, value_name = "FILE", env = "STREAMNEST_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Where to keep the logs of executions, so that they survive the program. Default `streamnest-data/PROGRAM` in the
-    /// directory in which the program is started.
+    /// Where to keep the logs of executions, so that they survive the program. Default `data_dir` of the program's options, and
+    /// else `streamnest-data/PROGRAM` in the directory in which the program is started.
     #[arg(long, value_name = "DIRECTORY", env = "STREAMNEST_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Keep the logs in memory only: nothing survives the program.
     #[arg(long, conflicts_with_all = ["data_dir", "durability", "repair"])]
     pub memory: bool,
     /// When an entry counts as kept: `sync` (it is on the disk; nothing that a client saw is ever lost), `interval=200ms` (a
-    /// power cut takes at most that much) or `memory` (it takes what the system had not written yet).
-    #[arg(long, value_name = "MODE", value_parser = durability)]
+    /// power cut takes at most that much) or `memory` (it takes what the system had not written yet). Default `disk.durability`
+    /// of the program's options, `sync`.
+    #[arg(long, value_name = "MODE")]
     pub durability: Option<Durability>,
     /// Mend a data directory that is damaged, as far as it can be, before it is opened. Damaged files are kept beside the mended ones.
     #[arg(long)]
@@ -159,7 +160,10 @@ impl ServerFlags {
     async fn keep_logs(&self, app: &App) -> Result<(), Error> {
         let asked = self.data_dir.is_some() || self.durability.is_some() || self.repair;
         if self.memory && !app.has_own_store() {
-            return Ok(());
+            return match app.open_choice() {
+                Some(late) => app.keep_in(Arc::new(MemoryStore::new(late.clock()))).await,
+                None => Ok(()),
+            };
         }
         let Some(late) = app.open_choice() else {
             return match app.has_own_store() {
@@ -171,8 +175,10 @@ impl ServerFlags {
                 false => Err(Error::LogsUsed),
             };
         };
-        let path = self.data_dir.clone().unwrap_or_else(default_data_dir);
-        let options = DiskOptions::default().with_durability(self.durability.unwrap_or_default());
+        let named = self.data_dir.as_deref().or_else(|| late.directory());
+        let path = named.map_or_else(default_data_dir, Path::to_owned);
+        let mut options = late.disk().clone();
+        options.durability = self.durability.unwrap_or(options.durability);
         if self.repair {
             DiskStore::repair(&path)?;
         }
@@ -200,20 +206,6 @@ fn default_data_dir() -> PathBuf {
     let name =
         program.as_deref().map(Path::new).and_then(Path::file_stem).unwrap_or(OsStr::new("streamnest"));
     Path::new("streamnest-data").join(name)
-}
-
-/// Reads a mode.
-fn durability(text: &str) -> Result<Durability, String> {
-    let legal = "legal are `sync`, `interval=200ms` (units: ms, s, min) and `memory`";
-    match text.split_once('=') {
-        None if text == "sync" => Ok(Durability::Sync),
-        None if text == "memory" => Ok(Durability::Memory),
-        Some(("interval", time)) => match duration::parse(time)? {
-            Duration::ZERO => Err(format!("`{time}` is no time above zero; {legal}")),
-            interval => Ok(Durability::Interval(interval)),
-        },
-        _ => Err(legal.into()),
-    }
 }
 
 /// Checks a log filter, so that a wrong one is told and not passed over.

@@ -1,7 +1,8 @@
 //! Which store an application keeps its logs in, if it did not say: that is decided by the flags, or by the first use.
 
 use std::{
-    fmt,
+    fmt, io,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -10,16 +11,30 @@ use streamnest_core::{
     Timestamp,
 };
 use streamnest_log::MemoryStore;
+use streamnest_log_disk::DiskOptions;
 
-/// A store that is chosen late. Whoever uses it before it is chosen has chosen memory.
+/// A store that is chosen late. Whoever uses it before it is chosen has chosen memory, and is told so, unless the options name
+/// a data directory: then that is refused.
 pub(crate) struct LateStore {
     clock: Arc<dyn Clock>,
+    disk: DiskOptions,
+    directory: Option<PathBuf>,
     chosen: OnceLock<Arc<dyn LogStore>>,
 }
 
 impl LateStore {
-    pub(crate) const fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, chosen: OnceLock::new() }
+    pub(crate) const fn new(clock: Arc<dyn Clock>, disk: DiskOptions, directory: Option<PathBuf>) -> Self {
+        Self { clock, disk, directory, chosen: OnceLock::new() }
+    }
+
+    /// How logs are to be kept in a data directory.
+    pub(crate) const fn disk(&self) -> &DiskOptions {
+        &self.disk
+    }
+
+    /// The data directory that the options name.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
     }
 
     /// Whether nobody has chosen or used it yet.
@@ -36,8 +51,24 @@ impl LateStore {
         self.clock.clone()
     }
 
-    fn store(&self) -> &Arc<dyn LogStore> {
-        self.chosen.get_or_init(|| Arc::new(MemoryStore::new(self.clock.clone())))
+    /// What was chosen; the first use chooses memory.
+    fn store(&self) -> Result<&Arc<dyn LogStore>, StoreError> {
+        if self.is_open()
+            && let Some(directory) = &self.directory
+        {
+            let reason = format!(
+                "the option `data_dir` names {}, which is not open yet; use the logs after `listen` has opened it, or name it by `AppBuilder::data_dir`",
+                directory.display()
+            );
+            return Err(StoreError::Unavailable { source: Arc::new(io::Error::other(reason)) });
+        }
+        Ok(self.chosen.get_or_init(|| {
+            tracing::warn!(
+                "logs are kept in memory and are gone with this program: it used them before it listened; \
+                 keep them by `AppBuilder::data_dir`, or say `AppBuilder::in_memory`"
+            );
+            Arc::new(MemoryStore::new(self.clock.clone()))
+        }))
     }
 }
 
@@ -48,7 +79,7 @@ impl LogStore for LateStore {
         attributes: &'a [AttributeChange],
         watch: Arc<dyn DurabilityWatch>,
     ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.store().create(name, attributes, watch)
+        Box::pin(async move { self.store()?.create(name, attributes, watch).await })
     }
 
     fn open<'a>(
@@ -56,11 +87,11 @@ impl LogStore for LateStore {
         name: &'a LogName,
         watch: Arc<dyn DurabilityWatch>,
     ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.store().open(name, watch)
+        Box::pin(async move { self.store()?.open(name, watch).await })
     }
 
     fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store().delete(name)
+        Box::pin(async move { self.store()?.delete(name).await })
     }
 
     fn list<'a>(
@@ -69,7 +100,7 @@ impl LogStore for LateStore {
         after: Option<&'a LogName>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-        self.store().list(prefix, after, limit)
+        Box::pin(async move { self.store()?.list(prefix, after, limit).await })
     }
 
     /// Looking is not using: maintenance may look before the flags are read.

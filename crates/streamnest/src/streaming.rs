@@ -97,7 +97,7 @@ impl StreamingModule {
             .provide(options)
             .provide(Provider::try_factory(Settled::new))
             .provide(Provider::factory(|| SystemClock).bind::<dyn Clock>(|clock| clock))
-            .provide(Provider::factory(LateStore::new).bind::<dyn LogStore>(|store| store))
+            .provide(Provider::try_factory(late_store).bind::<dyn LogStore>(|store| store))
             .provide(Provider::try_factory(logs))
             .provide(Provider::try_factory(engine).bind::<dyn ExecutionControl>(|engine| engine))
             .provide(Provider::try_factory(tokens))
@@ -136,6 +136,11 @@ impl Settled {
     fn new(options: Arc<StreamingOptions>) -> Result<Self, Error> {
         Arc::unwrap_or_clone(options).settle().map(Self)
     }
+}
+
+fn late_store(options: Arc<Settled>, clock: Arc<dyn Clock>) -> Result<LateStore, streamnest_log_disk::Error> {
+    options.0.disk.validate()?;
+    Ok(LateStore::new(clock, options.0.disk.clone(), options.0.data_dir.clone()))
 }
 
 fn logs(

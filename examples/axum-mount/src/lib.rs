@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Everything of Streamnest stands below `/streams`, its page too: <http://127.0.0.1:8080/streams>. The program keeps its own
-//! routes, its own state, its own flags and its own way to stop. Needs no key: the model is the offline one.
+//! routes, its own state, its own flags and its own way to stop. Letters are kept in `streamnest-data/axum-mount`, or where its own
+//! flag `--data-dir` says, and survive the program; `--memory` goes without. Needs no key: the model is the offline one.
 
 use axum::{
     Json, Router,

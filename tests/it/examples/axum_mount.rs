@@ -9,7 +9,8 @@ use super::{entries, fast, result, text_of};
 
 #[tokio::test]
 async fn a_program_of_axum_has_workflows_below_a_path_of_its_own() {
-    let app = fast(LetterModule).build().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let app = fast(LetterModule).data_dir(directory.path()).build().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -39,4 +40,10 @@ async fn a_program_of_axum_has_workflows_below_a_path_of_its_own() {
 
     drop(stop);
     serving.await.unwrap().unwrap();
+    drop(app);
+
+    // The letter is there when the program comes again.
+    let app = fast(LetterModule).data_dir(directory.path()).build().await.unwrap();
+    let kept = app.attach(&"order-7".parse().unwrap()).await.unwrap();
+    assert_eq!(kept.result().await.unwrap()["text"], text);
 }

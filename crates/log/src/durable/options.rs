@@ -1,9 +1,12 @@
 //! The bounds of streams.
 
+use serde::Deserialize;
+
 use crate::Error;
 
 /// The bounds of all [`Streams`](super::Streams) of one registry.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StreamOptions {
     /// Streams that there may be at once, those included that were deleted while forks of them are left. Default 8,192. Each that

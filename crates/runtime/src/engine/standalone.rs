@@ -22,7 +22,7 @@ pub(crate) enum Opened {
 
 impl Engine {
     /// Its bounds and defaults.
-    pub(crate) fn options(&self) -> &EngineOptions {
+    pub fn options(&self) -> &EngineOptions {
         &self.0.options
     }
 

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use streamnest_core::duration;
+
 use super::TokenStreamingError;
 use crate::options::setters;
 
 /// The bounds of a [`TokenStreamingService`](super::TokenStreamingService).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TokenStreamingOptions {
     /// Token streams that may be open at once. Default 10,000.
@@ -15,8 +19,10 @@ pub struct TokenStreamingOptions {
     pub max_nodes: usize,
     /// How long a stream may be silent before it is closed, and how long an execution that this service opened may have
     /// no stream open before it ends. Default 5 min.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub stale_after: Duration,
     /// How often statistics are told while they change. Default 1 s.
+    #[serde(deserialize_with = "duration::deserialize")]
     pub statistics_interval: Duration,
 }
 

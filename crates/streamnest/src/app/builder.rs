@@ -1,10 +1,11 @@
 //! What an application is made of.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use streamnest_core::{Clock, LogStore};
 use streamnest_gateway::{Gateway, GatewayOptions};
-use streamnest_log::{LogOptions, Registry};
+use streamnest_log::{LogOptions, MemoryStore, Registry};
+use streamnest_log_disk::{DiskOptions, DiskStore};
 use streamnest_modules::{
     Container, ContainerOptions, Import, IntoModule, Module, ModuleDefinition, Overrides, Provider,
 };
@@ -58,8 +59,16 @@ pub struct AppBuilder {
     workflows: Vec<(String, WorkflowContribution)>,
     /// What was chosen here; if nothing was, the modules may say.
     streaming: Option<StreamingOptions>,
+    kept: Option<Kept>,
     overrides: Overrides,
     container: ContainerOptions,
+}
+
+/// Where the program says that its logs are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kept {
+    Store,
+    Directory,
 }
 
 impl AppBuilder {
@@ -94,6 +103,12 @@ impl AppBuilder {
         self
     }
 
+    /// Takes other bounds for the data directory.
+    pub fn disk_options(mut self, options: DiskOptions) -> Self {
+        self.streaming.get_or_insert_default().disk = options;
+        self
+    }
+
     /// Takes other bounds for the logs.
     pub fn log_options(mut self, options: LogOptions) -> Self {
         self.streaming.get_or_insert_default().logs = options;
@@ -125,9 +140,44 @@ impl AppBuilder {
     }
 
     /// Keeps the logs in `store`, whatever the flags say. Default is what the flags say to a program that calls
-    /// [`App::listen`], a data directory; and memory to any other.
+    /// [`App::listen`], a data directory; and memory to any other, with a warning.
     pub fn store(self, store: Arc<dyn LogStore>) -> Self {
-        self.replace(Provider::shared(store))
+        self.kept(Kept::Store, Provider::shared(store))
+    }
+
+    /// Keeps the logs in the data directory `path`, by [`StreamingOptions::disk`], whatever the flags say: for a program that
+    /// serves the routes itself, or none. It is opened, and what an earlier process left is taken up, when this is built.
+    ///
+    /// ```
+    /// use streamnest::Streamnest;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// let app = Streamnest::builder().data_dir(path).build().await?;
+    /// assert!(app.logs().is_persistent());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn data_dir(self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let open = move |options: Arc<Settled>, clock: Arc<dyn Clock>| {
+            DiskStore::open(&path, clock, options.0.disk.clone())
+        };
+        let store = Provider::try_factory(open).bind::<dyn LogStore>(|store| store);
+        self.kept(Kept::Directory, store)
+    }
+
+    /// Keeps the logs in memory, whatever the flags say: nothing survives the program.
+    pub fn in_memory(self) -> Self {
+        let store = Provider::factory(|clock: Arc<dyn Clock>| MemoryStore::new(clock));
+        self.kept(Kept::Store, store.bind::<dyn LogStore>(|store| store))
+    }
+
+    fn kept<T: ?Sized + Send + Sync + 'static>(mut self, kept: Kept, store: Provider<T>) -> Self {
+        self.kept = Some(kept);
+        self.replace(store)
     }
 
     /// Takes the time from `clock`. Default the [`SystemClock`](streamnest_log::SystemClock).
@@ -141,13 +191,14 @@ impl AppBuilder {
     /// Everything that is wrong with the modules, or the first thing that is wrong with a workflow or an option, that
     /// cannot be made or does not begin.
     pub async fn build(self) -> Result<App, Error> {
-        let Self { modules, workflows, streaming, overrides, container } = self;
+        let Self { modules, workflows, streaming, kept, overrides, container } = self;
         let container = Container::builder(root(modules, workflows)).overrides(overrides).options(container);
         let container = match streaming {
             Some(options) => container.also(StreamingModule::for_root(options)),
             None => container.also(StreamingModule),
         };
         let container = container.make().await?;
+        let settled = container.get::<Settled>()?;
         let engine = Arc::unwrap_or_clone(container.get::<Engine>()?);
         let workflows = container.collected::<WorkflowContribution>();
         engine.adopt(workflows.iter().map(|workflow| &**workflow))?;
@@ -155,9 +206,9 @@ impl AppBuilder {
         let late = container.get::<LateStore>().ok();
         let late = late.filter(|late| std::ptr::addr_eq(Arc::as_ptr(late), Arc::as_ptr(&store)));
         if late.is_none() {
+            check_kept(kept, &settled.0)?;
             engine.recover().await?;
         }
-        let settled = container.get::<Settled>()?;
         let app = App {
             late,
             tokens: Arc::unwrap_or_clone(container.get::<TokenStreamingService>()?),
@@ -176,6 +227,21 @@ impl AppBuilder {
             return Err(error.into());
         }
         Ok(app)
+    }
+}
+
+/// Refuses options of a data directory where the program itself says where its logs are kept.
+fn check_kept(kept: Option<Kept>, options: &StreamingOptions) -> Result<(), Error> {
+    let reason = "the program keeps its logs in a store of its own";
+    let named = options.data_dir.is_some();
+    match kept {
+        Some(Kept::Directory) if named => {
+            Err(Error::OptionTwice { option: "data_dir", beneath: "AppBuilder::data_dir" })
+        }
+        Some(Kept::Directory) => Ok(()),
+        _ if named => Err(Error::OptionUnused { option: "data_dir", reason }),
+        _ if options.disk != DiskOptions::default() => Err(Error::OptionUnused { option: "disk", reason }),
+        _ => Ok(()),
     }
 }
 
@@ -199,6 +265,7 @@ impl fmt::Debug for AppBuilder {
         f.debug_struct("AppBuilder")
             .field("modules", &self.modules)
             .field("streaming", &self.streaming)
+            .field("kept", &self.kept)
             .field("container", &self.container)
             .finish_non_exhaustive()
     }

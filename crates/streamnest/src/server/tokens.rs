@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use streamnest_core::duration;
 use streamnest_gateway::Algorithm;
 
-use crate::{AuthOptions, duration};
+use crate::AuthOptions;
 
 /// Whose tokens are taken. A server with one of these keys asks every client who it is.
 #[derive(Clone, Debug, Default, Args)]

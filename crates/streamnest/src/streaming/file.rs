@@ -2,21 +2,36 @@
 //!
 //! Keys have the names of the options. What the file does not name keeps its default, and what it names wrongly is refused.
 
-use std::{fmt, fs, marker::PhantomData, path::Path, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Deserializer, de};
+use streamnest_core::duration;
 use streamnest_gateway::{Algorithm, CompressionOptions, GatewayOptions, RateLimitOptions, Secret};
+use streamnest_log::{LogOptions, durable::StreamOptions};
+use streamnest_log_disk::DiskOptions;
+use streamnest_runtime::{EngineOptions, EventStreamProcessorOptions, TokenStreamingOptions};
 
 use super::{AuthOptions, CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions};
-use crate::{Error, duration};
+use crate::Error;
 
 /// Everything that a file may say.
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 struct File {
     default_buffer_size: Option<usize>,
+    data_dir: Option<PathBuf>,
     websocket: WebSocket,
     gateway: Gateway,
+    disk: DiskOptions,
+    logs: LogOptions,
+    engine: EngineOptions,
+    token_streams: TokenStreamingOptions,
+    event_processing: EventStreamProcessorOptions,
 }
 
 #[derive(Deserialize, Default)]
@@ -26,28 +41,74 @@ struct WebSocket {
     port: Option<u16>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct Gateway {
-    cors: Option<Cors>,
-    authentication: Option<Authentication>,
-    rate_limit: Option<RateLimit>,
-    compression: Option<Compression>,
-    heartbeat: Option<Heartbeat>,
-    allowed_hosts: Option<Vec<String>>,
-    trusted_proxies: Option<Vec<String>>,
-    forwarded_header: Option<String>,
-    hsts_max_age: Option<Time>,
-    max_connections: Option<usize>,
-    max_connections_per_user: Option<usize>,
-    max_connections_per_address: Option<usize>,
-    max_event_streams_per_user: Option<usize>,
-    max_subscriptions: Option<usize>,
-    max_message_bytes: Option<usize>,
-    max_body_bytes: Option<usize>,
-    request_timeout: Option<Time>,
-    slow_reader_limit: Option<Time>,
-    drain_grace: Option<Time>,
+/// The table `[gateway]`: what stands in parts of its own, and every bound and time of [`GatewayOptions`] by its own name.
+macro_rules! gateway {
+    (plain: { $($plain:ident: $type:ty,)* } times: { $($time:ident,)* }) => {
+        #[derive(Deserialize, Default)]
+        #[serde(default, deny_unknown_fields)]
+        struct Gateway {
+            cors: Option<Cors>,
+            authentication: Option<Authentication>,
+            rate_limit: Option<RateLimit>,
+            compression: Option<Compression>,
+            heartbeat: Option<Heartbeat>,
+            max_connections_per_address: Option<usize>,
+            send_buffer_bytes: Option<usize>,
+            $($plain: Option<$type>,)*
+            $($time: Option<Time>,)*
+        }
+
+        impl Gateway {
+            /// Its bounds and times.
+            fn bounds(&mut self) -> GatewayOptions {
+                let mut options = GatewayOptions::default();
+                options.max_connections_per_address = self.max_connections_per_address.take();
+                put(&mut options.send_buffer_bytes, self.send_buffer_bytes.take().map(Some));
+                $(put(&mut options.$plain, self.$plain.take());)*
+                $(put(&mut options.$time, time(self.$time.take()));)*
+                options
+            }
+        }
+    };
+}
+
+gateway! {
+    plain: {
+    allowed_hosts: Vec<String>,
+    trusted_proxies: Vec<String>,
+    forwarded_header: String,
+    max_connections: usize,
+    max_connections_per_user: usize,
+    max_event_streams_per_user: usize,
+    max_subscriptions: usize,
+    max_event_subscriptions: usize,
+    max_waiting_subscriptions: usize,
+    max_message_bytes: usize,
+    max_bad_frames: usize,
+    max_pending_reply_bytes: usize,
+    max_write_bytes: usize,
+    read_buffer_bytes: usize,
+    max_body_bytes: usize,
+    max_page_executions: usize,
+    max_idempotency_keys: usize,
+    max_stream_read_bytes: usize,
+    max_stream_readers: usize,
+    streams: StreamOptions,
+    }
+    times: {
+    hsts_max_age,
+    request_timeout,
+    wait_timeout,
+    slow_reader_limit,
+    flush_window,
+    close_timeout,
+    drain_grace,
+    drain_jitter,
+    sse_retry,
+    idempotency_ttl,
+    long_poll_timeout,
+    stream_sse_lifetime,
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -104,23 +165,9 @@ struct Heartbeat {
 }
 
 /// A time with its unit: `"30s"`.
-struct Time(Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl de::Visitor<'_> for Text {
-            type Value = Time;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time with its unit, such as \"30s\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
-                duration::parse(text).map(Time).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Time(#[serde(deserialize_with = "duration::deserialize")] Duration);
 
 /// An option that has one legal word so far.
 struct Word<W>(PhantomData<W>);
@@ -165,6 +212,9 @@ impl StreamingOptions {
     /// [websocket]
     /// port = 9000
     ///
+    /// [disk]
+    /// finished_ttl = "30d"
+    ///
     /// [gateway]
     /// max_connections_per_address = 64
     /// trusted_proxies = ["10.0.0.0/8"]
@@ -190,10 +240,22 @@ impl StreamingOptions {
         let refused = |reason: String| Error::ConfigFile { path: path.to_owned(), reason };
         let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
         let file: File = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        if file.default_buffer_size.is_some() && names(&text, "engine", "default_buffer_size") {
+            return Err(Error::OptionTwice {
+                option: "default_buffer_size",
+                beneath: "engine.default_buffer_size",
+            });
+        }
         let mut options = file.options().map_err(refused)?;
         options.source = Some(path.to_owned());
         Ok(options)
     }
+}
+
+/// Whether the file gives the option `key` of `table`, be it by its default.
+fn names(text: &str, table: &str, key: &str) -> bool {
+    toml::from_str::<toml::Table>(text)
+        .is_ok_and(|file| file.get(table).and_then(|table| table.get(key)).is_some())
 }
 
 /// Puts a value where it has its effect, if there is one.
@@ -209,28 +271,15 @@ fn time(time: Option<Time>) -> Option<Duration> {
 
 impl File {
     fn options(self) -> Result<StreamingOptions, String> {
-        let Self { default_buffer_size, websocket, gateway: file } = self;
-        let mut gateway = GatewayOptions::default();
-        put(&mut gateway.allowed_hosts, file.allowed_hosts);
-        put(&mut gateway.trusted_proxies, file.trusted_proxies);
-        put(&mut gateway.forwarded_header, file.forwarded_header);
-        put(&mut gateway.hsts_max_age, time(file.hsts_max_age));
-        put(&mut gateway.max_connections, file.max_connections);
-        put(&mut gateway.max_connections_per_user, file.max_connections_per_user);
-        gateway.max_connections_per_address = file.max_connections_per_address;
-        put(&mut gateway.max_event_streams_per_user, file.max_event_streams_per_user);
-        put(&mut gateway.max_subscriptions, file.max_subscriptions);
-        put(&mut gateway.max_message_bytes, file.max_message_bytes);
-        put(&mut gateway.max_body_bytes, file.max_body_bytes);
-        put(&mut gateway.request_timeout, time(file.request_timeout));
-        put(&mut gateway.slow_reader_limit, time(file.slow_reader_limit));
-        put(&mut gateway.drain_grace, time(file.drain_grace));
+        let Self { websocket, gateway: mut file, .. } = self;
+        let gateway = file.bounds();
         let mut sockets = WebSocketOptions::default();
         put(&mut sockets.enabled, websocket.enabled);
         put(&mut sockets.port, websocket.port);
         Ok(StreamingOptions {
             websocket: sockets,
-            default_buffer_size,
+            default_buffer_size: self.default_buffer_size,
+            data_dir: self.data_dir,
             cors: file.cors.map(|cors| {
                 CorsOptions::default().with_origin(cors.origin).with_credentials(cors.credentials)
             }),
@@ -244,7 +293,12 @@ impl File {
             rate_limit: file.rate_limit.map(RateLimit::options),
             compression: file.compression.map(Compression::options),
             gateway,
-            ..StreamingOptions::default()
+            disk: self.disk,
+            logs: self.logs,
+            engine: self.engine,
+            token_streams: self.token_streams,
+            event_processing: self.event_processing,
+            source: None,
         })
     }
 }

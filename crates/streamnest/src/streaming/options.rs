@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use streamnest_gateway::{CompressionOptions, GatewayOptions, RateLimitOptions};
 use streamnest_log::LogOptions;
+use streamnest_log_disk::DiskOptions;
 use streamnest_runtime::{EngineOptions, EventStreamProcessorOptions, TokenStreamingOptions};
 
 use super::AuthOptions;
@@ -25,7 +26,7 @@ use crate::Error;
 ///     .with_heartbeat(HeartbeatOptions::default().with_interval(Duration::from_secs(15)));
 /// # let _ = options;
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]
 pub struct StreamingOptions {
     /// Where clients connect.
@@ -42,6 +43,15 @@ pub struct StreamingOptions {
     pub compression: Option<CompressionOptions>,
     /// Whose tokens are taken. Default that of [`GatewayOptions`], nobody is asked.
     pub authentication: Option<AuthOptions>,
+    /// The directory in which [`App::listen`](crate::App::listen) keeps the logs, unless the flags `--data-dir` or `--memory` say
+    /// otherwise. Default `streamnest-data/PROGRAM` in the directory in which the program is started. A program that does not
+    /// listen by itself says it by [`AppBuilder::data_dir`](crate::AppBuilder::data_dir); logs that are used before the directory
+    /// that is named here was opened are refused.
+    pub data_dir: Option<PathBuf>,
+    /// How logs are kept in a data directory, and for how long. The flag `--durability` comes before
+    /// [`DiskOptions::durability`]; the flag `--memory` leaves all of it without effect. A program that brings a store of its own
+    /// must not give it.
+    pub disk: DiskOptions,
     /// The bounds and times of connections.
     pub gateway: GatewayOptions,
     /// The bounds of running workflows.
@@ -125,6 +135,8 @@ setters! {
         with_rate_limit rate_limit: RateLimitOptions => Some,
         with_compression compression: CompressionOptions => Some,
         with_authentication authentication: AuthOptions => Some,
+        with_data_dir data_dir: PathBuf => Some,
+        with_disk disk: DiskOptions,
         with_gateway gateway: GatewayOptions,
         with_engine engine: EngineOptions,
         with_logs logs: LogOptions,

@@ -39,7 +39,7 @@ const ROWS: &[Row] = &[
         may: &["streamnest-core"],
         // Its tests run the suite of all stores, and its benches measure through the registry.
         dev: &["streamnest-log"],
-        outside: Some(&["bytes", "crc32fast", "thiserror", "tracing"]),
+        outside: Some(&["bytes", "crc32fast", "serde", "thiserror", "tracing"]),
         why: "a store knows core's traits, and needs files and threads but no async runtime",
     },
     Row {
