@@ -31,8 +31,8 @@ pub(crate) const RESERVE: &str = "reserve";
 pub(crate) struct Committer {
     pub(crate) inner: Arc<Inner>,
     pub(crate) active: Arc<Segment>,
-    /// Logs with records in the active segment, by number; without those that are gone.
-    pub(crate) touched: HashMap<u64, Arc<Log>>,
+    /// Logs with records in the active segment, by number; `None` are those that were deleted, of which nothing else matters.
+    pub(crate) touched: HashMap<u64, Option<Arc<Log>>>,
     /// How much of the active segment is durable, and whether a batch has said so.
     pub(crate) synced: u64,
     pub(crate) noted: u64,
@@ -212,7 +212,7 @@ impl Committer {
                 }
                 continue;
             };
-            self.touched.entry(log.number).or_insert_with(|| log.clone());
+            let touched = self.touched.entry(log.number).or_insert_with(|| Some(log.clone()));
             let mut state = log.lock();
             let (before, weight) = (state.mark(), state.weight());
             let mut next = Some((item.start, item.length, item.what));
@@ -222,8 +222,9 @@ impl Committer {
                 let same = |item: &Item| item.log.as_ref().is_some_and(|other| Arc::ptr_eq(other, &log));
                 next = items.next_if(same).map(|item| (item.start, item.length, item.what));
             }
-            if !state.deleted {
-                self.inner.weigh(weight, state.weight());
+            match state.deleted {
+                false => self.inner.weigh(weight, state.weight()),
+                true => *touched = None,
             }
             let mark = state.mark();
             if let Some(watch) = state.watch.clone().filter(|_| mark != before) {
@@ -256,13 +257,12 @@ impl Committer {
 
     fn next_segment(&self) -> io::Result<Arc<Segment>> {
         let storage = &*self.inner.files.storage;
-        let mut touched: Vec<_> =
-            self.touched.iter().map(|(number, log)| (*number, Some(log.clone()))).collect();
+        let mut touched: Vec<_> = self.touched.iter().map(|(number, log)| (*number, log.clone())).collect();
         touched.sort_unstable_by_key(|(number, _)| *number);
         let logs = index::write(storage, &self.active, indexed(&self.active, &touched))?;
         let next = Segment::create(storage, self.active.id + 1)?;
         for indexed in logs {
-            if let Some(log) = self.touched.get(&indexed.number) {
+            if let Some(Some(log)) = self.touched.get(&indexed.number) {
                 point_to_index(log, &self.active, &indexed);
             }
         }

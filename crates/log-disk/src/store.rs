@@ -167,8 +167,7 @@ impl DiskStore {
         }
         // What was recovered may not be durable yet: nothing is built on it before it is.
         inner.files.io(&active.name(), active.file.sync())?;
-        let touched = touched(recovered.touched);
-        let threads = start(&inner, active, touched)?;
+        let threads = start(&inner, active, recovered.touched.into_iter().collect())?;
         Ok(Self { inner, recovery: report, threads: Mutex::new(threads) })
     }
 
@@ -269,29 +268,6 @@ fn tell(report: &Recovery) {
     }
 }
 
-fn touched(recovered: Vec<(u64, Option<Arc<Log>>)>) -> HashMap<u64, Arc<Log>> {
-    let gone = |number| {
-        // Only that it is gone matters of it.
-        let name = LogName::new("gone").ok()?;
-        let state = State {
-            name: String::new(),
-            epoch: 1,
-            term: 0,
-            trimmed: 0,
-            last: 0,
-            sealed: true,
-            status: None,
-            time: None,
-            attributes: Attributes::new(),
-        };
-        let log = Log::new(number, name, state, 0);
-        log.lock().deleted = true;
-        Some(log)
-    };
-    let all = recovered.into_iter().filter_map(|(number, log)| Some((number, log.or_else(|| gone(number))?)));
-    all.collect()
-}
-
 /// Every log that has not ended begins a new epoch: visible entries of it may be gone.
 fn begin_epochs(inner: &Inner) -> Result<(), StoreError> {
     let logs: Vec<Arc<Log>> = inner.catalog().by_name.values().cloned().collect();
@@ -310,7 +286,7 @@ fn begin_epochs(inner: &Inner) -> Result<(), StoreError> {
 fn start(
     inner: &Arc<Inner>,
     active: Arc<Segment>,
-    touched: HashMap<u64, Arc<Log>>,
+    touched: HashMap<u64, Option<Arc<Log>>>,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let synced = active.length();
     let committer =
