@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     hash::Hash,
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,16 +21,20 @@ use tokio::time::Instant;
 
 /// How often at most those are looked for that need not be remembered any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
+/// Keys that are remembered without a look whether they need to be.
+const FEW_KEYS: usize = 1_024;
 
 /// A limit for each key, by the generic cell rate algorithm. Whoever was quiet for a window has all of it again.
 ///
-/// It remembers a bounded number of keys. When that is reached, those are forgotten that need not be remembered; if there are
-/// none, newcomers share one place, so that a flood of addresses takes no memory, and lets nobody through either.
+/// It remembers a bounded number of keys. When that is reached, or there are twice as many as had to be remembered when it looked
+/// last, those are forgotten that need not be; if the bound is reached all the same, newcomers share one place, so that a flood of addresses takes no memory, and lets nobody through either.
 pub(crate) struct Limiter<K: Hash + Eq + Clone> {
     inner: RateLimiter<K, Places<K>, Ticks>,
     burst: NonZeroU32,
     max_keys: usize,
     pruned: Mutex<Instant>,
+    /// How many keys there are when it looks next.
+    prune_at: AtomicUsize,
 }
 
 impl<K: Hash + Eq + Clone> Limiter<K> {
@@ -39,7 +46,8 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         let quota = Quota::with_period(each).unwrap_or(Quota::per_second(NonZeroU32::MIN));
         let places = Places { limit: max_keys, inner: Mutex::default() };
         let inner = RateLimiter::new(quota.allow_burst(burst), places, Ticks(Instant::now()));
-        Self { inner, burst, max_keys, pruned: Mutex::new(Instant::now()) }
+        let prune_at = AtomicUsize::new(max_keys.min(FEW_KEYS));
+        Self { inner, burst, max_keys, pruned: Mutex::new(Instant::now()), prune_at }
     }
 
     /// Takes `weight` of what `key` has left, at most a whole burst.
@@ -48,7 +56,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     /// How long to wait until there is as much, if there is not; then nothing is taken.
     pub(crate) fn take(&self, key: &K, weight: u32) -> Result<(), Duration> {
         let Some(weight) = NonZeroU32::new(weight.min(self.burst.get())) else { return Ok(()) };
-        if self.inner.len() >= self.max_keys {
+        if self.inner.len() >= self.prune_at.load(Ordering::Relaxed) {
             self.prune();
         }
         match self.inner.check_key_n(key, weight) {
@@ -78,6 +86,8 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         }
         self.inner.retain_recent();
         self.inner.shrink_to_fit();
+        self.prune_at
+            .store(self.inner.len().saturating_mul(2).max(FEW_KEYS).min(self.max_keys), Ordering::Relaxed);
     }
 }
 

@@ -48,3 +48,15 @@ async fn a_flood_of_keys_takes_no_memory_and_shares_one_place() {
     limiter.take(&20_000, 1).unwrap();
     assert_eq!(limiter.len(), 1, "those of an earlier window are forgotten");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_was_quiet_for_a_window_is_forgotten_though_there_is_room_for_more() {
+    let limiter = Limiter::new(2, WINDOW, 2, 65_536);
+    for key in 0..FEW_KEYS {
+        limiter.take(&key, 2).unwrap();
+    }
+    assert_eq!(limiter.len(), FEW_KEYS);
+    advance(2 * WINDOW).await;
+    limiter.take(&FEW_KEYS, 1).unwrap();
+    assert_eq!(limiter.len(), 1);
+}
