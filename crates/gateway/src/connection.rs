@@ -307,8 +307,10 @@ impl Connection {
                 let at = Instant::now() + jitter.mul_f64(self.listed.id().fraction());
                 self.leave_at = Some(self.leave_at.map_or(at, |latest| latest.min(at)));
             } else if signals.has(Signal::End) && self.leave_at.is_none() {
-                // Who is behind has this long to read the end of what it follows.
-                self.leave_at = Some(Instant::now() + jitter);
+                // Who is behind has the whole time to read the end of what it follows; the others do not all leave, and come
+                // back somewhere, at once.
+                let share = if self.is_behind() { 1.0 } else { self.listed.id().fraction() };
+                self.leave_at = Some(Instant::now() + jitter.mul_f64(share));
             }
         }
         false

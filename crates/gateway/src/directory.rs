@@ -13,6 +13,8 @@ use std::{
 use tokio::sync::{Notify, futures::Notified};
 use uuid::Uuid;
 
+use crate::leaving::share;
+
 /// What a connection is told from outside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Signal {
@@ -51,8 +53,7 @@ pub(crate) struct ConnectionId(Uuid);
 impl ConnectionId {
     /// A number from 0 to 1 that is as random as the name is.
     pub(crate) fn fraction(self) -> f64 {
-        let (_, random) = self.0.as_u64_pair();
-        f64::from((random & 0xFFFF_FFFF) as u32) / f64::from(u32::MAX)
+        share(self.0)
     }
 }
 

@@ -115,6 +115,7 @@ pub(crate) struct Metrics {
     compressed: Counter,
     fetches: Fetches,
     keys_age: Gauge,
+    tasks: Gauge,
 }
 
 impl Metrics {
@@ -155,6 +156,8 @@ impl Metrics {
         registry.register("compressed_blocks", "Blocks of logs that were compressed", compressed.clone());
         let keys_age = Gauge::default();
         registry.register("key_set_age_seconds", "Age of the oldest key set by URL", keys_age.clone());
+        let tasks = Gauge::default();
+        registry.register("tasks", "Tasks of the program that have not ended", tasks.clone());
         // Both are there from the start, so that a rate is known from the first connection on.
         for transport in [Transport::WebSocket, Transport::EventStream] {
             for family in [&connected, &sent_bytes, &reconnects, &resumes] {
@@ -180,6 +183,7 @@ impl Metrics {
             compressed,
             fetches: Fetches::new(fetches),
             keys_age,
+            tasks,
         }
     }
 

@@ -20,7 +20,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 #[non_exhaustive]
 pub struct GatewayOptions {
     /// WebSocket connections and event streams that may be open at once; one more is refused with 503, a WebSocket
-    /// closed with 4429. As many plain HTTP connections, and 256 more, are held; further ones wait to be accepted.
+    /// closed with 4429. As many plain HTTP connections, and 256 more, are held; further ones wait to be accepted. Of the files
+    /// that the process may have open (`ulimit -n`), 64 are left to the rest of it: where that is less, so many fewer are held.
     /// Default 16,384, which takes about 64 MiB when all are idle.
     pub max_connections: usize,
     /// The certificate by which connections are encrypted that [`Gateway::serve`](crate::Gateway::serve) accepts. Default `None`:

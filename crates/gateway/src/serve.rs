@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 
 use crate::{
     Error, GatewayOptions,
+    descriptors::{self, is_shortage},
     guard::{Encrypted, LocalAddress},
     http::Refusal,
     io::Unstalled,
@@ -41,7 +42,7 @@ const MAX_STREAMS: u32 = 128;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// How long a client may take to be told that it may not connect.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
-/// How many such failures in a row mean that the listener is broken.
+/// How many such failures in a row, for none of which the system lacks something, mean that the listener is broken.
 const ACCEPT_FAILURES: u32 = 240;
 
 pub(crate) async fn serve(
@@ -50,8 +51,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let places = (shared.options.max_connections + SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS);
-    let places = Arc::new(Semaphore::new(places));
+    let places = Arc::new(Semaphore::new(places(shared.options.max_connections)));
     if let Some(auth) = shared.auth() {
         auth.prepare();
     }
@@ -77,6 +77,21 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// How many connections are held at once. No more than there are descriptors for: a log that cannot open its next file would
+/// be worse than a client that waits.
+fn places(max_connections: usize) -> usize {
+    let wanted = max_connections.saturating_add(SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS);
+    let places = descriptors::for_connections().map_or(wanted, |most| wanted.min(most));
+    if places < max_connections {
+        tracing::warn!(
+            places,
+            max_connections,
+            "the limit of open files leaves room for fewer connections than `max_connections`; raise it (ulimit -n)"
+        );
+    }
+    places
+}
+
 /// Waits for a place, and then for a connection to take it.
 async fn accept(
     listener: &TcpListener,
@@ -88,6 +103,10 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, _)) => return Ok((stream, place)),
             Err(error) if is_of_connection(&error) => {}
+            Err(error) if is_shortage(&error) => {
+                tracing::warn!(%error, "connections wait to be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
             Err(source) if failures >= ACCEPT_FAILURES => return Err(Error::Listener { source }),
             Err(error) => {
                 failures += 1;

@@ -123,6 +123,7 @@ impl ServerFlags {
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             app.gateway().encrypt(TlsOptions::new(certificate, key))?;
         }
+        raise_descriptors();
         let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, app.port()).into());
         if !address.ip().is_loopback() && !self.insecure_no_auth && !app.gateway().authenticates() {
             return Err(Error::NotLoopback { address });
@@ -197,6 +198,20 @@ impl ServerFlags {
             LogFormat::Text => log.finish().try_init(),
             LogFormat::Json => log.json().finish().try_init(),
         };
+    }
+}
+
+/// Lets the program have as many files and connections open as the system allows it at all. What is usual without asking, 1,024,
+/// is a bound for programs that look at each of them in turn.
+fn raise_descriptors() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let limit = getrlimit(Resource::Nofile);
+        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+        }
     }
 }
 

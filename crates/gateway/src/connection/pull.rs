@@ -99,6 +99,14 @@ impl Connection {
         changed
     }
 
+    /// Whether something is owed, or may come, that what it follows has said already.
+    pub(super) fn is_behind(&self) -> bool {
+        self.running.is_some()
+            || self.events_view.is_some()
+            || !self.owed.is_empty()
+            || self.subscriptions.iter().any(Subscription::is_behind)
+    }
+
     /// Whether an execution that goes on is followed.
     pub(super) fn follows_something(&self) -> bool {
         self.running.is_some()

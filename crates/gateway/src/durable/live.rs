@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     http::Refusal,
+    leaving::Leaving,
     shared::{Seat, Shared},
 };
 
@@ -45,6 +46,7 @@ struct Live {
     echoed: Option<String>,
     /// When the connection ends, so that readers come together again at caches (§10.2).
     until: Instant,
+    leaving: Leaving,
     _place: Seat,
     _subscribed: Option<Cursor>,
 }
@@ -68,6 +70,7 @@ pub(super) async fn open(
     let live = Live {
         until: Instant::now() + shared.options.stream_sse_lifetime,
         shared: shared.clone(),
+        leaving: Leaving::new(shared),
         echoed: query.cursor,
         first: Some(first),
         _subscribed: subject.subscribe(),
@@ -110,7 +113,7 @@ impl Live {
                     }
                 }
                 () = sleep_until(self.until) => return None,
-                () = self.shared.ending.cancelled() => return None,
+                () = &mut self.leaving => return None,
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
     refusal::refuse,
     subject::{Subject, each_message, messages},
 };
-use crate::{compression::gzip, http::Refusal, limits::REPLAY_BYTES, shared::Shared};
+use crate::{compression::gzip, http::Refusal, leaving::Leaving, limits::REPLAY_BYTES, shared::Shared};
 
 /// How long a cache may keep what was read, in seconds (§10.1).
 const MAX_AGE: u64 = 60;
@@ -105,7 +105,7 @@ async fn long_poll(
         tokio::select! {
             waited = reader.wait() => waited.map_err(refuse)?,
             () = tokio::time::sleep(shared.options.long_poll_timeout) => {}
-            () = shared.ending.cancelled() => {}
+            () = Leaving::new(shared) => {}
         }
         chunk = reader.read(bytes).await.map_err(refuse)?;
     }

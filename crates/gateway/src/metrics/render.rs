@@ -6,6 +6,7 @@ use axum::{extract::State, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use prometheus_client::encoding::text::encode;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::{Metrics, Transport};
 use crate::{
@@ -30,6 +31,9 @@ impl Metrics {
         self.keys_age.set(i64::try_from(keys_age.as_secs()).unwrap_or(i64::MAX));
         let (running, token_entries) = shared.logs.running();
         self.runs.look(running, token_entries);
+        // A request is answered by a task, so that there is a runtime.
+        let runtime = Handle::try_current();
+        self.tasks.set(runtime.map_or(0, |runtime| gauge(runtime.metrics().num_alive_tasks())));
     }
 
     fn connections(&self, transport: Transport) -> i64 {

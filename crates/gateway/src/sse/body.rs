@@ -14,11 +14,11 @@ use streamnest_core::{Entry, Position};
 use streamnest_log::{Cursor, Filter, Read, ReadLimit};
 use streamnest_protocol::native::{Replay, ServerFrame, Snapshot, SseEvent, sse};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
     compact::{Compact, Compacted},
     connection::gap_frame,
+    leaving::Leaving,
     limits::{REPLAY_BYTES, Who},
     metrics::{Traffic, Transport},
     shared::{Seat, Shared},
@@ -38,7 +38,7 @@ pub(super) struct EventStream {
     owed: Vec<Bytes>,
     heartbeat: Pin<Box<Sleep>>,
     heartbeat_interval: Duration,
-    ending: Pin<Box<WaitForCancellationFutureOwned>>,
+    leaving: Leaving,
     /// The position that the reader knows; a filter may have passed others since.
     told: Position,
     ended: bool,
@@ -73,7 +73,7 @@ impl EventStream {
             owed: vec![greeting.into()],
             heartbeat: Box::pin(sleep_until(Instant::now() + options.heartbeat_interval)),
             heartbeat_interval: options.heartbeat_interval,
-            ending: Box::pin(shared.ending.clone().cancelled_owned()),
+            leaving: Leaving::new(shared),
             ended: false,
             who: who.filter(|_| shared.limits.counts_replay()),
             replay: None,
@@ -153,7 +153,7 @@ impl EventStream {
             Poll::Ready(true) => Poll::Ready(self.owed.pop()),
             Poll::Ready(false) => Poll::Ready(None),
             // What is there is still sent, so that nobody misses the end of a run that ended in time.
-            Poll::Pending if self.ending.as_mut().poll(cx).is_ready() => Poll::Ready(None),
+            Poll::Pending if Pin::new(&mut self.leaving).poll(cx).is_ready() => Poll::Ready(None),
             Poll::Pending if self.heartbeat.as_mut().poll(cx).is_ready() => {
                 let beat = self.beat();
                 // Lets the timer know who waits for the next one.

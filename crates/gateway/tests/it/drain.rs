@@ -6,7 +6,7 @@ use serde_json::json;
 use streamnest_core::payload::StatusUpdate;
 use streamnest_gateway::GatewayOptions;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{
     engine::{say, token},
@@ -96,6 +96,38 @@ async fn what_does_not_end_within_the_grace_time_is_ended() {
     stream.read_to_end(&mut events).await.unwrap();
     assert!(events.ends_with(b"0\r\n\r\n"), "an event stream ends properly, so that its reader comes back");
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_follow_what_goes_on_do_not_all_leave_at_once() {
+    let jitter = Duration::from_secs(2);
+    let mut server =
+        Server::with_options(options().with_drain_grace(Duration::from_millis(50)).with_drain_jitter(jitter))
+            .await;
+    server.held("a").await;
+    let (mut sockets, mut streams) = (JoinSet::new(), JoinSet::new());
+    for path in ["/executions/a/events", "/v1/stream/executions/a?offset=now&live=sse"].repeat(15) {
+        let mut follower = Socket::open(&server).await;
+        follower.subscribe(json!({"executionId": "a"})).await;
+        sockets.spawn(async move {
+            let (code, _) = follower.until_close().await;
+            (code, Instant::now())
+        });
+        let mut stream = server.send("GET", path, &[], "").await;
+        streams.spawn(async move {
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+            Instant::now()
+        });
+    }
+    server.begin_to_stop();
+    let left: Vec<_> = sockets.join_all().await;
+    assert!(left.iter().all(|(code, _)| *code == Some(1001)));
+    for left in [left.into_iter().map(|(_, at)| at).collect(), streams.join_all().await] {
+        let (first, last) = (left.iter().min().unwrap(), left.iter().max().unwrap());
+        // Thirty random moments of two seconds lie within a quarter of it once in 10^17.
+        assert!(last.duration_since(*first) > jitter / 4, "all within {:?}", last.duration_since(*first));
+    }
+    server.stopped().await;
 }
 
 #[tokio::test]

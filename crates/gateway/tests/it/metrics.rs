@@ -51,6 +51,8 @@ async fn connections_subscriptions_bytes_and_runs_are_counted() {
     expect(&all, "streamnest_runs", 1.0);
     expect(&all, "streamnest_token_entries_total", 3.0);
     expect(&all, "streamnest_logs", 1.0);
+    // Of the server, its two WebSockets, its event stream, the request itself and the test.
+    assert!(all["streamnest_tasks"] >= 5.0);
     assert!(all["streamnest_log_bytes"] > 0.0);
     writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
     let entries = socket.until_end().await;
