@@ -4,7 +4,9 @@
 //! Everything goes through public interfaces and real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this package is tests")]
 
+pub mod descriptors;
 pub mod follower;
+pub mod footprint;
 pub mod http;
 pub mod memory;
 pub mod program;

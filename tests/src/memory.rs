@@ -14,7 +14,15 @@ use std::{
 /// # Panics
 /// Where there is no `/proc`, as on systems other than Linux.
 pub fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("these tests run on Linux");
+    resident_of("/proc/self")
+}
+
+/// The resident memory of the process at this path of `/proc`, in bytes.
+///
+/// # Panics
+/// Where there is no `/proc`, as on systems other than Linux.
+pub fn resident_of(process: &str) -> usize {
+    let status = std::fs::read_to_string(format!("{process}/status")).expect("these tests run on Linux");
     let line =
         status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has resident memory");
     let kilobytes: usize = line.trim().trim_end_matches("kB").trim().parse().expect("a number of kB");

@@ -76,6 +76,25 @@ impl Socket {
         }
     }
 
+    /// The next frame, or the code of the close frame where the connection ends with one.
+    ///
+    /// # Errors
+    /// The connection has ended; the code, if it was told one.
+    pub async fn next_or_code(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(close))) => {
+                    // Reading on is what answers it.
+                    while self.0.next().await.is_some_and(|message| message.is_ok()) {}
+                    return Err(close.map(|close| close.code.into()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
     /// The next frame of this type; others before it are passed over.
     ///
     /// # Panics

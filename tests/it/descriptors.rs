@@ -1,0 +1,94 @@
+//! Strangers who open all that a process may have open.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use serde_json::json;
+use streamnest_tests::{descriptors, follower::Http, footprint, program::Program, socket::Socket};
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_steps-server");
+/// What the process may have open, and how many connections are then held.
+const DESCRIPTORS: u32 = 128;
+const PLACES: usize = 64;
+/// How long something takes that does come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A client that follows a run of its own from its start to its end, which it sees whole.
+async fn control(server: SocketAddr, id: &str) -> Socket {
+    let mut socket = Socket::connect(server).await;
+    socket.subscribe_waiting(id).await;
+    let input = json!({"tokens": 100, "pause_ms": 20});
+    socket.send("start_execution", json!({"workflow": "steps", "executionId": id, "input": input})).await;
+    socket
+}
+
+async fn sees_it_whole(mut control: Socket) -> usize {
+    let entries = timeout(PATIENCE, control.entries()).await.expect("the run ends");
+    let sequences: BTreeSet<u64> = entries.iter().map(|entry| entry["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequences, (1..=entries.len() as u64).collect(), "no gap");
+    assert_eq!(entries.last().unwrap()["payload"]["status"], "completed");
+    entries.len()
+}
+
+/// Whether the server answers a new connection before long.
+async fn answers(server: SocketAddr, within: Duration) -> bool {
+    let asked = async {
+        let mut http = Http::new(server);
+        http.get("/healthz", &[]).await.is_some_and(|answer| answer.status() == 200)
+    };
+    timeout(within, asked).await.unwrap_or(false)
+}
+
+/// Connections that are opened and say nothing.
+async fn crowd(server: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut crowd = Vec::new();
+    for _ in 0..count {
+        crowd.push(TcpStream::connect(server).await.unwrap());
+    }
+    crowd
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_opens_all_connections_leaves_files_to_the_logs_and_harms_nobody_who_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Program::start_narrow(SERVER, directory.path(), DESCRIPTORS).await;
+    let control = control(server.address, "control").await;
+    let crowd = crowd(server.address, 4 * PLACES).await;
+    assert!(!answers(server.address, Duration::from_millis(500)).await, "all places are taken");
+    let (sockets, files) = footprint::descriptors(server.pid());
+    assert!(sockets + files < DESCRIPTORS as usize - 16, "{sockets} sockets and {files} files are open");
+    let entries = sees_it_whole(control).await;
+    drop(crowd);
+    assert!(answers(server.address, PATIENCE).await, "it serves again");
+    println!(
+        "descriptors={DESCRIPTORS} crowd={} held={sockets} files={files} control_entries={entries}",
+        4 * PLACES
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_can_open_nothing_more_waits_and_accepts_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Program::start(SERVER, directory.path()).await;
+    let control = control(server.address, "control").await;
+    let (sockets, files) = footprint::descriptors(server.pid());
+    descriptors::limit(server.pid(), (sockets + files) as u64 + 4);
+    let mut crowd = crowd(server.address, 64).await;
+    assert!(!answers(server.address, Duration::from_millis(800)).await, "nothing can be accepted");
+    let entries = sees_it_whole(control).await;
+    assert_eq!(footprint::descriptors(server.pid()).0, sockets + 4, "as many were accepted as could be");
+    // Those who were not accepted are in no worse a place than those who were: all of them are served when there is room.
+    descriptors::limit(server.pid(), 1_024);
+    assert!(answers(server.address, PATIENCE).await, "it accepts again");
+    let mut last = crowd.pop().unwrap();
+    tokio::io::AsyncWriteExt::write_all(
+        &mut last,
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+    )
+    .await
+    .unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, last.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    println!("exhausted=1 accepted_again=1 control_entries={entries}");
+}
