@@ -18,25 +18,30 @@ pub struct Entry {
     seq: Seq,
     time: Timestamp,
     event: Event,
-    encoded: [OnceLock<Encoded>; WIRE_FORMAT_SLOTS],
+    /// What readers encoded. Most entries that are followed live have none of it: their bytes are around their event's
+    /// payload.
+    encoded: OnceLock<Box<Slots>>,
+}
+
+type Slots = [OnceLock<Kept>; WIRE_FORMAT_SLOTS];
+
+#[derive(Debug)]
+struct Kept {
+    rest: Bytes,
+    length: usize,
 }
 
 /// The bytes of one entry in one wire format, within a block that it may share with its neighbours.
 ///
 /// Neighbours that were encoded together lie together, so that a reader who is owed many entries sends one piece.
-#[derive(Clone, Debug)]
-pub struct Encoded {
-    rest: Bytes,
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a> {
+    /// From the entry on to the end of the block.
+    rest: &'a Bytes,
     length: usize,
 }
 
-impl Encoded {
-    /// The first `length` bytes of `rest`, which runs on to the end of the block; all of it if it is shorter.
-    pub fn new(rest: Bytes, length: usize) -> Self {
-        let length = length.min(rest.len());
-        Self { rest, length }
-    }
-
+impl Encoded<'_> {
     /// How many bytes the entry takes.
     pub const fn length(&self) -> usize {
         self.length
@@ -53,16 +58,20 @@ impl Encoded {
     }
 
     /// Whether `next` follows this entry without a gap, `offset` bytes from the start of this one, in the same block.
-    pub fn continues_with(&self, offset: usize, next: &Self) -> bool {
+    pub fn continues_with(&self, offset: usize, next: &Encoded<'_>) -> bool {
         // Both hold on to memory, so an equal address inside this block's bounds is the same block.
         offset < self.rest.len() && self.rest.as_ptr().wrapping_add(offset) == next.rest.as_ptr()
     }
 }
 
 impl Entry {
+    /// The bytes of memory that an entry counts for besides its payload: its own, its place in a log's list, and those that it
+    /// takes once readers have encoded it.
+    pub const OVERHEAD: usize = size_of::<Self>() + size_of::<Arc<Self>>() + size_of::<Slots>();
+
     /// An event at its place. Only a log's writer and a store that reads back what it kept make one.
-    pub fn new(seq: Seq, time: Timestamp, event: Event) -> Self {
-        Self { seq, time, event, encoded: [const { OnceLock::new() }; WIRE_FORMAT_SLOTS] }
+    pub const fn new(seq: Seq, time: Timestamp, event: Event) -> Self {
+        Self { seq, time, event, encoded: OnceLock::new() }
     }
 
     /// Its number in the log.
@@ -81,33 +90,41 @@ impl Entry {
     }
 
     /// The bytes kept for a wire format, if it was encoded already.
-    pub fn encoded(&self, slot: usize) -> Option<&Encoded> {
-        self.encoded.get(slot).and_then(OnceLock::get)
+    pub fn encoded(&self, slot: usize) -> Option<Encoded<'_>> {
+        if let Some(rest) = self.event.framed(slot) {
+            return Some(Encoded { rest, length: rest.len() });
+        }
+        let Kept { rest, length } = self.encoded.get()?.get(slot)?.get()?;
+        Some(Encoded { rest, length: *length })
     }
 
-    /// Keeps the bytes for a wire format; the first to come stay.
-    pub fn keep_encoded(&self, slot: usize, encoded: Encoded) -> bool {
-        self.encoded.get(slot).is_some_and(|cell| cell.set(encoded).is_ok())
+    /// Keeps the bytes for a wire format, the first `length` bytes of `rest`, which runs on to the end of the block; the first
+    /// to come stay, and whether these did is returned.
+    pub fn keep_encoded(&self, slot: usize, rest: Bytes, length: usize) -> bool {
+        if self.event.framed(slot).is_some() {
+            return false;
+        }
+        let slots = self.encoded.get_or_init(Box::default);
+        let length = length.min(rest.len());
+        slots.get(slot).is_some_and(|cell| cell.set(Kept { rest, length }).is_ok())
     }
 
     /// Keeps the bytes for the wire format `F` before anybody else has the entry. Where the payload stands in them as it is, it
     /// is kept there and nowhere else.
     pub fn begin_encoded<F: WireFormat>(&mut self, bytes: Bytes) {
-        let within = F::AFTER_PAYLOAD.and_then(|after| {
-            let end = bytes.len().checked_sub(after)?;
-            let start = end.checked_sub(self.event.payload().len())?;
-            Some(bytes.slice(start..end)).filter(|within| within == self.event.payload())
-        });
-        if let Some(within) = within {
-            self.event.keep_payload_as(within);
+        let refused = match F::AFTER_PAYLOAD {
+            Some(after) => self.event.frame(F::SLOT, bytes, after).err(),
+            None => Some(bytes),
+        };
+        if let Some(bytes) = refused {
+            let length = bytes.len();
+            self.keep_encoded(F::SLOT, bytes, length);
         }
-        let length = bytes.len();
-        self.keep_encoded(F::SLOT, Encoded::new(bytes, length));
     }
 
     /// The bytes of memory that this entry takes, without its encodings: what retention counts.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + size_of::<Arc<Self>>() + self.event.payload().len()
+        Self::OVERHEAD + self.event.payload().len()
     }
 }
 
@@ -166,4 +183,55 @@ pub trait WireFormat: 'static {
 
     /// Appends the bytes of `entry` to `out`.
     fn encode(log: &LogIdentity, entry: &Entry, out: &mut Vec<u8>);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Marked;
+
+    impl WireFormat for Marked {
+        const SLOT: usize = 1;
+        const AFTER_PAYLOAD: Option<usize> = Some(1);
+        fn encode(_: &LogIdentity, entry: &Entry, out: &mut Vec<u8>) {
+            out.extend([b"<", entry.event().payload(), b">"].concat());
+        }
+    }
+
+    fn entry(payload: &'static [u8]) -> Entry {
+        let event = Event::data(Bytes::from_static(payload));
+        Entry::new(Seq::BEFORE_FIRST.next(), Timestamp::from_micros(1), event)
+    }
+
+    #[test]
+    fn an_entry_takes_two_lines_of_the_cache() {
+        // As it lies in memory: behind the two counts of its `Arc`.
+        assert!(size_of::<Entry>() + 2 * size_of::<usize>() <= 128, "{}", size_of::<Entry>());
+    }
+
+    #[test]
+    fn bytes_around_the_payload_keep_it_and_stay() {
+        let mut entry = entry(b"said");
+        entry.begin_encoded::<Marked>(Bytes::from_static(b"<said>"));
+        let encoded = entry.encoded(1).unwrap().bytes();
+        assert_eq!((&encoded[..], entry.event().payload()), (&b"<said>"[..], &b"said"[..]));
+        assert_eq!(entry.event().payload().as_ptr(), encoded[1..].as_ptr());
+        assert_eq!(entry.event().payload_bytes(), Bytes::from_static(b"said"));
+        assert!(!entry.keep_encoded(1, Bytes::from_static(b"other"), 5), "the first to come stay");
+        assert!(entry.encoded(0).is_none());
+        assert!(entry.keep_encoded(0, Bytes::from_static(b"[said] and more"), 6));
+        assert_eq!(entry.encoded(0).unwrap().bytes(), Bytes::from_static(b"[said]"));
+        assert_eq!(entry.encoded(1).unwrap().length(), 6);
+    }
+
+    #[test]
+    fn bytes_that_do_not_hold_the_payload_are_kept_beside_it() {
+        for bytes in [&b"<sa id>"[..], b"id>", b""] {
+            let mut entry = entry(b"said");
+            entry.begin_encoded::<Marked>(Bytes::from_static(bytes));
+            assert_eq!(entry.event().payload(), b"said");
+            assert_eq!(entry.encoded(1).unwrap().bytes(), Bytes::from_static(bytes));
+        }
+    }
 }

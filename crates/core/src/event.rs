@@ -1,6 +1,6 @@
 //! What an execution says.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, num::NonZeroU8, ops::Range, str::FromStr};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -235,15 +235,34 @@ pub enum Delivery {
 /// One thing that an execution says, before its log's writer gave it a place.
 ///
 /// The payload is encoded once, here, as the JSON that every wire format then carries unchanged.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Event {
-    class: Class,
+    /// The payload, or bytes of a wire format in which it stands as it is: so there is one piece of memory for both.
+    bytes: Bytes,
     event_type: EventType,
     node: Option<NodeName>,
-    payload: Bytes,
+    /// How many bytes stand before the payload and after it.
+    before: u16,
+    after: u16,
+    /// Which wire format those bytes are of.
+    format: Option<NonZeroU8>,
+    class: Class,
     priority: Priority,
     delivery: Delivery,
 }
+
+/// Events are equal that say the same, whatever bytes stand around it.
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |event: &Self| (event.class, event.priority, event.delivery);
+        said(self) == said(other)
+            && self.event_type == other.event_type
+            && self.node == other.node
+            && self.payload() == other.payload()
+    }
+}
+
+impl Eq for Event {}
 
 impl Event {
     /// A token of `node`.
@@ -290,7 +309,8 @@ impl Event {
 
     fn new(class: Class, event_type: EventType, node: Option<NodeName>, payload: Bytes) -> Self {
         let priority = event_type.default_priority();
-        Self { class, event_type, node, payload, priority, delivery: Delivery::default() }
+        let (before, after, format, delivery) = (0, 0, None, Delivery::default());
+        Self { bytes: payload, event_type, node, before, after, format, class, priority, delivery }
     }
 
     /// The same event with another priority.
@@ -321,13 +341,40 @@ impl Event {
     }
 
     /// The payload: one JSON object without line breaks, or any bytes if the class is [`Class::Data`].
-    pub const fn payload(&self) -> &Bytes {
-        &self.payload
+    pub fn payload(&self) -> &[u8] {
+        self.bytes.get(self.place()).unwrap_or_default()
     }
 
-    /// Keeps the same payload in other memory.
-    pub(crate) fn keep_payload_as(&mut self, same: Bytes) {
-        self.payload = same;
+    /// The payload, with its memory shared.
+    pub fn payload_bytes(&self) -> Bytes {
+        self.bytes.slice(self.place())
+    }
+
+    fn place(&self) -> Range<usize> {
+        usize::from(self.before)..self.bytes.len() - usize::from(self.after)
+    }
+
+    /// Keeps the payload within `bytes`, which are of the wire format of `slot`, if it ends `after` bytes before their end.
+    ///
+    /// # Errors
+    /// Gives the bytes back if it does not stand there, or if they are more than can be told.
+    pub(crate) fn frame(&mut self, slot: usize, bytes: Bytes, after: usize) -> Result<(), Bytes> {
+        let fits = || {
+            let before = bytes.len().checked_sub(after)?.checked_sub(self.payload().len())?;
+            let within = bytes.get(before..bytes.len() - after)?;
+            let format = NonZeroU8::new(u8::try_from(slot + 1).ok()?)?;
+            let place = (before.try_into().ok()?, after.try_into().ok()?);
+            (within == self.payload()).then_some((place, format))
+        };
+        let Some((place, format)) = fits() else { return Err(bytes) };
+        ((self.before, self.after), self.format, self.bytes) = (place, Some(format), bytes);
+        Ok(())
+    }
+
+    /// The bytes in the wire format of `slot`, if the payload is kept within them.
+    pub(crate) fn framed(&self, slot: usize) -> Option<&Bytes> {
+        let format = self.format?;
+        (usize::from(format.get()) == slot + 1).then_some(&self.bytes)
     }
 
     /// How much it matters.
@@ -376,7 +423,7 @@ impl Event {
         if self.class != class {
             return Ok(None);
         }
-        let read = serde_json::from_slice(&self.payload);
+        let read = serde_json::from_slice(self.payload());
         read.map(Some).map_err(|e| Error::Payload { class: class.as_str(), reason: e.to_string() })
     }
 }
@@ -401,7 +448,7 @@ mod tests {
     #[test]
     fn an_event_carries_its_type_and_data() {
         let event = Event::named(None, EventType::CUSTOM, &serde_json::json!({"a": [1, 2]}));
-        assert_eq!(&event.payload()[..], br#"{"type":"custom","data":{"a":[1,2]}}"#);
+        assert_eq!(event.payload(), br#"{"type":"custom","data":{"a":[1,2]}}"#);
         assert_eq!(event.as_data().unwrap().unwrap()["a"][1], 2);
         assert_eq!(event.as_token().unwrap(), None);
     }

@@ -29,6 +29,39 @@ fn exactly(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     })
 }
 
+/// As [`exactly`], in one piece of memory with the count of those who share it: what is encoded live is shared at once, and `Bytes`
+/// of a vector would keep their count elsewhere.
+fn counted(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    macro_rules! in_the_least_of {
+        ($bytes:ident, $($size:literal)*) => {
+            match $bytes.len() {
+                $(0..=$size => inline::<$size>($bytes),)*
+                _ => Bytes::copy_from_slice($bytes),
+            }
+        };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        write(scratch);
+        // With the count the sizes of which allocators have ready pieces.
+        let bytes = scratch.as_slice();
+        let counted = in_the_least_of!(bytes, 120 152 184 216 248 312 376 440 504 632);
+        scratch.shrink_to(BLOCK_BYTES);
+        counted
+    })
+}
+
+/// `bytes` within `N` of them.
+fn inline<const N: usize>(bytes: &[u8]) -> Bytes {
+    let mut memory = [0; N];
+    if let Some(place) = memory.get_mut(..bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+    let mut counted = Bytes::from_owner(memory);
+    counted.truncate(bytes.len());
+    counted
+}
+
 /// The format in which a log's newest entry was asked for by itself, which only a reader does that has kept up: what is
 /// appended while a reader waits is encoded in it at once. That entry's memory is at hand then, and its payload is kept
 /// within the encoded bytes.
@@ -38,7 +71,7 @@ pub(crate) struct LiveFormat(fn(&LogIdentity, &mut Entry));
 impl LiveFormat {
     fn of<F: WireFormat>() -> Self {
         Self(|log, entry| {
-            let bytes = exactly(|out| F::encode(log, entry, out));
+            let bytes = counted(|out| F::encode(log, entry, out));
             entry.begin_encoded::<F>(bytes);
         })
     }
@@ -59,10 +92,10 @@ impl EventLog {
         if entries.iter().any(|entry| entry.encoded(F::SLOT).is_none()) {
             self.encode_missing::<F>(entries);
         }
-        let mut run: Option<(&Encoded, usize)> = None;
+        let mut run: Option<(Encoded<'_>, usize)> = None;
         for encoded in entries.iter().filter_map(|entry| entry.encoded(F::SLOT)) {
             run = match run {
-                Some((first, length)) if first.continues_with(length, encoded) => {
+                Some((first, length)) if first.continues_with(length, &encoded) => {
                     Some((first, length + encoded.length()))
                 }
                 finished => {
@@ -98,7 +131,7 @@ impl EventLog {
             let ends = starts.iter().skip(1).copied().chain([block.len()]);
             let mut added = Vec::with_capacity(done.len());
             for ((entry, start), end) in done.iter().zip(&starts).zip(ends) {
-                if entry.keep_encoded(F::SLOT, Encoded::new(block.slice(start..), end - start)) {
+                if entry.keep_encoded(F::SLOT, block.slice(start..), end - start) {
                     added.push((entry.seq(), end - start));
                 }
             }
@@ -114,7 +147,7 @@ impl EventLog {
         }
         let bytes = exactly(|out| F::encode(self.identity(), entry, out));
         let length = bytes.len();
-        if entry.keep_encoded(F::SLOT, Encoded::new(bytes, length)) {
+        if entry.keep_encoded(F::SLOT, bytes, length) {
             self.encoded.fetch_add(1, Ordering::Relaxed);
             let state = &mut *self.lock();
             if entry.seq() == state.last {

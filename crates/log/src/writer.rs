@@ -286,7 +286,7 @@ impl Writer {
             if size > limit && event.class() != Class::Data {
                 return Err(Error::EventTooLarge { size, limit });
             }
-            bytes += size + size_of::<Entry>() + size_of::<Arc<Entry>>();
+            bytes += size + Entry::OVERHEAD;
         }
         Ok(bytes)
     }

@@ -122,7 +122,7 @@ pub(super) fn each_message(chunk: &Chunk, mut take: impl FnMut(&Bytes)) {
     for (log, entries) in &chunk.parts {
         match log.identity().execution() {
             Some(_) => frames(log, entries).iter().for_each(&mut take),
-            None => entries.iter().for_each(|entry| take(entry.event().payload())),
+            None => entries.iter().for_each(|entry| take(&entry.event().payload_bytes())),
         }
     }
 }

@@ -160,7 +160,7 @@ async fn what_a_waiting_reader_will_ask_for_is_encoded_as_it_is_appended_around_
     let encoded = second[0].encoded(0).expect("its reader asked for the entry before in this format").bytes();
     let payload = second[0].event().payload();
     assert_eq!(payload, event_of(2, 50).payload());
-    assert_eq!(encoded, [b"<", payload.as_ref(), b">"].concat());
+    assert_eq!(encoded, [b"<", payload, b">"].concat());
     assert_eq!(payload.as_ptr(), encoded[1..].as_ptr(), "both lie in one piece of memory");
     let mut out = Vec::new();
     log.encoded::<Marked>(&second, &mut out);

@@ -73,7 +73,7 @@ impl Model {
     }
 
     fn weight(&self, n: u64) -> usize {
-        size_of::<Entry>() + size_of::<Arc<Entry>>() + self.payloads[n as usize - 1]
+        Entry::OVERHEAD + self.payloads[n as usize - 1]
     }
 
     /// The bytes that the books must say; `each` is what the books count for themselves per entry.

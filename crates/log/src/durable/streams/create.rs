@@ -212,7 +212,7 @@ impl Streams {
         let prefix = if fork.sub_offset > 0 {
             // One byte asks for one append.
             let chunk = reader.read(1).await?;
-            let next = chunk.first().map(|entry| entry.event().payload().clone());
+            let next = chunk.first().map(|entry| entry.event().payload_bytes());
             let beyond = Error::ForkSubOffset { sub_offset: fork.sub_offset };
             let next = next.ok_or_else(|| beyond.clone())?;
             let end = (fork.cut)(&next, fork.sub_offset).filter(|end| *end <= next.len()).ok_or(beyond)?;
