@@ -58,48 +58,52 @@ use crate::{
 /// What tungstenite may keep of control frames of its own, in bytes. It keeps none: what it writes is taken at once.
 const CODEC_WRITE_BYTES: usize = 1 << 10;
 
-/// A connection after the handshake.
+/// A connection after the handshake. What each turn needs stands first and together, for where many take turns it is in no
+/// cache.
+#[repr(C)]
 pub(crate) struct Connection {
     socket: Socket,
-    /// Reads frames. What it writes, pongs and close frames, goes to `replies` like everything else.
-    codec: WebSocketContext,
-    inbound: Inbound,
+    subscriptions: Vec<Subscription>,
+    /// The subscription that is pulled from first.
+    turn: usize,
     /// Is being written.
     owed: Owed,
     /// Whole frames that are owed after that.
     replies: Vec<u8>,
-    subscriptions: Vec<Subscription>,
-    events_view: Option<Box<EventsView>>,
-    /// The subscription that is pulled from first.
-    turn: usize,
-    /// A request that takes time; the next one is read when it is done.
-    running: Option<Running>,
-    bad_frames: Option<Box<BadFrames>>,
-    standing: Standing,
-    /// One timer for everything that has a time.
-    timer: Pin<Box<Sleep>>,
-    /// When a subscription has something to do; `None` while the socket is blocked, for the next pull looks anyway.
-    pull_at: Option<Instant>,
-    heartbeat_at: Instant,
-    heartbeat_due: bool,
-    pong_by: Option<Instant>,
-    stalled_since: Option<Instant>,
-    /// When it closes because the server does.
-    leave_at: Option<Instant>,
-    leaves_idle: bool,
-    closing: Option<Closing>,
-    shared: Arc<Shared>,
     listed: Listed,
-    since: Instant,
+    inbound: Inbound,
     listening: bool,
-    throttle: Throttle,
-    traffic: Traffic,
+    heartbeat_due: bool,
+    leaves_idle: bool,
     /// Whether it went on where another connection had stopped.
     resumed: bool,
     /// Whether the client takes compressed frames.
     deflates: bool,
     language: Language,
+    shared: Arc<Shared>,
+    traffic: Traffic,
+    events_view: Option<Box<EventsView>>,
+    /// When `timer` rings: it is asked here, for it is memory elsewhere.
+    timer_at: Instant,
+    heartbeat_at: Instant,
+    /// When a subscription has something to do; `None` while the socket is blocked, for the next pull looks anyway.
+    pull_at: Option<Instant>,
+    pong_by: Option<Instant>,
+    stalled_since: Option<Instant>,
+    /// When it closes because the server does.
+    leave_at: Option<Instant>,
+    closing: Option<Closing>,
+    standing: Standing,
+    throttle: Throttle,
+    /// A request that takes time; the next one is read when it is done.
+    running: Option<Running>,
+    bad_frames: Option<Box<BadFrames>>,
+    /// One timer for everything that has a time.
+    timer: Pin<Box<Sleep>>,
+    since: Instant,
     seat: Seat,
+    /// Reads frames. What it writes, pongs and close frames, goes to `replies` like everything else.
+    codec: WebSocketContext,
 }
 
 /// A close frame was sent, or came.
@@ -139,6 +143,7 @@ impl Connection {
             bad_frames: None,
             standing: Standing::Anyone,
             timer: Box::pin(sleep_until(heartbeat_at)),
+            timer_at: heartbeat_at,
             pull_at: None,
             heartbeat_at,
             heartbeat_due: false,
@@ -184,11 +189,12 @@ impl Connection {
             let _ = self.poll_timer(cx);
             self.listening = true;
         }
+        let now = Instant::now();
         loop {
             if !self.listed.signals().is_empty() && self.hear() {
                 return Poll::Ready(());
             }
-            if self.timer.is_elapsed() && self.on_time(Instant::now()) {
+            if self.timer_at <= now && self.on_time(now) {
                 return Poll::Ready(());
             }
             self.poll_inbound(cx);
@@ -226,7 +232,7 @@ impl Connection {
                 break;
             }
         }
-        self.set_timer(cx);
+        self.set_timer(cx, now);
         Poll::Pending
     }
 
@@ -366,8 +372,8 @@ impl Connection {
         self.pong_by.get_or_insert(Instant::now() + self.shared.options.pong_timeout);
     }
 
-    /// Sets the timer to the next time at which something is due.
-    fn set_timer(&mut self, cx: &mut Context<'_>) {
+    /// Sets the timer to the next time at which something is due. What was due at `now` is done.
+    fn set_timer(&mut self, cx: &mut Context<'_>, now: Instant) {
         let options = &self.shared.options;
         let next = match &self.closing {
             Some(closing) => closing.by,
@@ -378,7 +384,8 @@ impl Connection {
             }
         };
         // One that is set too early costs a look when it fires, one that is set anew costs that each time.
-        if next < self.timer.deadline() || self.timer.is_elapsed() {
+        if next < self.timer_at || self.timer_at <= now {
+            self.timer_at = next;
             self.timer.as_mut().reset(next);
             if self.poll_timer(cx).is_ready() {
                 cx.waker().wake_by_ref();

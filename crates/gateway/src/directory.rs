@@ -5,7 +5,7 @@ use std::{
     fmt, mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,
 };
@@ -65,7 +65,10 @@ impl fmt::Display for ConnectionId {
 
 /// All open WebSocket connections.
 #[derive(Default)]
-pub(crate) struct Directory(Mutex<Inner>);
+pub(crate) struct Directory {
+    inner: Mutex<Inner>,
+    tellings: Arc<AtomicU64>,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -79,6 +82,9 @@ struct Inner {
 #[derive(Default)]
 pub(crate) struct Mailbox {
     signals: AtomicU8,
+    /// How often any connection was told something. While it stands still nobody has to look into a mailbox, and the one number
+    /// is in the cache for all.
+    tellings: Arc<AtomicU64>,
     inner: Mutex<Letters>,
     /// Told when the frames were taken, or nobody will take them any more.
     emptied: Notify,
@@ -94,19 +100,27 @@ struct Letters {
 /// A connection's entry in the directory; it ends when this is dropped.
 pub(crate) struct Listed {
     directory: Arc<Directory>,
-    id: ConnectionId,
     mailbox: Arc<Mailbox>,
+    /// How the tellings stood when it looked last, and what it found.
+    seen: u64,
+    known: Signals,
+    id: ConnectionId,
 }
 
 impl Directory {
     /// Enters a new connection.
     pub(crate) fn enter(self: &Arc<Self>) -> Listed {
         let id = Uuid::now_v7();
-        let mailbox = Arc::new(Mailbox::default());
+        let seen = self.tellings.load(Ordering::Acquire);
         let mut inner = self.lock();
-        mailbox.signals.store(inner.told, Ordering::Release);
+        let known = Signals(inner.told);
+        let mailbox = Arc::new(Mailbox {
+            signals: inner.told.into(),
+            tellings: self.tellings.clone(),
+            ..Mailbox::default()
+        });
         inner.connections.insert(id, mailbox.clone());
-        Listed { directory: self.clone(), id: ConnectionId(id), mailbox }
+        Listed { directory: self.clone(), mailbox, seen, known, id: ConnectionId(id) }
     }
 
     /// Tells every connection, those that come later too.
@@ -133,13 +147,15 @@ impl Directory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Mailbox {
     pub(crate) fn tell(&self, signal: Signal) {
         self.signals.fetch_or(signal as u8, Ordering::AcqRel);
+        // After the signal, so that who sees this sees that.
+        self.tellings.fetch_add(1, Ordering::AcqRel);
         let waker = self.lock().waker.clone();
         waker.into_iter().for_each(Waker::wake);
     }
@@ -182,8 +198,13 @@ impl Listed {
     }
 
     /// The signals that came so far, without taking them.
-    pub(crate) fn signals(&self) -> Signals {
-        Signals(self.mailbox.signals.load(Ordering::Acquire))
+    pub(crate) fn signals(&mut self) -> Signals {
+        let tellings = self.directory.tellings.load(Ordering::Acquire);
+        if tellings != self.seen || !self.known.is_empty() {
+            self.seen = tellings;
+            self.known = Signals(self.mailbox.signals.load(Ordering::Acquire));
+        }
+        self.known
     }
 
     /// Takes the frames that were left, and their signal.

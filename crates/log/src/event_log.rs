@@ -30,17 +30,19 @@ use crate::{
 /// The append-only log of one execution, or of another stream: a hot tail in memory in front of a store.
 ///
 /// Read it with a [`cursor`](Self::cursor); only its [`Writer`](crate::Writer) appends.
+// What each append needs stands together, up to the first half of the state.
+#[repr(C)]
 pub struct EventLog {
-    identity: LogIdentity,
+    pub(crate) shared: Arc<Shared>,
     stored: Arc<dyn StoredLog>,
     /// The fencing number of the one writer.
     pub(crate) term: Term,
-    pub(crate) shared: Arc<Shared>,
+    /// How many entries were encoded, in all formats together.
+    pub(crate) encoded: AtomicUsize,
+    identity: LogIdentity,
     state: Mutex<State>,
     /// Held while entries are encoded, so that each is encoded once.
     pub(crate) encoding: Mutex<()>,
-    /// How many entries were encoded, in all formats together.
-    pub(crate) encoded: AtomicUsize,
     subscribers: AtomicUsize,
     /// How many there were ever; raised after `subscribers`, so that who sees the one sees the other.
     subscribed: AtomicU64,

@@ -415,7 +415,12 @@ impl Engine {
         drop(starting);
         tracing::info!(execution = %id, workflow = %workflow.name(), "execution started");
         let span = tracing::debug_span!("execution", id = %id, workflow = %workflow.name());
-        self.0.tasks.spawn(start(execution.clone()).instrument(span));
+        let run = start(execution.clone());
+        // A span that nobody records is memory that each token would touch.
+        match span.is_disabled() {
+            true => self.0.tasks.spawn(run),
+            false => self.0.tasks.spawn(run.instrument(span)),
+        };
         if request.on_disconnect.unwrap_or(workflow.on_disconnect()) == OnDisconnect::Cancel {
             self.0.tasks.spawn(cancel_when_left(execution.clone(), self.0.options.disconnect_grace));
         }

@@ -42,24 +42,25 @@ use crate::{
 const FINISH_RETRIES: u32 = 6;
 const FINISH_RETRY_AFTER: Duration = Duration::from_millis(50);
 
-/// What is known of an execution, running or finished.
+/// What is known of an execution, running or finished. What each token needs stands first and together.
+#[repr(C)]
 pub(crate) struct Execution {
+    writer: Writer,
+    /// The largest event that the log takes, in bytes.
+    pub(crate) max_event_bytes: usize,
+    /// Set before `cancel` is.
+    stopping: AtomicBool,
+    messages: AtomicU32,
     id: ExecutionId,
     pub(crate) workflow: WorkflowName,
     /// Of the input as JSON with sorted keys: the same id with the same input is the same execution.
     pub(crate) input: Fingerprint,
     pub(crate) started_at: Timestamp,
-    writer: Writer,
     pub(crate) options: Arc<EngineOptions>,
-    /// The largest event that the log takes, in bytes.
-    pub(crate) max_event_bytes: usize,
-    /// Set before `cancel` is.
-    stopping: AtomicBool,
     cancel: CancellationToken,
     reason: Mutex<Option<String>>,
     ended: OnceLock<StatusUpdate>,
     end: Notify,
-    messages: AtomicU32,
     keys: Mutex<HashSet<String>>,
     progress: Mutex<BTreeMap<String, Progress>>,
     pub(crate) asks: Asks,

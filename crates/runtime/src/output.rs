@@ -3,6 +3,7 @@
 mod appending;
 mod events;
 mod json_text;
+mod messages;
 pub(crate) mod port;
 pub(crate) mod progress_tracker;
 mod scratch;
@@ -19,6 +20,7 @@ use streamnest_core::{BoxFuture, Event, MessageId, Seq, TokenDelta, Usage, paylo
 use tokio::{task::consume_budget, time::Instant};
 
 use self::{
+    messages::Messages,
     progress_tracker::{Ending, ProgressTracker},
     token_buffer::TokenBuffer,
 };
@@ -38,18 +40,21 @@ use crate::{
 ///
 /// The user's processor, transformer and calculator run in here. A panic of one of them neither loses what it was given,
 /// which is then said as it was, nor leaves this module; it is a [`Fault`], and the visit fails.
+///
+/// What each token needs stands first and together, for where many runs take turns it is in no cache.
+#[repr(C)]
 pub(crate) struct NodeOutput {
     pub(crate) execution: Arc<Execution>,
     pub(crate) plan: Arc<NodePlan>,
     pub(crate) visit: u32,
     pub(crate) attempt: u32,
     pub(crate) item: Option<u32>,
+    state: Mutex<State>,
+    pub(crate) tasks: Tasks,
     /// The visit within which it runs: that of its items, or that which runs a subgraph.
     around: Option<Arc<Self>>,
     /// Stands while the visit waits for an answer.
     pub(crate) watch: Stopwatch,
-    pub(crate) tasks: Tasks,
-    state: Mutex<State>,
 }
 
 /// Which attempt of a visit speaks, each counted from 1, and for which item, counted from 0.
@@ -61,29 +66,30 @@ pub(crate) struct At {
 }
 
 #[derive(Default)]
+#[repr(C)]
 struct State {
-    messages: Vec<(MessageId, TokenBuffer)>,
-    /// The message of tokens that were streamed by hand.
-    by_hand: Option<MessageId>,
-    buffer_size: Option<usize>,
-    /// Events that wait for the node to pause.
-    events: Vec<Event>,
-    progress: Option<Box<ProgressTracker>>,
-    /// What found no room in the log, in order; each is one append. Who adds to it waits until it is empty.
-    ready: VecDeque<Vec<Event>>,
-    /// The last entry that was appended.
-    appended: Seq,
     /// The visit's own task, which keeps the time for what waits.
     task: Option<Waker>,
+    /// The message of tokens that were streamed by hand.
+    by_hand: Option<MessageId>,
     /// Whether the visit's task is looking at this output, and will see a new due time by itself.
     polling: bool,
     /// The body has ended: what is said now is not said by this visit.
     closed: bool,
     /// Nothing is said any more, not by the engine either.
     sealed: bool,
-    fault: Option<Box<Fault>>,
-    models_called: u32,
     warned: bool,
+    /// What found no room in the log, in order; each is one append. Who adds to it waits until it is empty.
+    ready: VecDeque<Vec<Event>>,
+    /// The last entry that was appended.
+    appended: Seq,
+    /// Events that wait for the node to pause.
+    events: Vec<Event>,
+    progress: Option<Box<ProgressTracker>>,
+    fault: Option<Box<Fault>>,
+    buffer_size: Option<usize>,
+    messages: Messages,
+    models_called: u32,
     usage: Option<Usage>,
 }
 
@@ -168,7 +174,7 @@ impl NodeOutput {
         if let Some(plan) = self.plan.token.as_ref().filter(|_| !state.closed) {
             let at = self.at();
             let buffer = TokenBuffer::new(plan.clone(), state.buffer_size, message, role, at);
-            state.messages.push((message, buffer));
+            state.messages.begin(message, buffer);
         }
         message
     }
@@ -201,8 +207,7 @@ impl NodeOutput {
     /// Ends `message` without waiting for room.
     pub(crate) fn end_message(&self, message: MessageId) {
         let mut state = self.lock();
-        let Some(index) = state.messages.iter().position(|(id, _)| *id == message) else { return };
-        let (_, mut buffer) = state.messages.remove(index);
+        let Some(mut buffer) = state.messages.end(message) else { return };
         let mut frames = scratch::frames();
         buffer.finish(&Instant::now, &mut frames);
         self.took(&mut state, buffer.processor_panicked());
@@ -261,8 +266,7 @@ impl NodeOutput {
                 *state.by_hand.insert(message)
             }
         };
-        let found = state.messages.iter_mut().find(|(id, _)| *id == message);
-        let Some((_, buffer)) = found else { return true };
+        let Some(buffer) = state.messages.find(message) else { return true };
         let waited = buffer.due().is_some();
         let mut frames = scratch::frames();
         act(buffer, &mut frames);
@@ -343,7 +347,7 @@ impl NodeOutput {
         state.polling = false;
         self.ready_events(state);
         let shipped = self.ship(state);
-        let tokens = state.messages.iter().filter_map(|(_, buffer)| buffer.due());
+        let tokens = state.messages.iter().filter_map(TokenBuffer::due);
         let progress = state.progress.as_ref().and_then(|progress| progress.due());
         Pause { due: tokens.chain(progress).min(), shipped, failed: state.fault.is_some() }
     }
@@ -375,7 +379,7 @@ impl NodeOutput {
             let mut state = self.lock();
             state.closed = true;
             let mut frames = scratch::frames();
-            for (_, mut buffer) in mem::take(&mut state.messages) {
+            for buffer in mem::take(&mut state.messages).iter_mut() {
                 buffer.finish(&Instant::now, &mut frames);
                 self.took(&mut state, buffer.processor_panicked());
             }

@@ -12,10 +12,9 @@ use tokio::time::Instant;
 
 use crate::{compact::Compact, metrics::Counted, shared::Seat};
 
-/// A reader on behalf of a client.
+/// A reader on behalf of a client. What each look needs stands first and together.
+#[repr(C)]
 pub(super) struct Subscription {
-    pub(super) execution: ExecutionId,
-    pub(super) name: Option<SubscriptionName>,
     pub(super) source: Source,
     /// `None` lets everything pass.
     pub(super) filter: Option<Box<Filter>>,
@@ -28,6 +27,8 @@ pub(super) struct Subscription {
     /// How long entries are gathered, and until when they are now.
     pub(super) flush_window: Duration,
     pub(super) gathers_until: Option<Instant>,
+    pub(super) name: Option<SubscriptionName>,
+    pub(super) execution: ExecutionId,
     _counted: Counted,
 }
 

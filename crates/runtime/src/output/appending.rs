@@ -10,7 +10,7 @@ use super::{Fault, NodeOutput, State, scratch, token_buffer::TokenBuffer};
 impl NodeOutput {
     pub(super) fn flush_messages(&self, state: &mut State, which: impl Fn(&TokenBuffer) -> bool) {
         let mut frames = scratch::frames();
-        for (_, buffer) in state.messages.iter_mut().filter(|(_, buffer)| which(buffer)) {
+        for buffer in state.messages.iter_mut().filter(|buffer| which(buffer)) {
             buffer.flush(&Instant::now, &mut frames);
         }
         self.ready_tokens(state, &mut frames);
