@@ -18,13 +18,15 @@ use streamnest_core::{
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     newest_epoch: AtomicU64,
-    logs: Mutex<BTreeMap<LogName, Arc<Mutex<Kept>>>>,
+    logs: Mutex<BTreeMap<LogName, Arc<MemoryLog>>>,
 }
+
+/// How many entries wait at hand to go where all are kept.
+const NEWEST: usize = 7;
 
 /// What is kept of one log. What each append needs stands first and together, for where many logs take turns it is in no cache.
 #[repr(C)]
 struct Kept {
-    entries: VecDeque<Arc<Entry>>,
     /// The last entry; kept here so that an append need not look at the one before it.
     last: Seq,
     term: Term,
@@ -32,6 +34,9 @@ struct Kept {
     deleted: bool,
     sealed: bool,
     status: Option<Status>,
+    /// Entries after `entries` that came one by one: the end of that is memory elsewhere, which is touched once for several.
+    newest: [Option<Arc<Entry>>; NEWEST],
+    entries: VecDeque<Arc<Entry>>,
     epoch: Epoch,
     trimmed: Seq,
     attributes: Attributes,
@@ -44,6 +49,7 @@ impl Kept {
             term: Term::FIRST,
             trimmed: Seq::BEFORE_FIRST,
             last: Seq::BEFORE_FIRST,
+            newest: [const { None }; NEWEST],
             entries: VecDeque::new(),
             sealed: false,
             status: None,
@@ -53,7 +59,24 @@ impl Kept {
         }
     }
 
-    fn head(&self, term: Term) -> StoredHead {
+    fn push(&mut self, entries: &[Arc<Entry>]) {
+        if let [entry] = entries
+            && let Some(free) = self.newest.iter_mut().find(|place| place.is_none())
+        {
+            *free = Some(entry.clone());
+            return;
+        }
+        self.gather();
+        self.entries.extend(entries.iter().cloned());
+    }
+
+    /// All entries in one list.
+    fn gather(&mut self) -> &mut VecDeque<Arc<Entry>> {
+        self.entries.extend(self.newest.iter_mut().filter_map(Option::take));
+        &mut self.entries
+    }
+
+    fn head(&mut self, term: Term) -> StoredHead {
         StoredHead {
             epoch: self.epoch,
             term,
@@ -62,7 +85,7 @@ impl Kept {
             sealed: self.sealed,
             status: self.status,
             time: self.time,
-            bytes: self.entries.iter().map(|entry| entry.weight() as u64).sum(),
+            bytes: self.gather().iter().map(|entry| entry.weight() as u64).sum(),
             attributes: self.attributes.clone(),
         }
     }
@@ -91,10 +114,17 @@ impl Kept {
     }
 }
 
+/// A log, also as who made it has it.
+#[repr(C)]
 struct MemoryLog {
+    kept: Mutex<Kept>,
     name: LogName,
+}
+
+/// A log as somebody has it who opened it later.
+struct Reopened {
+    log: Arc<MemoryLog>,
     term: Term,
-    kept: Arc<Mutex<Kept>>,
 }
 
 impl MemoryStore {
@@ -127,11 +157,11 @@ impl LogStore for MemoryStore {
             btree_map::Entry::Vacant(vacant) => {
                 let mut kept = Kept::new(self.new_epoch());
                 attributes.iter().for_each(|change| change.apply(&mut kept.attributes));
-                let kept = vacant.insert(Arc::new(Mutex::new(kept))).clone();
-                Ok(MemoryLog { name: name.clone(), term: Term::FIRST, kept })
+                let log = MemoryLog { kept: Mutex::new(kept), name: name.clone() };
+                Ok(vacant.insert(Arc::new(log)).clone() as Arc<dyn StoredLog>)
             }
         };
-        Box::pin(async move { made.map(|log| Arc::new(log) as Arc<dyn StoredLog>) })
+        Box::pin(async move { made })
     }
 
     fn open<'a>(
@@ -139,21 +169,21 @@ impl LogStore for MemoryStore {
         name: &'a LogName,
         _watch: Arc<dyn DurabilityWatch>,
     ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        let kept = lock(&self.logs).get(name).cloned();
-        let opened = kept.ok_or_else(|| StoreError::NotFound { name: name.clone() }).map(|kept| {
+        let log = lock(&self.logs).get(name).cloned();
+        let opened = log.ok_or_else(|| StoreError::NotFound { name: name.clone() }).map(|log| {
             let term = {
-                let mut kept = lock(&kept);
+                let mut kept = lock(&log.kept);
                 kept.term = Term(kept.term.0 + 1);
                 kept.term
             };
-            MemoryLog { name: name.clone(), term, kept }
+            Arc::new(Reopened { log, term }) as Arc<dyn StoredLog>
         });
-        Box::pin(async move { opened.map(|log| Arc::new(log) as Arc<dyn StoredLog>) })
+        Box::pin(async move { opened })
     }
 
     fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-        if let Some(kept) = lock(&self.logs).remove(name) {
-            lock(&kept).deleted = true;
+        if let Some(log) = lock(&self.logs).remove(name) {
+            lock(&log.kept).deleted = true;
         }
         Box::pin(async { Ok(()) })
     }
@@ -172,9 +202,10 @@ impl LogStore for MemoryStore {
             let named = logs.range::<str, _>((start, Bound::Unbounded));
             let named = named.take_while(|(name, _)| name.starts_with(prefix)).take(limit);
             named
-                .map(|(name, kept)| {
-                    let kept = lock(kept);
-                    Listed { name: name.clone(), head: kept.head(kept.term) }
+                .map(|(name, log)| {
+                    let mut kept = lock(&log.kept);
+                    let term = kept.term;
+                    Listed { name: name.clone(), head: kept.head(term) }
                 })
                 .collect()
         };
@@ -184,7 +215,7 @@ impl LogStore for MemoryStore {
 
 impl StoredLog for MemoryLog {
     fn head(&self) -> StoredHead {
-        lock(&self.kept).head(self.term)
+        lock(&self.kept).head(Term::FIRST)
     }
 
     fn append(
@@ -204,7 +235,7 @@ impl StoredLog for MemoryLog {
         if let Some(Ok(Some(update))) = statuses.next_back().map(|entry| entry.event().as_status()) {
             kept.status = Some(update.status);
         }
-        kept.entries.extend(entries.iter().cloned());
+        kept.push(entries);
         attributes.iter().for_each(|change| change.apply(&mut kept.attributes));
         Ok(Appended::Durable)
     }
@@ -224,14 +255,14 @@ impl StoredLog for MemoryLog {
         max_bytes: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Entry>>, StoreError>> {
         let read = || {
-            let kept = lock(&self.kept);
+            let mut kept = lock(&self.kept);
             if from <= kept.trimmed {
                 return Err(StoreError::Trimmed { trimmed: kept.trimmed });
             }
             let skip = usize::try_from(from.distance_from(kept.trimmed) - 1).unwrap_or(usize::MAX);
             let mut found: Vec<Arc<Entry>> = Vec::new();
             let mut bytes = 0;
-            for entry in kept.entries.iter().skip(skip).take(max_entries) {
+            for entry in kept.gather().iter().skip(skip).take(max_entries) {
                 bytes += entry.weight();
                 if !found.is_empty() && bytes > max_bytes {
                     break;
@@ -247,11 +278,45 @@ impl StoredLog for MemoryLog {
     fn trim(&self, term: Term, up_to: Seq) -> Result<(), StoreError> {
         let mut kept = lock(&self.kept);
         kept.check(term)?;
+        kept.gather();
         while kept.entries.front().is_some_and(|entry| entry.seq() <= up_to) {
             kept.trimmed = kept.trimmed.next();
             kept.entries.pop_front();
         }
         Ok(())
+    }
+}
+
+impl StoredLog for Reopened {
+    fn head(&self) -> StoredHead {
+        lock(&self.log.kept).head(self.term)
+    }
+
+    fn append(
+        &self,
+        term: Term,
+        expected_last: Seq,
+        entries: &[Arc<Entry>],
+        attributes: &[AttributeChange],
+    ) -> Result<Appended, StoreError> {
+        self.log.append(term, expected_last, entries, attributes)
+    }
+
+    fn seal(&self, term: Term, expected_last: Seq) -> Result<Appended, StoreError> {
+        self.log.seal(term, expected_last)
+    }
+
+    fn read(
+        &self,
+        from: Seq,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Entry>>, StoreError>> {
+        self.log.read(from, max_entries, max_bytes)
+    }
+
+    fn trim(&self, term: Term, up_to: Seq) -> Result<(), StoreError> {
+        self.log.trim(term, up_to)
     }
 }
 
