@@ -1,6 +1,6 @@
 //! Points in time, and where they come from.
 
-use std::{fmt, time::Duration};
+use std::{cell::Cell, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,19 +72,39 @@ impl Timestamp {
     /// This point in RFC 3339, as ASCII. Years after 9999 are shown as 9999.
     pub fn to_rfc3339(self) -> [u8; Self::TEXT_LENGTH] {
         let (seconds, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        // Frames that follow each other say times of one second.
+        let (known, mut text) = LAST_SECOND.get();
+        if known != Some(seconds) {
+            text = Self::second_to_rfc3339(seconds);
+            LAST_SECOND.set((Some(seconds), text));
+        }
+        write_pairs(&mut text, [20, 22, 24], [micros / 10_000, micros / 100 % 100, micros % 100]);
+        text
+    }
+
+    fn second_to_rfc3339(seconds: u64) -> [u8; Self::TEXT_LENGTH] {
         let (days, of_day) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = civil_from_days(days);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
         let year = year.min(9999);
         let pairs = [year / 100, year % 100, month, day, of_day / 3600, of_day / 60 % 60, of_day % 60];
-        let places = [0, 2, 5, 8, 11, 14, 17, 20, 22, 24];
-        let fraction = [micros / 10_000, micros / 100 % 100, micros % 100];
-        for (at, pair) in places.into_iter().zip(pairs.into_iter().chain(fraction)) {
-            if let Some([tens, ones]) = text.get_mut(at..at + 2) {
-                (*tens, *ones) = (b'0' + (pair / 10) as u8, b'0' + (pair % 10) as u8);
-            }
-        }
+        write_pairs(&mut text, [0, 2, 5, 8, 11, 14, 17], pairs);
         text
+    }
+}
+
+thread_local! {
+    /// The second that was written last, and its text.
+    static LAST_SECOND: Cell<(Option<u64>, [u8; Timestamp::TEXT_LENGTH])> =
+        const { Cell::new((None, [0; Timestamp::TEXT_LENGTH])) };
+}
+
+/// Writes numbers of two digits to their places.
+fn write_pairs<const N: usize>(text: &mut [u8], places: [usize; N], pairs: [u64; N]) {
+    for (at, pair) in places.into_iter().zip(pairs) {
+        if let Some([tens, ones]) = text.get_mut(at..at + 2) {
+            (*tens, *ones) = (b'0' + (pair / 10) as u8, b'0' + (pair % 10) as u8);
+        }
     }
 }
 

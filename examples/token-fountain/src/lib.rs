@@ -76,9 +76,9 @@ impl TokenFountain {
             let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
             let mut token = String::with_capacity(state.token_bytes as usize);
             token.push_str("~T");
-            push_hex(&mut token, state.index.into(), 6);
-            push_hex(&mut token, number.into(), 8);
-            push_hex(&mut token, nanos, 16);
+            push_hex::<6>(&mut token, state.index.into());
+            push_hex::<8>(&mut token, number.into());
+            push_hex::<16>(&mut token, nanos);
             token.push('~');
             token.push_str(&padding);
             ctx.token(token).await;
@@ -87,13 +87,15 @@ impl TokenFountain {
     }
 }
 
-/// Appends `value` as so many hexadecimal digits; several times faster than `format!`, which would be a fifth of what is
+/// Appends `value` as so many hexadecimal digits; many times faster than `format!`, which would be a fifth of what is
 /// measured.
-fn push_hex(out: &mut String, value: u64, digits: u32) {
-    for digit in (0..digits).rev() {
-        let nibble = (value >> (4 * digit)) as u8 & 15;
-        out.push(char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 }));
+fn push_hex<const DIGITS: usize>(out: &mut String, value: u64) {
+    let mut digits = [b'0'; DIGITS];
+    for (place, digit) in digits.iter_mut().rev().enumerate() {
+        let nibble = (value >> (4 * place)) as u8 & 15;
+        *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
     }
+    out.push_str(str::from_utf8(&digits).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -104,7 +106,7 @@ mod tests {
     fn marks_are_what_format_writes() {
         for value in [0, 1, 0xabc, 0x00de_adbe_ef01_2345, u64::MAX >> 8] {
             let mut text = String::new();
-            push_hex(&mut text, value, 14);
+            push_hex::<14>(&mut text, value);
             assert_eq!(text, format!("{value:014x}"));
         }
     }
