@@ -81,6 +81,7 @@ async fn run(app: &App, id: &str, tokens: u32, pause_ms: u32) -> Run {
         input: json!({"tokens": tokens, "pause_ms": pause_ms}),
         execution_id: Some(id.parse().unwrap()),
         on_disconnect: None,
+        trace: None,
     };
     app.start_with(request).await.unwrap()
 }

@@ -33,6 +33,7 @@ async fn flip(directory: &Path) -> [Vec<String>; 2] {
             input: json!({"tokens": 60}),
             execution_id: Some(id.parse().unwrap()),
             on_disconnect: None,
+            trace: None,
         };
         server.app.start_with(request).await.unwrap().result().await.unwrap();
         *frames = Follower::Events.follow(server.address, id).await;

@@ -35,3 +35,4 @@ mod soak;
 mod stalled;
 mod storm;
 mod tokens;
+mod traces;

@@ -126,8 +126,13 @@ fn counting(diary: &Diary) -> Module {
 
 async fn start(app: &App, workflow: &str, id: &str) -> streamnest::runtime::Run {
     let execution_id = Some(ExecutionId::new(id).unwrap());
-    let request =
-        StartExecution { workflow: workflow.into(), input: json!({}), execution_id, on_disconnect: None };
+    let request = StartExecution {
+        workflow: workflow.into(),
+        input: json!({}),
+        execution_id,
+        on_disconnect: None,
+        trace: None,
+    };
     app.start_with(request).await.unwrap()
 }
 
@@ -195,8 +200,13 @@ impl Herald {
     /// Starts an execution of another workflow while the application begins.
     async fn begin(&self) -> Result<(), streamnest::core::ControlError> {
         let execution_id = Some(ExecutionId::new("from-a-hook").unwrap());
-        let request =
-            StartExecution { workflow: "author".into(), input: json!({}), execution_id, on_disconnect: None };
+        let request = StartExecution {
+            workflow: "author".into(),
+            input: json!({}),
+            execution_id,
+            on_disconnect: None,
+            trace: None,
+        };
         self.control.start(request).await.map(drop)
     }
 }

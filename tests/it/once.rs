@@ -61,6 +61,7 @@ async fn bills_are_paid_by_the_process_that_is_killed() {
         input: json!({"count": 9_000}),
         execution_id: Some("bills".parse().unwrap()),
         on_disconnect: None,
+        trace: None,
     };
     app.start_with(request).await.unwrap().result().await.unwrap();
 }

@@ -47,6 +47,7 @@ async fn a_cancel_and_the_end_of_a_run_make_one_terminal_entry_between_them() {
             input: json!({"tokens": 1}),
             execution_id: Some(id.clone()),
             on_disconnect: None,
+            trace: None,
         };
         let run = server.app.start_with(start).await.unwrap();
         let path = format!("/executions/{id}/cancel");

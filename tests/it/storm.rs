@@ -73,6 +73,7 @@ async fn a_hundred_clients_that_come_and_go_all_end_with_the_same_entries() {
         input,
         execution_id: Some("storm".parse().unwrap()),
         on_disconnect: None,
+        trace: None,
     };
     server.app.engine().start(request).await.unwrap();
 

@@ -66,8 +66,14 @@ impl Client {
     /// As [`start_execution`](Self::start_execution).
     pub async fn start(&self, workflow: &str, input: Value) -> Result<ExecutionStarted, Error> {
         let workflow = workflow.into();
-        self.start_execution(StartExecution { workflow, input, execution_id: None, on_disconnect: None })
-            .await
+        self.start_execution(StartExecution {
+            workflow,
+            input,
+            execution_id: None,
+            on_disconnect: None,
+            trace: None,
+        })
+        .await
     }
 
     /// Starts an execution, or attaches to it: the same id, workflow and input again is the same execution.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Approval, AskId, BoxFuture, ExecutionId, Position, Signal, Signalled, Status, Timestamp, WorkflowName,
-    payload,
+    Approval, AskId, BoxFuture, ExecutionId, Position, Signal, Signalled, Status, Timestamp, TraceContext,
+    WorkflowName, payload,
 };
 
 /// Starts, stops and lists executions. The runtime implements it, the gateway calls it.
@@ -103,6 +103,9 @@ pub struct StartExecution {
     pub execution_id: Option<ExecutionId>,
     /// What happens when the last subscriber is gone; the workflow's own choice otherwise.
     pub on_disconnect: Option<OnDisconnect>,
+    /// Where it belongs in the trace of whoever starts it; a trace of its own otherwise. Who attaches to an execution that was
+    /// started before changes nothing about it.
+    pub trace: Option<TraceContext>,
 }
 
 /// What happens to an execution when its last subscriber has been gone for the grace time.

@@ -30,6 +30,7 @@ mod store;
 mod stream;
 mod tenant;
 mod time;
+mod trace;
 
 pub use ask::{Approval, ApprovalAnswer, AskId, AskOutcome, Signal, Signalled};
 pub use attribute::{AttributeChange, AttributeKey, Attributes};
@@ -52,3 +53,4 @@ pub use store::{
 pub use stream::{Lifetime, Producer};
 pub use tenant::Tenant;
 pub use time::{Clock, Timestamp};
+pub use trace::{SpanId, TraceContext, TraceId};

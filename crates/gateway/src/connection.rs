@@ -23,6 +23,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use streamnest_core::TraceContext;
 use streamnest_protocol::native::{CloseCode, Connected, Heartbeat, ServerFrame, websocket};
 use tokio::{
     task::coop::unconstrained,
@@ -79,6 +80,8 @@ pub(crate) struct Connection {
     resumed: bool,
     /// Whether the client takes compressed frames.
     deflates: bool,
+    /// Where what it starts belongs in a trace, unless the request says.
+    trace: Option<Box<TraceContext>>,
     language: Language,
     shared: Arc<Shared>,
     traffic: Traffic,
@@ -116,7 +119,7 @@ struct Closing {
 
 impl Connection {
     fn new(shared: Arc<Shared>, socket: Socket, read: Bytes, begin: Begin) -> Self {
-        let Begin { seat, admission, deflates, language } = begin;
+        let Begin { seat, admission, deflates, language, trace } = begin;
         let options = &shared.options;
         let config = WebSocketConfig::default()
             .read_buffer_size(options.read_buffer_bytes)
@@ -159,6 +162,7 @@ impl Connection {
             traffic: shared.metrics.traffic(Transport::WebSocket),
             resumed: false,
             deflates,
+            trace,
             language,
             shared,
             seat,

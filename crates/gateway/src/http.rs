@@ -7,6 +7,7 @@ mod query;
 mod reply;
 mod signals;
 mod subscriptions;
+mod trace;
 mod workflows;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) use executions::id_of as executions_id;
 pub(crate) use idempotency::Idempotency;
 pub(crate) use query::Query;
 pub(crate) use reply::{Refusal, RefusedWith, json, quote};
+pub(crate) use trace::trace_of;
 
 use crate::{auth, console, durable, guard, metrics, shared::Shared, sse, upgrade};
 

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use crate::{
     auth::{Admission, Rejected},
     connection::{Begin, Language, Session},
-    http::Refusal,
+    http::{Refusal, trace_of},
     metrics::Transport,
     shared::Shared,
 };
@@ -82,7 +82,8 @@ fn answer(shared: &Arc<Shared>, request: &mut Request, language: Language) -> Re
     let admission = request.extensions().get::<Admission>().cloned();
     let admission = admission.unwrap_or(Admission::Rejected(Rejected::Missing));
     let deflates = subprotocol == Some(SUBPROTOCOL_DEFLATE);
-    let begin = Begin { seat, admission, deflates, language };
+    let trace = trace_of(request.headers()).map(Box::new);
+    let begin = Begin { seat, admission, deflates, language, trace };
     let session = Session::new(shared.clone(), hyper::upgrade::on(request), begin);
     let span = tracing::debug_span!("websocket", connection = tracing::field::Empty);
     // A span that nobody records is memory that each turn would touch.

@@ -84,6 +84,7 @@ fn step(c: &mut Criterion) {
                             input: Value::Null,
                             execution_id: None,
                             on_disconnect: None,
+                            trace: None,
                         };
                         let began = Instant::now();
                         let run = engine.run(request).await.expect("the engine has room");

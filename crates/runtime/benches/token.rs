@@ -73,8 +73,13 @@ impl Workflow for Fountain {
 
 async fn start(engine: &Engine) -> Run {
     let input = json!({"tokens": TOKENS});
-    let request =
-        StartExecution { workflow: "fountain".into(), input, execution_id: None, on_disconnect: None };
+    let request = StartExecution {
+        workflow: "fountain".into(),
+        input,
+        execution_id: None,
+        on_disconnect: None,
+        trace: None,
+    };
     engine.run(request).await.expect("the engine has room")
 }
 

@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde::Serialize;
 use streamnest_core::{
     Delivery, Event, EventType, ExecutionId, MessageId, NodeName, Priority, Scope, ScopeExt as _, TokenDelta,
+    TraceContext,
 };
 use tokio::task::AbortHandle;
 
@@ -95,6 +96,25 @@ impl NodeContext {
     /// Which of the items this is, from 0, in a node that runs once for each.
     pub fn item(&self) -> Option<usize> {
         self.output.item.and_then(|item| item.try_into().ok())
+    }
+
+    /// Where this attempt stands in the trace of its execution: that of whoever started it, by W3C Trace Context, or one of its
+    /// own. What a node calls over HTTP belongs to it by the headers `traceparent` and, if there is one, `tracestate`.
+    pub fn trace(&self) -> TraceContext {
+        self.output.trace()
+    }
+
+    /// The header `traceparent` for what this attempt calls, as [`trace`](Self::trace) has it.
+    ///
+    /// ```
+    /// # use streamnest_runtime::NodeContext;
+    /// # fn example(ctx: &NodeContext) {
+    /// let header = format!("traceparent: {}", ctx.traceparent());
+    /// # let _ = header;
+    /// # }
+    /// ```
+    pub fn traceparent(&self) -> String {
+        self.trace().traceparent()
     }
 
     /// Runs another workflow within this visit, from `state` to its last state, which is returned. Its nodes say what they

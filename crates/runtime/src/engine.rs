@@ -17,8 +17,8 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 use streamnest_core::{
-    BoxFuture, ControlError, ExecutionId, OnDisconnect, StartExecution, StoreError, WorkflowName,
-    WorkflowSummary, duration,
+    BoxFuture, ControlError, ExecutionId, OnDisconnect, StartExecution, StoreError, TraceContext,
+    WorkflowName, WorkflowSummary, duration,
 };
 use streamnest_log::{Error as LogError, Registry};
 use streamnest_modules::Scoped;
@@ -411,11 +411,11 @@ impl Engine {
             }
             Beginning::Taken(_) => return Err(ControlError::Conflict { id: id.clone() }),
         };
-        let execution = self.make(&id, workflow.name().clone(), input).await?;
+        let execution = self.make(&id, workflow.name().clone(), input, request.trace).await?;
         drop(starting);
-        tracing::info!(execution = %id, workflow = %workflow.name(), "execution started");
-        let span = tracing::debug_span!("execution", id = %id, workflow = %workflow.name());
-        let run = start(execution.clone());
+        let trace = execution.trace().trace_id();
+        tracing::info!(execution = %id, workflow = %workflow.name(), %trace, "execution started");
+        let (run, span) = (start(execution.clone()), execution.span());
         // A span that nobody records is memory that each token would touch.
         match span.is_disabled() {
             true => self.0.tasks.spawn(run),
@@ -433,6 +433,7 @@ impl Engine {
         id: &ExecutionId,
         workflow: WorkflowName,
         input: Fingerprint,
+        caller: Option<TraceContext>,
     ) -> Result<Arc<Execution>, ControlError> {
         let started = self.0.logs.now();
         let attributes = known::attributes(&workflow, input, started);
@@ -454,15 +455,10 @@ impl Engine {
                 ControlError::Unavailable
             }
         })?;
-        let execution = Arc::new(Execution::new(
-            id.clone(),
-            writer,
-            workflow,
-            input,
-            started,
-            self.0.options.clone(),
-            self.0.logs.options().max_event_bytes,
-        ));
+        let (options, max_event_bytes) = (self.0.options.clone(), self.0.logs.options().max_event_bytes);
+        let execution =
+            Execution::new(id.clone(), writer, workflow, input, started, options, max_event_bytes);
+        let execution = Arc::new(execution.in_trace(caller));
         self.0.executions().insert(Known::Here(execution.clone()));
         // A drain that began meanwhile did not see it.
         if self.0.draining.load(Ordering::Acquire) {

@@ -7,6 +7,7 @@ pub(crate) mod once;
 mod steps;
 mod stopping;
 pub(crate) mod subgraph;
+mod trace;
 pub(crate) mod visit;
 mod words;
 
@@ -31,7 +32,7 @@ use streamnest_log::{Error as LogError, Writer};
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::{steps::Steps, stopping::UntilStopping};
+use self::{steps::Steps, stopping::UntilStopping, trace::RunTrace};
 use crate::{
     EngineOptions, NodeError, State, Workflow, asks::Asks, definition::Definition, fingerprint::Fingerprint,
     history::History, output::progress_tracker::Ending, source::Source, stopwatch::Stopwatch,
@@ -68,6 +69,7 @@ pub(crate) struct Execution {
     pub(crate) watch: Stopwatch,
     /// How often each node within a subgraph was visited.
     visits: Mutex<HashMap<NodeName, u32>>,
+    trace: RunTrace,
     /// Where the state is, while it runs.
     state: Mutex<Weak<dyn Snapshot>>,
 }
@@ -123,6 +125,7 @@ impl Execution {
             asks: Asks::new(),
             watch: Stopwatch::default(),
             visits: Mutex::default(),
+            trace: RunTrace::new(None),
             state: Mutex::new(Weak::<Unborn>::new()),
         }
     }

@@ -62,6 +62,7 @@ impl App {
             input,
             execution_id: None,
             on_disconnect: None,
+            trace: None,
         })
         .await
     }

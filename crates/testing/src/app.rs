@@ -89,8 +89,13 @@ impl TestApp {
     /// # Errors
     /// [`Error::Start`].
     pub async fn start_as(&self, id: ExecutionId, workflow: &str, input: Value) -> Result<TestRun, Error> {
-        let request =
-            StartExecution { workflow: workflow.into(), input, execution_id: Some(id), on_disconnect: None };
+        let request = StartExecution {
+            workflow: workflow.into(),
+            input,
+            execution_id: Some(id),
+            on_disconnect: None,
+            trace: None,
+        };
         Ok(TestRun::new(self.app.start_with(request).await?, self.patience))
     }
 

@@ -101,6 +101,7 @@ async fn start(app: &App, order: u32) -> Result<ExecutionId, ControlError> {
         input: json!({"order": order}),
         execution_id: Some(id),
         on_disconnect: None,
+        trace: None,
     };
     Ok(app.start_with(request).await?.execution_id().clone())
 }

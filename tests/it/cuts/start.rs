@@ -47,6 +47,7 @@ async fn start(proxy: &Proxy, id: &str) {
         input: json!({"tokens": 0}),
         execution_id: Some(id.parse().unwrap()),
         on_disconnect: None,
+        trace: None,
     };
     loop {
         match client.start_execution(request.clone()).await {

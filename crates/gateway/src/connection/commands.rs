@@ -265,6 +265,7 @@ impl Connection {
             Ok(id) => id,
             Err(error) => return self.reply(&ServerFrame::Error((&error).into()), reply_to.as_deref()),
         };
+        request.trace = request.trace.take().or_else(|| self.trace.as_deref().cloned());
         let control = self.shared.control.clone();
         let answer = async move {
             let started = control.start(request).await?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use hyper::upgrade::OnUpgrade;
+use streamnest_core::TraceContext;
 
 use super::{Connection, Language};
 use crate::{
@@ -22,6 +23,8 @@ pub(crate) struct Begin {
     /// Whether the client takes compressed frames.
     pub(crate) deflates: bool,
     pub(crate) language: Language,
+    /// Where it belongs in a trace, and with it what it starts.
+    pub(crate) trace: Option<Box<TraceContext>>,
 }
 
 /// A WebSocket from its handshake to its end. A future by hand, so that an idle connection is no larger than what it

@@ -16,6 +16,7 @@ use super::{
     body::{header, parse, take},
     idempotency::Claim,
     json,
+    trace::trace_of,
 };
 use crate::{
     access::{Action, Visitor, new_id},
@@ -117,6 +118,7 @@ pub(super) async fn start(
         input: body.input,
         execution_id: body.execution_id,
         on_disconnect: body.on_disconnect,
+        trace: trace_of(&parts.headers),
     };
     let Some(key) = key else {
         request.execution_id = visitor.to_start(&shared, request.execution_id)?;

@@ -72,6 +72,7 @@ impl Server {
             input: serde_json::json!({}),
             execution_id: Some(id(name)),
             on_disconnect: None,
+            trace: None,
         };
         self.engine.start(request).await.unwrap();
         self.logs.writer(&id(name)).unwrap()

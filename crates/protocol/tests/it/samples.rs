@@ -4,6 +4,7 @@ use serde_json::json;
 use streamnest_core::{
     Approval, ApprovalAnswer, AskId, AskOutcome, Delivery, Entry, Epoch, Event, EventType, ExecutionId,
     LogIdentity, MessageId, NodeName, OnDisconnect, Position, Seq, Signal, StartExecution, Timestamp,
+    TraceContext,
     payload::{Failure, Progress, StatusUpdate, Token},
 };
 use streamnest_protocol::native::*;
@@ -327,11 +328,16 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         input: json!({"prompt": "Write about rivers."}),
         execution_id: None,
         on_disconnect: None,
+        trace: None,
     };
     let chosen = StartExecution {
         input: json!(null),
         execution_id: Some(execution()),
         on_disconnect: Some(OnDisconnect::Cancel),
+        trace: TraceContext::parse(
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            Some("rojo=00f067aa0ba902b7"),
+        ),
         ..start.clone()
     };
     let scope = EventScope { execution_ids: vec![execution()], node_ids: vec![node()] };

@@ -41,7 +41,7 @@ impl Engine {
             Beginning::Taken(known) => return Ok(Opened::Found(self.restore(&known).await?)),
         };
         let input = Fingerprint::of("null");
-        let execution = self.make(id, workflow, input).await?;
+        let execution = self.make(id, workflow, input, None).await?;
         drop(starting);
         // A new log has room. From here on nothing is awaited, so that whoever asked cannot leave it without an owner.
         let mut first = vec![Event::status(&StatusUpdate::running())];
@@ -58,7 +58,6 @@ impl Engine {
         execution: &Execution,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> AbortHandle {
-        let span = tracing::debug_span!("execution", id = %execution.id(), workflow = %execution.workflow);
-        self.0.tasks.spawn(work.instrument(span)).abort_handle()
+        self.0.tasks.spawn(work.instrument(execution.span())).abort_handle()
     }
 }

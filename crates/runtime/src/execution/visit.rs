@@ -32,6 +32,8 @@ pub(crate) struct Visit<T> {
     scope: Option<Scope>,
     alarm: Option<Pin<Box<Sleep>>>,
     settling: Option<BoxFuture<'static, ()>>,
+    /// Set where somebody records it.
+    span: Option<Box<tracing::Span>>,
 }
 
 impl<T> Visit<T> {
@@ -62,6 +64,7 @@ impl<T> Visit<T> {
         Self {
             body: None,
             returned: None,
+            span: Some(output.span()).filter(|span| !span.is_disabled()).map(Box::new),
             output,
             scope: Some(Scope::new(port)),
             alarm: None,
@@ -119,11 +122,20 @@ impl<T> Future for Visit<T> {
             this.alarm = None;
         }
         let mut scope = this.scope.take();
+        let span = this.span.take();
+        let entered = span.as_ref().map(|span| span.enter());
         let polled = catch_unwind(AssertUnwindSafe(|| Scope::lend(&mut scope, || this.poll_body(cx))));
+        drop(entered);
+        this.span = span;
         this.scope = scope;
         let mut pause = this.output.paused();
         match polled {
-            Ok(Poll::Ready(ended)) => return Poll::Ready(ended),
+            Ok(Poll::Ready(ended)) => {
+                if let (Err(error), Some(span)) = (&ended, &this.span) {
+                    span.record("error", error.code());
+                }
+                return Poll::Ready(ended);
+            }
             Ok(Poll::Pending) => {}
             Err(panic) => return Poll::Ready(Err(this.panicked(panic.as_ref()))),
         }

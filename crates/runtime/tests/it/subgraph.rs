@@ -72,7 +72,13 @@ fn engine() -> Engine {
 
 async fn start(engine: &Engine, prompt: Value) -> streamnest_runtime::Run {
     let input = json!({"prompt": prompt});
-    let request = StartExecution { workflow: "outer".into(), input, execution_id: None, on_disconnect: None };
+    let request = StartExecution {
+        workflow: "outer".into(),
+        input,
+        execution_id: None,
+        on_disconnect: None,
+        trace: None,
+    };
     engine.run(request).await.unwrap()
 }
 

@@ -172,6 +172,7 @@ pub(crate) fn request(id: Option<&str>) -> StartExecution {
         input: json!({}),
         execution_id: id.map(|id| ExecutionId::new(id).unwrap()),
         on_disconnect: None,
+        trace: None,
     }
 }
 

@@ -4,7 +4,13 @@ use super::*;
 use crate::http::executions::StartedBody;
 
 fn request(input: i32) -> StartExecution {
-    StartExecution { workflow: "w".into(), input: input.into(), execution_id: None, on_disconnect: None }
+    StartExecution {
+        workflow: "w".into(),
+        input: input.into(),
+        execution_id: None,
+        on_disconnect: None,
+        trace: None,
+    }
 }
 
 fn id(text: &str) -> ExecutionId {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use streamnest_core::{
     AskId, Delivery, EventType, ExecutionId, NodeName, OnDisconnect, Seq, Signal, StartExecution,
-    WorkflowName,
+    TraceContext, WorkflowName,
 };
 
 use super::{
@@ -13,6 +13,10 @@ use super::{
 };
 use crate::native::{AccessToken, text};
 
+/// The longest `traceparent`, in characters: of later versions it may be longer than the 55 of this one.
+const MAX_TRACEPARENT: usize = 256;
+/// The longest `tracestate`, in characters.
+const MAX_TRACESTATE: usize = 512;
 /// Every command.
 const COMMANDS: &[&str] = &[
     "subscribe_execution",
@@ -188,12 +192,21 @@ fn start_execution(mut payload: Fields) -> Result<ClientCommand, Problem> {
     let execution_id = payload.optional("executionId", Fields::identifier::<ExecutionId>)?;
     let on_disconnect = payload
         .choice("onDisconnect", &[("continue", OnDisconnect::Continue), ("cancel", OnDisconnect::Cancel)])?;
-    payload.finish(&["workflow", "input", "executionId", "onDisconnect"])?;
+    let traceparent = payload.text("traceparent", MAX_TRACEPARENT)?;
+    let tracestate = payload.text("tracestate", MAX_TRACESTATE)?;
+    let trace = match traceparent {
+        None => None,
+        Some(text) => Some(TraceContext::parse(&text, tracestate.as_deref()).ok_or_else(|| {
+            payload.invalid("traceparent", "is none of W3C Trace Context; write 00-<trace>-<parent>-01")
+        })?),
+    };
+    payload.finish(&["workflow", "input", "executionId", "onDisconnect", "traceparent", "tracestate"])?;
     Ok(ClientCommand::StartExecution(StartExecution {
         workflow: workflow.into(),
         input,
         execution_id,
         on_disconnect,
+        trace,
     }))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use streamnest_core::{AskId, Delivery, EventType, ExecutionId, OnDisconnect, Seq, Signal};
+use streamnest_core::{AskId, Delivery, EventType, ExecutionId, OnDisconnect, Seq, Signal, TraceContext};
 
 use super::{ClientCommand, EventScope, Replay, Request, SubscribeExecution, SubscriptionName};
 use crate::native::{AccessToken, text};
@@ -52,6 +52,10 @@ enum Payload<'a> {
         execution_id: Option<&'a ExecutionId>,
         #[serde(skip_serializing_if = "Option::is_none")]
         on_disconnect: Option<OnDisconnect>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tracestate: Option<&'a str>,
     },
     Signal {
         execution_id: &'a ExecutionId,
@@ -105,6 +109,8 @@ fn payload(command: &ClientCommand) -> Payload<'_> {
             input: &start.input,
             execution_id: start.execution_id.as_ref(),
             on_disconnect: start.on_disconnect,
+            traceparent: start.trace.as_ref().map(TraceContext::traceparent),
+            tracestate: start.trace.as_ref().and_then(TraceContext::tracestate),
         },
         ClientCommand::CancelExecution { execution_id, reason } => {
             Payload::Execution { execution_id, subscription: None, sequence: None, reason: reason.as_deref() }

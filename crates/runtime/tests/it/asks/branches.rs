@@ -158,6 +158,7 @@ async fn every_clock_around_a_question_in_a_subgraph_stands() {
         input: json!({}),
         execution_id: None,
         on_disconnect: None,
+        trace: None,
     };
     let run = engine.run(request).await.unwrap();
     sleep(3600 * SECOND).await;
