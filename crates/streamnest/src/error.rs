@@ -61,6 +61,13 @@ pub enum Error {
     /// A program is given a file of options and gives them itself.
     #[error("`--config` is given, but this program says its options itself; leave it out")]
     ConfigNotRead,
+    /// Spans cannot be sent to a collector.
+    #[cfg(feature = "otlp")]
+    #[error("cannot send spans: {reason}")]
+    Otlp {
+        /// What is wrong.
+        reason: String,
+    },
     /// The gateway cannot be made, or stopped.
     #[error(transparent)]
     Gateway(#[from] streamnest_gateway::Error),
@@ -135,6 +142,8 @@ impl Error {
             Self::Log(error) => error.code(),
             Self::TokenStreaming(error) => error.code(),
             Self::Gateway(error) => error.code(),
+            #[cfg(feature = "otlp")]
+            Self::Otlp { .. } => "otlp",
             Self::KeyFile { .. } => "key_file",
             Self::OptionAlone { .. } => "option_alone",
             Self::OptionUnused { .. } => "option_unused",

@@ -7,6 +7,8 @@
 
 mod app;
 mod error;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod prelude;
 #[doc(hidden)]
 pub mod private;

@@ -1,11 +1,12 @@
 //! The standard flags of a program that serves its workflows.
 
+mod observed;
 mod tokens;
 
 use std::{
     env,
     ffi::{OsStr, OsString},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,7 +19,7 @@ use streamnest_log_disk::{DiskStore, Durability};
 #[cfg(unix)]
 use tokio::signal::unix;
 use tokio::{net::TcpListener, sync::oneshot};
-use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
+use tracing_subscriber::EnvFilter;
 
 pub use self::tokens::TokenFlags;
 use crate::{App, Error};
@@ -73,6 +74,14 @@ pub struct ServerFlags {
     /// How to log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// Send spans of executions and their nodes to the OTLP collector at this URL: `http://localhost:4318`.
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// What the program is called there [default: its name].
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "NAME", env = "OTEL_SERVICE_NAME", requires = "otlp_endpoint")]
+    pub otlp_service_name: Option<String>,
 }
 
 /// How log lines look.
@@ -91,13 +100,15 @@ impl ServerFlags {
         Self::of(env::args_os().collect()).unwrap_or_else(|error| error.exit())
     }
 
-    /// The file of options that the program is given: it is read when the program is put together, before its other flags are.
+    /// The file of options that the program is given: it is read when the program is put together, before its other flags have
+    /// their effect. A program that has other flags than these, for it mounts the routes into one of its own, may have a `--config`
+    /// that is another matter: then only the variable counts, which is ours by its name.
     pub(crate) fn config_file() -> Option<PathBuf> {
-        let arguments: Vec<_> = env::args_os().skip(1).collect();
-        let after = arguments.iter().skip_while(|argument| *argument != "--config").nth(1);
-        let joined = || arguments.iter().find_map(|argument| argument.to_str()?.strip_prefix("--config="));
-        let named = after.map(PathBuf::from).or_else(|| joined().map(PathBuf::from));
-        named.or_else(|| env::var_os("STREAMNEST_CONFIG").map(Into::into))
+        Self::config_in(env::args_os().collect()).or_else(|| env::var_os("STREAMNEST_CONFIG").map(Into::into))
+    }
+
+    fn config_in(arguments: Vec<OsString>) -> Option<PathBuf> {
+        Self::of(arguments).ok().and_then(|flags| flags.config)
     }
 
     /// Reads `arguments`, the first of which is the program. What it says of itself goes by that name.
@@ -113,7 +124,13 @@ impl ServerFlags {
     /// # Errors
     /// [`Error::Listen`], [`Error::NotLoopback`], [`Error::KeyFile`], [`Error::Gateway`].
     pub async fn serve(self, app: &App) -> Result<(), Error> {
-        self.start_log();
+        let observed = self.observe()?;
+        let served = self.serve_observed(app).await;
+        observed.end().await;
+        served
+    }
+
+    async fn serve_observed(self, app: &App) -> Result<(), Error> {
         if self.config.is_some() && self.config.as_deref() != app.config() {
             return Err(Error::ConfigNotRead);
         }
@@ -186,18 +203,6 @@ impl ServerFlags {
         let store = DiskStore::open(&path, late.clock(), options)?;
         tracing::info!(directory = %path.display(), "logs are kept in a data directory");
         app.keep_in(Arc::new(store)).await
-    }
-
-    fn start_log(&self) {
-        let filter = EnvFilter::new(&self.log);
-        let colours = io::stderr().is_terminal();
-        let log =
-            tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr);
-        // A program that has set its own subscriber keeps it.
-        let _ = match self.log_format {
-            LogFormat::Text => log.finish().try_init(),
-            LogFormat::Json => log.json().finish().try_init(),
-        };
     }
 }
 

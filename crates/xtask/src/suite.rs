@@ -34,12 +34,13 @@ struct Failed {
 }
 
 /// Each uses what the ones before it have built: cheap and telling ones first, one target directory for all.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step { name: "fetch", run: fetch },
     Step { name: "fmt", run: fmt },
     Step { name: "tidy", run: house_rules },
     Step { name: "clippy", run: clippy },
     Step { name: "tests", run: tests },
+    Step { name: "otlp", run: otlp },
     Step { name: "doctests", run: doctests },
     Step { name: "rustdoc", run: rustdoc },
     Step { name: "guide", run: guide::run },
@@ -162,6 +163,16 @@ fn tests(workspace: &Workspace) -> Result<Report, Failed> {
 /// Whether cargo-nextest is installed.
 pub(crate) fn has_nextest(workspace: &Workspace) -> bool {
     Run::cargo(workspace).args(["nextest", "--version"]).silent().run().is_ok()
+}
+
+/// What is only there with the feature, which the other steps leave off as most programs do.
+fn otlp(workspace: &Workspace) -> Result<Report, Failed> {
+    let feature = ["--locked", "--package", "streamnest", "--features", "otlp"];
+    let lints = ["clippy"].iter().chain(&feature).chain(&["--all-targets", "--", "-D", "warnings"]);
+    Run::cargo(workspace).args(lints.copied()).run()?;
+    let tests = ["test"].iter().chain(&feature).chain(&["--test", "otlp"]);
+    let output = Run::cargo(workspace).args(tests.copied()).run_to_end()?;
+    Report::counted(Counts::from_libtest(&output.both), output.success)
 }
 
 fn doctests(workspace: &Workspace) -> Result<Report, Failed> {

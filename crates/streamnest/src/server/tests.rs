@@ -30,3 +30,19 @@ fn the_printed_address_is_one_that_can_be_opened() {
         assert_eq!(to_be_opened(bound.parse().unwrap()).to_string(), printed);
     }
 }
+
+#[test]
+fn a_file_of_options_is_that_of_a_program_whose_flags_are_all_ours() {
+    let config = |arguments: &[&str]| {
+        let arguments = ["fountain"].iter().chain(arguments).map(OsString::from).collect();
+        ServerFlags::config_in(arguments)
+    };
+    let file = Some(PathBuf::from("a.toml"));
+    assert_eq!(config(&["--config", "a.toml"]), file);
+    assert_eq!(config(&["--memory", "--config=a.toml", "--listen", "127.0.0.1:0"]), file);
+    assert_eq!(config(&["--log", "--config", "a.toml"]), None);
+    // A program that mounts the routes, and has flags of its own.
+    assert_eq!(config(&["--config", "a.toml", "--orders", "b"]), None);
+    assert_eq!(config(&["serve", "--config", "a.toml"]), None);
+    assert_eq!(config(&[]), None);
+}

@@ -272,6 +272,9 @@ fn time(time: Option<Time>) -> Option<Duration> {
 impl File {
     fn options(self) -> Result<StreamingOptions, String> {
         let Self { websocket, gateway: mut file, .. } = self;
+        if file.forwarded_header.is_some() && file.trusted_proxies.as_ref().is_none_or(Vec::is_empty) {
+            return Err("`gateway.forwarded_header` has no effect without `gateway.trusted_proxies`".into());
+        }
         let gateway = file.bounds();
         let mut sockets = WebSocketOptions::default();
         put(&mut sockets.enabled, websocket.enabled);
