@@ -75,13 +75,16 @@ impl Compressor {
     }
 
     /// Pushes the frames of `entries` to `out`: blocks over the threshold as one binary message each, the others as they are.
-    pub(crate) fn push(&self, log: &EventLog, entries: &[Arc<Entry>], out: &mut Vec<Bytes>) {
+    /// Gives how many bytes that spared.
+    pub(crate) fn push(&self, log: &EventLog, entries: &[Arc<Entry>], out: &mut Vec<Bytes>) -> usize {
+        let mut spared = 0;
         let block_of = |entry: &Arc<Entry>| entry.seq().get().saturating_sub(1) / BLOCK_ENTRIES;
         for entries in entries.chunk_by(|one, next| block_of(one) == block_of(next)) {
             let begun = out.len();
             log.encoded::<WebSocketFrame>(entries, out);
             let frames = out.get(begun..).unwrap_or_default();
-            if frames.iter().map(Bytes::len).sum::<usize>() < self.options.threshold {
+            let whole = frames.iter().map(Bytes::len).sum::<usize>();
+            if whole < self.options.threshold {
                 continue;
             }
             let key = self.key(log, entries);
@@ -96,10 +99,12 @@ impl Compressor {
                 self.weigh(&key, compressed.as_ref().map_or(0, Bytes::len));
             }
             if let Some(compressed) = compressed {
+                spared += whole.saturating_sub(compressed.len());
                 out.truncate(begun);
                 out.push(compressed.clone());
             }
         }
+        spared
     }
 
     /// How many blocks were compressed.

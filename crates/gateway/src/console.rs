@@ -57,6 +57,7 @@ const ASSETS: &[Asset] = assets![
     "panels.css"
     "questions.css"
     "questions.js"
+    "refusal.js"
     "run.css"
     "run.js"
     "schema.js"

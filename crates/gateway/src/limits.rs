@@ -6,7 +6,10 @@ mod options;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -214,6 +217,45 @@ pub(crate) struct Crowds(Mutex<HashMap<ClientAddress, usize>>);
 pub(crate) struct OfCrowd {
     crowds: Arc<Crowds>,
     address: ClientAddress,
+    /// Whether one of the event streams that share it stands for it.
+    is_lent: AtomicBool,
+}
+
+/// The place of the connection by which a request comes.
+#[derive(Clone)]
+pub(crate) struct OfConnection {
+    pub(crate) crowd: Arc<OfCrowd>,
+    /// Whether other requests share it.
+    pub(crate) shares: bool,
+}
+
+/// The place of an event stream or a WebSocket, held until it is dropped.
+pub(crate) struct OfStream {
+    crowd: Arc<OfCrowd>,
+    is_lent: bool,
+}
+
+impl OfConnection {
+    /// The connection's own place, unless another of those who share it has that.
+    pub(crate) fn lend(&self) -> Option<OfStream> {
+        let is_free = !self.shares || !self.crowd.is_lent.swap(true, Ordering::AcqRel);
+        is_free.then(|| OfStream { crowd: self.crowd.clone(), is_lent: self.shares })
+    }
+}
+
+impl From<OfCrowd> for OfStream {
+    /// A place of its own.
+    fn from(crowd: OfCrowd) -> Self {
+        Self { crowd: Arc::new(crowd), is_lent: false }
+    }
+}
+
+impl Drop for OfStream {
+    fn drop(&mut self) {
+        if self.is_lent {
+            self.crowd.is_lent.store(false, Ordering::Release);
+        }
+    }
 }
 
 impl Crowds {
@@ -226,7 +268,7 @@ impl Crowds {
             return None;
         }
         *count += 1;
-        Some(OfCrowd { crowds: self.clone(), address })
+        Some(OfCrowd { crowds: self.clone(), address, is_lent: AtomicBool::new(false) })
     }
 }
 

@@ -14,6 +14,11 @@ use crate::{
 
 /// The longest time that an option may be, a year: points in time stay within what the clock can tell.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How long browsers come by TLS only unless the program says otherwise: a year, the least with which browsers take a name into
+/// the list that they bring along.
+const HSTS_MAX_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Where proxies say from where a client comes, unless the program says otherwise.
+const FORWARDED_HEADER: &str = "x-forwarded-for";
 
 /// The bounds and times of a [`Gateway`](crate::Gateway). Each has a default that suits a server on its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,8 +42,8 @@ pub struct GatewayOptions {
     /// WebSockets of one principal that may be open at once. One more replaces the oldest, which is closed with 4409.
     /// Default 5.
     pub max_connections_per_user: usize,
-    /// Connections of one address that may be open at once, those of plain HTTP too, and each event stream of a connection of
-    /// HTTP/2 besides that; one more is answered with 429 and let go. An address is one of IPv4, or a /64 network of IPv6.
+    /// Connections of one address that may be open at once, those of plain HTTP too, and of a connection of HTTP/2 each event
+    /// stream after the first; one more is answered with 429 and let go. An address is one of IPv4, or a /64 network of IPv6.
     /// Default `None`, no limit but that of all: behind a proxy all clients have one, see
     /// [`trusted_proxies`](Self::trusted_proxies).
     pub max_connections_per_address: Option<usize>,
@@ -50,7 +55,7 @@ pub struct GatewayOptions {
     pub trusted_proxies: Vec<String>,
     /// The one header in which trusted proxies say it: `forwarded`, which is read as RFC 7239 has it, or any that lists
     /// addresses, the nearest last. It has to be one that they write or append to: what they pass on as it came is the client's
-    /// own word. Default `x-forwarded-for`.
+    /// own word. Default `x-forwarded-for`. Without [`trusted_proxies`](Self::trusted_proxies) another one is refused.
     pub forwarded_header: String,
     /// Event streams of one principal that may be open at once; one more is refused with 429. Default 32.
     pub max_event_streams_per_user: usize,
@@ -146,14 +151,14 @@ impl Default for GatewayOptions {
         Self {
             max_connections: 16_384,
             tls: None,
-            hsts_max_age: LONGEST,
+            hsts_max_age: HSTS_MAX_AGE,
             websocket: true,
             authentication: None,
             max_connections_per_user: 5,
             max_connections_per_address: None,
             rate_limit: None,
             trusted_proxies: Vec::new(),
-            forwarded_header: "x-forwarded-for".into(),
+            forwarded_header: FORWARDED_HEADER.into(),
             max_event_streams_per_user: 32,
             max_subscriptions: 64,
             max_event_subscriptions: 64,
@@ -350,6 +355,10 @@ impl GatewayOptions {
                 self.forwarded_header
             ),
         })?;
+        if self.trusted_proxies.is_empty() && self.forwarded_header != FORWARDED_HEADER {
+            let reason = "has no effect without `trusted_proxies`; name those, or leave it out".into();
+            return Err(Error::InvalidOption { option: "forwarded_header", reason });
+        }
         Ok(TrustedProxies {
             networks: self.trusted_proxies.iter().map(network).collect::<Result<_, _>>()?,
             header,

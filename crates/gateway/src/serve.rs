@@ -18,6 +18,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
+use tokio_rustls::server::TlsStream;
 use tower::Service as _;
 use tracing::Instrument as _;
 
@@ -27,9 +28,9 @@ use crate::{
     guard::{Encrypted, LocalAddress},
     http::Refusal,
     io::Unstalled,
-    limits::PeerAddress,
+    limits::{OfConnection, PeerAddress},
     shared::Shared,
-    tls::HTTP_2,
+    tls::{HTTP_2, Tls},
 };
 
 /// HTTP connections that are held besides those whose place is a stream's.
@@ -143,17 +144,16 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         let extensions = request.extensions_mut();
         local.map(|local| extensions.insert(LocalAddress(local.ip())));
         peer.map(|peer| extensions.insert(PeerAddress(peer)));
-        // Many event streams share a connection of HTTP/2, so that each of them counts for itself besides it.
-        if version != Version::HTTP_2 {
-            crowd.clone().map(|crowd| extensions.insert(crowd));
-        }
+        // Many event streams share a connection of HTTP/2: one of them has its place, the others each one of their own.
+        let shares = version == Version::HTTP_2;
+        crowd.clone().map(|crowd| extensions.insert(OfConnection { crowd, shares }));
         is_encrypted.then(|| extensions.insert(Encrypted));
         route(router.clone(), request)
     });
     let stream = Unstalled::new(stream, shared.options.slow_reader_limit);
     let served = match shared.tls().cloned() {
         None => serve_http1(TokioIo::new(stream), service, &shared).await,
-        Some(tls) => match timeout(shared.options.request_timeout, tls.acceptor().accept(stream)).await {
+        Some(tls) => match timeout(shared.options.request_timeout, shake(&tls, stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) => {
                 serve_http2(TokioIo::new(stream), service, &shared).await
             }
@@ -169,6 +169,11 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         tracing::debug!(%error, "connection ended early");
     }
     drop(place);
+}
+
+/// Speaks TLS with a client.
+async fn shake(tls: &Tls, stream: Unstalled) -> io::Result<TlsStream<Unstalled>> {
+    tls.acceptor().await.accept(stream).await
 }
 
 async fn serve_http1<I, S>(io: I, service: S, shared: &Shared) -> hyper::Result<()>

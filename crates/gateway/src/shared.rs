@@ -21,7 +21,7 @@ use crate::{
     directory::{Directory, Signal},
     guard::Access,
     http::{Idempotency, Refusal},
-    limits::{ClientAddress, Crowds, Limits, OfCrowd, TrustedProxies},
+    limits::{ClientAddress, Crowds, Limits, OfConnection, OfCrowd, OfStream, TrustedProxies},
     metrics::{Counted, Metrics, Transport},
     people::People,
     tls::Tls,
@@ -82,7 +82,7 @@ pub(crate) struct Seat {
     turned_away: Option<Duration>,
     address: Option<ClientAddress>,
     _counted: Option<Counted>,
-    _crowd: Option<Arc<OfCrowd>>,
+    _crowd: Option<OfStream>,
 }
 
 impl Seat {
@@ -210,12 +210,13 @@ impl Shared {
             refusal: Box::new(exceeded.into()),
         })?;
         let refused = |refusal| Refused { retry_after: RETRY_AFTER, refusal: Box::new(refusal) };
-        // A connection that is one stream's alone counts since it was accepted.
-        let crowd = match (asked.get::<Arc<OfCrowd>>(), address, self.options.max_connections_per_address) {
-            (Some(counted), _, _) => Some(counted.clone()),
+        // A connection counts since it was accepted, and one stream that comes by it counts with it.
+        let lent = asked.get::<OfConnection>().and_then(OfConnection::lend);
+        let crowd = match (lent, address, self.options.max_connections_per_address) {
+            (Some(lent), _, _) => Some(lent),
             (None, Some(address), Some(limit)) => {
                 let entered = self.crowds.enter(address, limit);
-                Some(Arc::new(entered.ok_or_else(|| refused(Refusal::crowded(limit)))?))
+                Some(entered.ok_or_else(|| refused(Refusal::crowded(limit)))?.into())
             }
             _ => None,
         };

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -84,7 +84,10 @@ impl TlsOptions {
 
 /// Speaks TLS with those who connect.
 #[derive(Clone)]
-pub(crate) struct Tls(TlsAcceptor);
+pub(crate) struct Tls {
+    acceptor: TlsAcceptor,
+    certificates: Arc<Certificates>,
+}
 
 impl Tls {
     pub(crate) fn new(options: TlsOptions) -> Result<Self, Error> {
@@ -100,13 +103,20 @@ impl Tls {
         let certificates = Arc::new(Certificates { options, provider: provider.clone(), read });
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| invalid(format!("cannot be used: {error}")))?;
-        let mut config = config.with_no_client_auth().with_cert_resolver(certificates);
+        let mut config = config.with_no_client_auth().with_cert_resolver(certificates.clone());
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificates })
     }
 
-    pub(crate) const fn acceptor(&self) -> &TlsAcceptor {
-        &self.0
+    /// What speaks TLS with the next client, by a certificate that is no older than it may be. Files are looked at where nobody
+    /// else waits meanwhile.
+    pub(crate) async fn acceptor(&self) -> &TlsAcceptor {
+        if self.certificates.is_due() {
+            let certificates = self.certificates.clone();
+            // It fails only when the runtime ends, and then nobody is served any more.
+            let _ = tokio::task::spawn_blocking(move || certificates.look()).await;
+        }
+        &self.acceptor
     }
 }
 
@@ -125,22 +135,38 @@ struct Read {
 
 impl Certificates {
     fn current(&self) -> Arc<CertifiedKey> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.at.elapsed() >= self.options.reload {
+        self.read().key.clone()
+    }
+
+    /// Whether it is time to look at the files; whoever hears so looks.
+    fn is_due(&self) -> bool {
+        let mut read = self.read();
+        let is_due = read.at.elapsed() >= self.options.reload;
+        if is_due {
             read.at = Instant::now();
-            let written = self.options.written();
-            if written != read.written {
-                match self.options.read(&self.provider) {
-                    Ok(key) => {
-                        tracing::info!("certificate was read anew");
-                        (read.key, read.written) = (Arc::new(key), written);
-                    }
-                    // While somebody writes them they may not belong together; they are looked at again.
-                    Err(error) => tracing::warn!(error, "certificate cannot be read, and stays as it was"),
-                }
-            }
         }
-        read.key.clone()
+        is_due
+    }
+
+    /// Looks at the files, and reads them if they have changed.
+    fn look(&self) {
+        let written = self.options.written();
+        if written == self.read().written {
+            return;
+        }
+        match self.options.read(&self.provider) {
+            Ok(key) => {
+                tracing::info!("certificate was read anew");
+                let mut read = self.read();
+                (read.key, read.written) = (Arc::new(key), written);
+            }
+            // While somebody writes them they may not belong together; they are looked at again.
+            Err(error) => tracing::warn!(error, "certificate cannot be read, and stays as it was"),
+        }
+    }
+
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Answers over HTTP that are read again.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use axum::response::Response;
 use bytes::Bytes;
@@ -8,6 +8,10 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::CompressionOptions;
+
+/// What is compressed where it is asked for, in bytes: about half a millisecond's work at the default level. More is left to a
+/// thread that serves nobody.
+const AT_ONCE: usize = 32 << 10;
 
 /// Whether a client takes gzip (RFC 9110 §12.5.3): it is named, and its weight is not zero.
 fn takes_gzip(headers: &HeaderMap) -> bool {
@@ -24,7 +28,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// The body of an answer, compressed if that is worth it and the client takes it. The answer says which it is.
-pub(crate) fn gzip(
+pub(crate) async fn gzip(
     options: &CompressionOptions,
     asked: &HeaderMap,
     body: Bytes,
@@ -38,8 +42,15 @@ pub(crate) fn gzip(
     if !takes_gzip(asked) {
         return body;
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(options.level));
-    let compressed = encoder.write_all(&body).and_then(|()| encoder.finish());
+    // A little is done at once; what takes longer would hold up whoever else this thread serves.
+    let compressed = match body.len() {
+        ..=AT_ONCE => compress(&body, options.level),
+        _ => {
+            let (body, level) = (body.clone(), options.level);
+            let compressed = tokio::task::spawn_blocking(move || compress(&body, level)).await;
+            compressed.unwrap_or_else(|error| Err(io::Error::other(error)))
+        }
+    };
     match compressed {
         Ok(compressed) if compressed.len() < body.len() => {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -47,6 +58,12 @@ pub(crate) fn gzip(
         }
         _ => body,
     }
+}
+
+fn compress(body: &[u8], level: u32) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    encoder.write_all(body)?;
+    encoder.finish()
 }
 
 #[cfg(test)]

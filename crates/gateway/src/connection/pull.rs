@@ -1,6 +1,7 @@
 //! From the logs to what is owed.
 
 use std::{
+    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -48,7 +49,7 @@ impl Connection {
         }
         let compressor = Some(&self.shared.compressor).filter(|_| self.deflates);
         let whole = self.shared.options.max_write_bytes;
-        let mut room = whole;
+        let (mut room, mut spared) = (whole, 0);
         let count = self.subscriptions.len();
         let first = self.turn;
         for turn in first..first + count {
@@ -60,7 +61,9 @@ impl Connection {
             }
             let Some(subscription) = self.subscriptions.get_mut(index) else { break };
             let before = owed_bytes(&mut self.owed);
-            match subscription.pull(cx, &mut self.owed, room, &self.shared.metrics, compressor) {
+            let pulled = subscription.pull(cx, &mut self.owed, room, &self.shared.metrics, compressor);
+            spared += mem::take(&mut subscription.spared);
+            match pulled {
                 Pulled::Nothing => {}
                 Pulled::NotBefore(time) => {
                     self.pull_at = Some(self.pull_at.map_or(time, |earliest| earliest.min(time)));
@@ -95,7 +98,8 @@ impl Connection {
                 break;
             }
         }
-        self.replayed(whole - room);
+        // What was read again is what the logs gave, however little of it is sent.
+        self.replayed(whole - room + spared);
         changed
     }
 
@@ -224,7 +228,7 @@ impl Subscription {
     ) {
         let Source::Reading(cursor) = &self.source else { return };
         let (log, filter, name) = (cursor.log(), self.filter.as_deref(), self.name.as_ref());
-        let mut held = Vec::new();
+        let (mut held, mut spared) = (Vec::new(), 0);
         let out = if self.at_most_once { &mut held } else { owed.pieces() };
         let mut entries = batch;
         if let Some(compact) = &mut self.compact {
@@ -236,11 +240,11 @@ impl Subscription {
             }
         }
         match filter {
-            None => encode(log, entries, name, compressor, out),
+            None => spared += encode(log, entries, name, compressor, out),
             Some(filter) => {
                 let chosen: Vec<_> =
                     entries.iter().filter(|entry| filter.matches(entry.event())).cloned().collect();
-                encode(log, &chosen, name, compressor, out);
+                spared += encode(log, &chosen, name, compressor, out);
             }
         }
         // While entries are folded nothing of them was delivered.
@@ -248,6 +252,7 @@ impl Subscription {
         if let (true, false, Some(last)) = (self.at_most_once, is_folding, batch.last()) {
             self.hold(held, before, last.seq());
         }
+        self.spared = spared;
     }
 
     /// Holds frames until everything up to `seq` is acknowledged for good.
@@ -260,18 +265,21 @@ impl Subscription {
 }
 
 /// Encodes entries: the bytes that all connections share, compressed for those who take that, or copies of them that carry the
-/// subscription's name.
+/// subscription's name. Gives how many bytes compression spared.
 fn encode(
     log: &EventLog,
     entries: &[Arc<Entry>],
     name: Option<&SubscriptionName>,
     compressor: Option<&Compressor>,
     out: &mut Vec<Bytes>,
-) {
+) -> usize {
     let Some(name) = name else {
         return match compressor {
             Some(compressor) => compressor.push(log, entries, out),
-            None => log.encoded::<WebSocketFrame>(entries, out),
+            None => {
+                log.encoded::<WebSocketFrame>(entries, out);
+                0
+            }
         };
     };
     let (mut shared, mut own) = (Vec::new(), Vec::new());
@@ -284,6 +292,7 @@ fn encode(
     if !own.is_empty() {
         out.push(own.into());
     }
+    0
 }
 
 /// Takes what one of many logs has. `None` if none has anything now; inside, an error that the client is told.

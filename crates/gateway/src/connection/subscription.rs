@@ -29,6 +29,8 @@ pub(super) struct Subscription {
     pub(super) gathers_until: Option<Instant>,
     pub(super) name: Option<SubscriptionName>,
     pub(super) execution: ExecutionId,
+    /// Bytes that compression spared in the last look, which were read from the log all the same.
+    pub(super) spared: usize,
     _counted: Counted,
 }
 
@@ -91,6 +93,7 @@ impl Subscription {
             at_most_once: request.delivery == Some(Delivery::AtMostOnce) && request.subscription.is_some(),
             flush_window: request.flush_window.unwrap_or(window),
             gathers_until: None,
+            spared: 0,
             _counted: counted,
         }
     }

@@ -1,7 +1,7 @@
 // The gateway over plain HTTP: what there is to run, what runs, and the two commands that also work without a socket.
 
 import { access } from "./access.js";
-import { Refusal } from "./client.js";
+import { Refusal } from "./refusal.js";
 
 /** Where the gateway is mounted: this module lies in its `console/`. */
 export const BASE = new URL("../", import.meta.url);

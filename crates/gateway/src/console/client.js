@@ -1,5 +1,7 @@
 // One WebSocket to the gateway that comes back by itself: state, backoff, heartbeat, questions and answers.
 
+import { Disconnected, Refusal, askedDelay } from "./refusal.js";
+
 /**
  * @typedef {object} ConnectionState
  * @property {"connecting" | "open" | "waiting" | "cut" | "refused"} phase `waiting`: will try again; `cut`: switched off
@@ -22,7 +24,6 @@ const CLOSE_CODES = new Map([
   [4400, { reason: "the server could not read what this page sent", again: false }],
   [4401, { reason: "a valid token is needed", again: false }],
   [4403, { reason: "the server does not allow this origin", again: false }],
-  // Only a page without a token comes to this.
   [4408, { reason: "a token is needed", again: false }],
   [4409, { reason: "replaced by a newer connection of the same user", again: false }],
   [4429, { reason: "too many connections or requests", again: true }],
@@ -33,21 +34,10 @@ const CLOSE_CODES = new Map([
 const FIRST_BACKOFF_MS = 250;
 const LONGEST_BACKOFF_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 15_000;
+/** What a limit refuses is asked again for so long; whoever has to wait longer is told. */
+const LONGEST_WAIT_MS = 10_000;
 /** A server that misses this many heartbeats is gone, whatever the socket says. */
 const MISSED_HEARTBEATS = 2.5;
-
-/** An answer that says no. */
-export class Refusal extends Error {
-  /** @param {{code?: string, message?: string, retryable?: boolean}} error */
-  constructor(error) {
-    super(error.message ?? "the server refused without a reason");
-    this.code = error.code ?? "unknown";
-    this.retryable = error.retryable ?? false;
-  }
-}
-
-/** There is no connection to ask over, or it broke before the answer. */
-export class Disconnected extends Error {}
 
 /**
  * Dispatches `state` when {@link Connection.state} changed, `open` when the server greeted, `lost` when an open
@@ -133,7 +123,7 @@ export class Connection extends EventTarget {
   }
 
   /**
-   * Asks, and waits for the answer.
+   * Asks, and waits for the answer. What a limit refuses is asked again when the server says, unless that is too long to wait.
    *
    * @param {string} type
    * @param {object} payload
@@ -141,9 +131,18 @@ export class Connection extends EventTarget {
    * @throws {Refusal} if the server said no
    * @throws {Disconnected} if no answer can come
    */
-  request(type, payload) {
-    if (!this.isOpen) return Promise.reject(new Disconnected("the connection is not open"));
-    return this.#ask(type, payload);
+  async request(type, payload) {
+    for (let waited = 0; ; ) {
+      if (!this.isOpen) throw new Disconnected("the connection is not open");
+      try {
+        return await this.#ask(type, payload);
+      } catch (error) {
+        if (!(error instanceof Refusal) || error.retryAfterMs === 0) throw error;
+        waited += error.retryAfterMs;
+        if (waited > LONGEST_WAIT_MS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs));
+      }
+    }
   }
 
   /**
@@ -235,8 +234,13 @@ export class Connection extends EventTarget {
     const known = CLOSE_CODES.get(code);
     const reason = known?.reason ?? (text || "the server cannot be reached");
     this.#drop(reason);
-    if (code === 4401 || code === 4408) this.access.need(text ? `The server says: ${text}` : reason, true);
-    if (known && !known.again) return this.#become({ phase: "refused", reason });
+    // With a token it means that the server cannot check any at the moment.
+    const again = known?.again ?? true;
+    const cannotCheck = code === 4408 && this.access.token !== null;
+    if (code === 4401 || (code === 4408 && !cannotCheck)) {
+      this.access.need(text ? `The server says: ${text}` : reason, true);
+    }
+    if (!again && !cannotCheck) return this.#become({ phase: "refused", reason });
     const delay = Math.max(this.#backoff(), askedDelay(text));
     this.#failures += 1;
     this.#retryTimer = setTimeout(() => this.connect(), delay);
@@ -285,15 +289,4 @@ export class Connection extends EventTarget {
   #dispatch(name, frame) {
     this.dispatchEvent(new CustomEvent(name, { detail: frame }));
   }
-}
-
-/**
- * The `retryAfterMs` that a close reason may name.
- *
- * @param {string} reason
- * @returns {number} milliseconds, 0 if it names none
- */
-function askedDelay(reason) {
-  const found = /retryAfterMs\D{0,4}(\d+)/.exec(reason);
-  return found ? Number(found[1]) : 0;
 }

@@ -1,7 +1,7 @@
 // Following one execution over the page's connection: subscribe, go on after every cut, cancel.
 
 import * as api from "./api.js";
-import { Disconnected, Refusal } from "./client.js";
+import { Disconnected, Refusal } from "./refusal.js";
 import { Ledger, Resume } from "./ledger.js";
 import { Run } from "./run.js";
 
@@ -91,9 +91,24 @@ export class Session extends EventTarget {
       this.error = null;
     } catch (error) {
       // A broken connection opens again, and this runs again.
-      if (error instanceof Refusal) this.error = error;
+      if (error instanceof Refusal) this.#refused(error);
     }
     this.#changed();
+  }
+
+  /**
+   * Tells why, and follows all the same when the server says that it may be.
+   *
+   * @param {Refusal} refusal
+   */
+  #refused(refusal) {
+    this.error = refusal;
+    if (refusal.retryAfterMs > 0) {
+      const again = () => {
+        if (this.connection.isOpen && !this.#confirmed && !this.#leaving.signal.aborted) this.#subscribe();
+      };
+      setTimeout(again, refusal.retryAfterMs);
+    }
   }
 
   /** @param {Resume} resume */

@@ -68,7 +68,7 @@ async fn catch_up(
     let from_now = query.offset == Some(Offset::Now);
     let chunk = reader.read(shared.options.max_stream_read_bytes).await.map_err(refuse)?;
     count(shared, asked, &chunk)?;
-    let mut response = respond(shared, asked, subject, &chunk, from_now)?;
+    let mut response = respond(shared, asked, subject, &chunk, from_now).await?;
     if from_now {
         put(&mut response, "cache-control", "no-store");
     }
@@ -115,7 +115,7 @@ async fn long_poll(
         put(&mut response, "cache-control", "no-store");
         response
     } else {
-        respond(shared, asked, subject, &chunk, false)?
+        respond(shared, asked, subject, &chunk, false).await?
     };
     if !chunk.closed {
         let cursor = collapse::cursor(shared.logs.now(), query.cursor.as_deref(), live::random());
@@ -125,7 +125,7 @@ async fn long_poll(
 }
 
 /// A chunk as a response, or 304 if the client has it.
-fn respond(
+async fn respond(
     shared: &Shared,
     asked: &Asked,
     subject: &Subject,
@@ -141,7 +141,7 @@ fn respond(
         let mut response = Response::new(Body::empty());
         put(&mut response, "content-type", subject.content_type.as_str());
         let options = &shared.options.compression;
-        let body = gzip(options, &asked.parts.headers, body(subject, chunk), &mut response);
+        let body = gzip(options, &asked.parts.headers, body(subject, chunk), &mut response).await;
         let length = body.len();
         *response.body_mut() = Body::from(body);
         put(&mut response, "content-length", length);

@@ -1,11 +1,14 @@
 //! What clients catch up on, compressed once for all of them.
 
-use std::io::Read as _;
+use std::{
+    io::Read as _,
+    time::{Duration, Instant},
+};
 
 use flate2::read::{DeflateDecoder, GzDecoder};
 use serde_json::{Value, json};
 use streamnest_core::payload::StatusUpdate;
-use streamnest_gateway::{CompressionOptions, GatewayOptions};
+use streamnest_gateway::{CompressionOptions, GatewayOptions, RateLimitOptions};
 use tokio::{io::AsyncReadExt as _, task::JoinSet};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -170,4 +173,25 @@ async fn what_is_read_again_over_http_is_gzipped_for_who_takes_it() {
     let live = server.ask("GET", "/executions/a/events", &headers, "").await;
     assert_eq!(live.header("content-encoding"), None);
     assert!(live.body.contains("\"token\""), "{live:?}");
+}
+
+#[tokio::test]
+async fn reading_again_counts_by_what_is_read_however_little_is_sent() {
+    let limits = RateLimitOptions::unlimited().with_replay_bytes_per_second(Some(400 << 10));
+    let options = GatewayOptions::default().with_rate_limit(Some(limits)).with_max_write_bytes(64 << 10);
+    let server = Server::with_options(options).await;
+    let writer = server.held("a").await;
+    // More than a megabyte, which takes a few kilobytes when it is compressed.
+    let text = "x".repeat(1 << 10);
+    for n in 0..800 {
+        writer.append([token("generate", &format!("{n} {text}"))]).await.unwrap();
+    }
+    writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    let since = Instant::now();
+    let (entries, compressed) = follow(&server, json!({"executionId": "a"})).await;
+    let took = since.elapsed();
+    assert_eq!(sequences(&entries), (1..=802).collect::<Vec<_>>());
+    assert!(compressed > 10, "{compressed}");
+    // 400 KiB of it may come at once.
+    assert!(took >= Duration::from_millis(1_200), "{took:?}");
 }

@@ -254,6 +254,7 @@ fn limits_that_are_none_are_refused_by_name() {
         (limited(unlimited(LONG).with_max_keys(0)), "rate_limit.max_keys"),
         (GatewayOptions::default().with_trusted_proxies(vec!["10.0.0.0/64".into()]), "trusted_proxies"),
         (GatewayOptions::default().with_forwarded_header("not a header".into()), "forwarded_header"),
+        (GatewayOptions::default().with_forwarded_header("forwarded".into()), "forwarded_header"),
         (GatewayOptions::default().with_max_connections_per_address(Some(0)), "max_connections_per_address"),
     ] {
         assert!(refused(options).contains(&format!("`{name}`")), "{name}");

@@ -5,7 +5,7 @@ use std::{fs, sync::Arc, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
-    Request,
+    Request, StatusCode,
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -24,6 +24,7 @@ use tokio_rustls::{
     },
 };
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{engine::say, server::Server};
 
@@ -175,6 +176,33 @@ async fn a_certificate_that_is_none_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn an_address_of_one_connection_has_one_event_stream_over_http_2() {
+    let (_folder, options) = files(FIRST);
+    let options = GatewayOptions::default().with_tls(Some(options)).with_max_connections_per_address(Some(1));
+    let server = Server::with_options(options).await;
+    let _writer = server.held("a").await;
+    let stream = connect(&server, FIRST.0, "h2").await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let follow = async || {
+        let uri = format!("https://localhost:{}/executions/a/events", server.address.port());
+        let request = Request::get(uri).body(Empty::<hyper::body::Bytes>::new()).unwrap();
+        sender.clone().send_request(request).await.unwrap()
+    };
+    let first = follow().await;
+    assert_eq!((first.status(), follow().await.status()), (StatusCode::OK, StatusCode::TOO_MANY_REQUESTS));
+    drop(first);
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while follow().await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("its place is free again");
+    driving.abort();
+}
+
+#[tokio::test]
 async fn event_streams_of_one_connection_of_http_2_count_one_by_one_for_its_address() {
     let (_folder, options) = files(FIRST);
     let options = GatewayOptions::default().with_tls(Some(options)).with_max_connections_per_address(Some(3));
@@ -188,8 +216,9 @@ async fn event_streams_of_one_connection_of_http_2_count_one_by_one_for_its_addr
         let request = Request::get(uri).body(Empty::<hyper::body::Bytes>::new()).unwrap();
         sender.clone().send_request(request).await.unwrap()
     };
-    let (first, second) = (follow().await, follow().await);
-    assert_eq!([first.status(), second.status()], [200, 200]);
+    // The first one counts with its connection, each further one for itself.
+    let (first, second, third) = (follow().await, follow().await, follow().await);
+    assert_eq!([first.status(), second.status(), third.status()], [200, 200, 200]);
     let refused = follow().await;
     assert_eq!(refused.status(), 429);
     let said = refused.into_body().collect().await.unwrap().to_bytes();
@@ -225,14 +254,29 @@ async fn browsers_are_told_to_come_encrypted_only_to_names_that_are_not_this_mac
             options = options.with_hsts_max_age(Duration::from_secs(age));
         }
         let server = Server::with_options(options).await;
-        let stream = connect(&server, FIRST.0, "http/1.1").await.unwrap();
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        let driving = tokio::spawn(connection);
-        let request = Request::get("/healthz").header("host", name).body(Empty::<hyper::body::Bytes>::new());
-        let response = sender.send_request(request.unwrap()).await.unwrap();
-        assert_eq!(response.status(), 200);
-        let told = response.headers().get("strict-transport-security").map(|value| value.to_str().unwrap());
-        assert_eq!(told, expected, "{name} {age:?}");
-        driving.abort();
+        for protocol in ["http/1.1", "h2"] {
+            let stream = connect(&server, FIRST.0, protocol).await.unwrap();
+            let response = match protocol {
+                "h2" => {
+                    let (mut sender, connection) =
+                        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+                    let _driving = AbortOnDropHandle::new(tokio::spawn(connection));
+                    let uri = format!("https://{name}/healthz");
+                    let request = Request::get(uri).body(Empty::<hyper::body::Bytes>::new()).unwrap();
+                    sender.send_request(request).await.unwrap()
+                }
+                _ => {
+                    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+                    let _driving = AbortOnDropHandle::new(tokio::spawn(connection));
+                    let request = Request::get("/healthz").header("host", name);
+                    let request = request.body(Empty::<hyper::body::Bytes>::new()).unwrap();
+                    sender.send_request(request).await.unwrap()
+                }
+            };
+            assert_eq!(response.status(), 200);
+            let told =
+                response.headers().get("strict-transport-security").map(|value| value.to_str().unwrap());
+            assert_eq!(told, expected, "{name} {age:?} {protocol}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 // Picking a workflow, filling its input, starting it.
 
 import * as api from "../api.js";
-import { Disconnected, Refusal } from "../client.js";
+import { Disconnected, Refusal } from "../refusal.js";
 import { byId, element, setText } from "../dom.js";
 import { executionId } from "../execution-id.js";
 import { InputForm } from "../form.js";
