@@ -17,11 +17,6 @@ const FEW: usize = 8;
 pub struct AttributeKey(Arc<str>);
 
 impl AttributeKey {
-    /// Set with the last append to a stream.
-    pub const CLOSED: &'static str = "closed";
-    /// Set when a stream is deleted while others still read from it.
-    pub const DELETED: &'static str = "deleted";
-
     /// Checks `text` and makes it a key.
     ///
     /// # Errors
@@ -168,6 +163,8 @@ pub struct AttributeChange {
     pub key: AttributeKey,
     /// What it becomes; `None` removes it.
     pub value: Option<Bytes>,
+    /// Whether it is of those that end a log, once for each: a store takes it also where it has room for no other.
+    pub ends: bool,
 }
 
 impl AttributeChange {
@@ -176,7 +173,7 @@ impl AttributeChange {
     /// # Errors
     /// [`Error::AttributeKeyLength`].
     pub fn set(key: &str, value: impl Into<Bytes>) -> Result<Self, Error> {
-        Ok(Self { key: AttributeKey::new(key)?, value: Some(value.into()) })
+        Ok(Self { key: AttributeKey::new(key)?, value: Some(value.into()), ends: false })
     }
 
     /// Removes `key`, if it is there.
@@ -184,7 +181,13 @@ impl AttributeChange {
     /// # Errors
     /// [`Error::AttributeKeyLength`].
     pub fn remove(key: &str) -> Result<Self, Error> {
-        Ok(Self { key: AttributeKey::new(key)?, value: None })
+        Ok(Self { key: AttributeKey::new(key)?, value: None, ends: false })
+    }
+
+    /// The same, as one that [ends](Self::ends) the log.
+    #[must_use]
+    pub fn ending(self) -> Self {
+        Self { ends: true, ..self }
     }
 
     /// Does to `attributes` what it says.

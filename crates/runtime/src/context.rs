@@ -211,7 +211,7 @@ impl NodeContext {
         let event = self.event(Emit::new(event_type, data))?.with_delivery(Delivery::ExactlyOnce);
         let execution = &self.output.execution;
         let attribute = once::attribute(key)?;
-        if !execution.claim_key(key, &attribute)? {
+        if !execution.claim_key(key)? {
             return Ok(false);
         }
         let mut claim = Claim { execution, key, held: false };

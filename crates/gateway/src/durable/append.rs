@@ -30,7 +30,7 @@ pub(super) async fn append(shared: &Arc<Shared>, asked: &Asked, body: Body) -> R
     let (close, producer) = (headers.closes(), headers.producer()?);
     let seq = headers.text(names::SEQ)?.map(|seq| Bytes::copy_from_slice(seq.as_bytes()));
     if let Target::Execution(id) = &asked.target {
-        let append = Append { events: Vec::new(), close, seq, producer };
+        let append = Append { close, seq, producer, ..Append::default() };
         return execution::append(shared, asked, id, append, body).await;
     }
     let stream = shared.streams.get(&name_of(&asked.target)?).await.map_err(refuse)?;
@@ -44,7 +44,7 @@ pub(super) async fn append(shared: &Arc<Shared>, asked: &Asked, body: Body) -> R
         false => vec![Event::data(content(&stream, headers.content_type()?, body)?)],
     };
     let has_body = !events.is_empty();
-    let append = Append { events, close, seq, producer: producer.clone() };
+    let append = Append { events, close, seq, producer: producer.clone(), ..Append::default() };
     match shared.streams.append(&stream, append).await {
         Ok(outcome) => Ok(respond(&outcome, has_body, producer)),
         Err(error) => Err(refuse_at(shared, &stream, error).await),

@@ -9,8 +9,13 @@ use streamnest_core::{ExecutionId, NamesLog as _};
 use streamnest_log::{
     Error,
     durable::{Append, Creation, Stream},
+    once_attribute,
 };
-use streamnest_protocol::durable::{ContentType, Invalid, entry, json};
+use streamnest_protocol::durable::{
+    ContentType, Invalid,
+    entry::{self, Entries},
+    json,
+};
 
 use super::{
     Asked,
@@ -52,7 +57,14 @@ pub(super) async fn create(
     check_type(content_type)?;
     let events = match json::is_nothing(body) {
         true => Vec::new(),
-        false => entry::events(body)?,
+        false => {
+            let entries = entry::entries(body)?;
+            if let Some((index, _)) = entries.once.first() {
+                let reason = "has `once`, which is for appends: make the execution first".into();
+                return Err(Invalid::Entry { index: *index, reason }.into());
+            }
+            entries.events
+        }
     };
     if shared.is_draining() {
         return Err(Refusal::draining());
@@ -85,19 +97,24 @@ pub(super) async fn append(
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "not_its_producer", message));
     };
     let body = take_body(shared, body).await?;
-    let events = match body.is_empty() {
-        true if append.close => Vec::new(),
+    let Entries { events, once } = match body.is_empty() {
+        true if append.close => Entries::default(),
         true => return Err(Invalid::Empty.into()),
         false => {
             let content_type = asked.headers().content_type()?;
             let (name, legal) = ("content-type", "`application/json`");
             let sent = content_type.ok_or(Invalid::Header { name, text: String::new(), legal })?;
             check_type(Some(&sent))?;
-            entry::events(&body)?
+            entry::entries(&body)?
         }
     };
     let (has_body, producer) = (!events.is_empty(), append.producer.clone());
-    match shared.streams.append(&stream, Append { events, ..append }).await {
+    let attribute = |(index, key): (usize, String)| {
+        let invalid = |error: streamnest_core::Error| Invalid::Entry { index, reason: error.to_string() };
+        Ok::<_, Invalid>((index, once_attribute(&key).map_err(invalid)?))
+    };
+    let once = once.into_iter().map(attribute).collect::<Result<_, _>>()?;
+    match shared.streams.append(&stream, Append { events, once, ..append }).await {
         Ok(outcome) => Ok(respond(&outcome, has_body, producer)),
         Err(error) => Err(refuse_at(shared, &stream, error).await),
     }

@@ -16,6 +16,7 @@ use streamnest_core::{AttributeChange, Event, Lifetime, LogName, LogStore, Posit
 use streamnest_log::{
     Error, LogOptions, MemoryStore, Registry, SystemClock,
     durable::{Append, Creation, ForkAt, Stream, StreamOptions, Streams},
+    once_attribute,
 };
 use streamnest_log_disk::{DiskOptions, DiskStore, Durability};
 use tempfile::TempDir;
@@ -206,9 +207,27 @@ async fn an_execution_from_outside_goes_on_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let execution = LogName::new("executions/outside").unwrap();
     let said = |n: u64| Append { producer: Some(Producer { id: "p".into(), epoch: 0, seq: n }), ..data("x") };
+    let once = |keys: &[&str]| Append {
+        events: keys.iter().map(|key| Event::data(Bytes::copy_from_slice(key.as_bytes()))).collect(),
+        once: keys.iter().enumerate().map(|(place, key)| (place, once_attribute(key).unwrap())).collect(),
+        ..Append::default()
+    };
+    let last =
+        async |world: &World| world.logs.open(&execution).await.unwrap().unwrap().log().head().last.get();
     {
         let world = on(folder.path());
         let stream = world.streams.create(&execution, text()).await.unwrap().stream;
+        world.streams.append(&stream, once(&["bill-1", "bill-2", "bill-1"])).await.unwrap();
+        assert_eq!(last(&world).await, 3, "the status and two bills, each once");
+    }
+    {
+        let world = on(folder.path());
+        let stream = world.streams.get(&execution).await.unwrap();
+        // Who is no idempotent producer, or has lost its place, says everything again.
+        world.streams.append(&stream, once(&["bill-1", "bill-2"])).await.unwrap();
+        assert_eq!(last(&world).await, 3, "they were said before the restart");
+        world.streams.append(&stream, once(&["bill-2", "bill-3"])).await.unwrap();
+        assert_eq!(last(&world).await, 4, "one is new");
         world.streams.append(&stream, said(0)).await.unwrap();
     }
     let world = on(folder.path());
@@ -216,7 +235,7 @@ async fn an_execution_from_outside_goes_on_after_a_restart() {
     assert!(world.streams.append(&stream, said(0)).await.unwrap().duplicate);
     assert!(!world.streams.append(&stream, Append { close: true, ..said(1) }).await.unwrap().duplicate);
     let head = world.logs.open(&execution).await.unwrap().unwrap().log().head();
-    assert_eq!((head.status, head.sealed, head.last.get()), (Some(Status::Completed), true, 4));
+    assert_eq!((head.status, head.sealed, head.last.get()), (Some(Status::Completed), true, 7));
 }
 
 #[tokio::test]

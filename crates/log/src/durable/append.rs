@@ -15,6 +15,9 @@ use crate::{Error, Writer};
 pub struct Append {
     /// The entries: for a stream one of [data](Event::data), for an execution any; none if it is only to be closed.
     pub events: Vec<Event>,
+    /// The [attributes](crate::once_attribute) of those that are said once, by their place among the entries: one whose attribute
+    /// is there is left out.
+    pub once: Vec<(usize, AttributeChange)>,
     /// Whether nothing follows.
     pub close: bool,
     /// A writer's own sequence: refused unless it is greater, as bytes, than the last one of the stream.
@@ -91,7 +94,7 @@ impl Append {
             changes.push(set(SEQ, seq.clone()));
         }
         if self.close {
-            changes.push(set(CLOSED, facts::closing(self.producer.as_ref())));
+            changes.push(facts::closed(facts::closing(self.producer.as_ref())));
         }
         changes
     }

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use streamnest_core::{
-    AttributeChange, AttributeKey, Attributes, Event, Lifetime, LogName, Position, Producer, Seq, Timestamp,
+    AttributeChange, Attributes, Event, Lifetime, LogName, Position, Producer, Seq, Timestamp,
 };
 
 /// What a stream holds, how long it lives, and where it comes from.
@@ -70,9 +70,9 @@ const FORK_SUB_OFFSET: &str = "fork/sub-offset";
 /// Set with what a stream begins with: one without it was never told to anybody.
 pub(super) const COMPLETE: &str = "complete";
 /// Set with the last append. Its value is the request of the idempotent producer that closed the stream, if one did.
-pub(super) const CLOSED: &str = AttributeKey::CLOSED;
+pub(super) const CLOSED: &str = "closed";
 /// Set when a stream is deleted that has forks.
-pub(super) const DELETED: &str = AttributeKey::DELETED;
+pub(super) const DELETED: &str = "deleted";
 /// The last `Stream-Seq`.
 pub(super) const SEQ: &str = "seq";
 /// Before the id of each producer.
@@ -81,6 +81,16 @@ pub(super) const PRODUCER: &str = "producer/";
 /// Sets an attribute whose key is one of ours, and so short enough.
 pub(super) fn set(key: &str, value: impl Into<Bytes>) -> AttributeChange {
     AttributeChange::set(key, value).expect("keys of streams are within the bounds")
+}
+
+/// Says that a stream is closed.
+pub(super) fn closed(by: impl Into<Bytes>) -> AttributeChange {
+    set(CLOSED, by).ending()
+}
+
+/// Says that a stream is deleted.
+pub(super) fn deleted() -> AttributeChange {
+    set(DELETED, "").ending()
 }
 
 impl Facts {

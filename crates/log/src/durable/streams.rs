@@ -19,15 +19,15 @@ use streamnest_core::{
 use tokio::sync::OnceCell;
 
 use super::{
-    append::{Append, Outcome, session},
-    facts::{self, CLOSED, set},
+    append::{Append, Outcome, session, size},
+    facts::{self, CLOSED},
     options::StreamOptions,
     place::{Chain, Segment},
     producer::Verdict,
     reader::Reader,
     stream::{Stand, State, Stream},
 };
-use crate::{Error, Registry, Removal, Writer};
+use crate::{Error, Registry, Removal, Writer, once};
 
 pub use create::Created;
 
@@ -173,27 +173,27 @@ impl Streams {
     /// # Cancel safety
     /// Safe: it is appended as a whole or not at all. Who does not know which asks again as an idempotent producer.
     pub async fn append(&self, stream: &Arc<Stream>, append: Append) -> Result<Outcome, Error> {
-        let (size, limit) = (append.size(), self.0.options.max_append_bytes);
-        if size > limit {
-            return Err(Error::AppendTooLarge { size, limit });
+        let (asked, limit) = (append.size(), self.0.options.max_append_bytes);
+        if asked > limit {
+            return Err(Error::AppendTooLarge { size: asked, limit });
         }
         let writer = self.writer(stream).await?;
         stream.touch(self.0.logs.now());
-        let (producer, changes) = (append.producer.clone(), append.changes());
+        let (producer, mut changes) = (append.producer.clone(), append.changes());
         let (accepted, duplicate) = {
             let _turn = writer.turn().await;
             match append.judge(&writer, self.0.options.max_producers)? {
                 Verdict::Duplicate => (writer.so_far(), true),
                 Verdict::New => {
-                    self.check_room(stream, size as u64)?;
+                    self.check_room(stream, asked as u64)?;
+                    let events = once::admit(&writer, append.events, append.once, &mut changes);
+                    let kept = size(&events) as u64;
                     let completed = (stream.is_execution() && append.close).then(completed);
                     let accepted = match append.close {
-                        true => {
-                            writer.close_with(append.events.into_iter().chain(completed), changes).await?
-                        }
-                        false => writer.append_with(append.events, changes).await?,
+                        true => writer.close_with(events.into_iter().chain(completed), changes).await?,
+                        false => writer.append_with(events, changes).await?,
                     };
-                    self.count(stream, size as u64);
+                    self.count(stream, kept);
                     (accepted, false)
                 }
             }
@@ -251,7 +251,7 @@ impl Streams {
                 Some(_) => writer.so_far(),
                 // Somebody has cancelled it.
                 None if writer.log().head().sealed => writer.so_far(),
-                None => writer.close_with([expired()], vec![set(CLOSED, facts::closing(None))]).await?,
+                None => writer.close_with([expired()], vec![facts::closed(facts::closing(None))]).await?,
             };
             stream.set_state(State::Expired);
             ended
@@ -287,7 +287,7 @@ impl Streams {
             return Ok(());
         }
         let writer = self.writer(stream).await?;
-        let accepted = writer.append_with([], vec![set(facts::DELETED, "")]).await?;
+        let accepted = writer.append_with([], vec![facts::deleted()]).await?;
         stream.set_state(State::Deleted);
         writer.settled(accepted).await
     }

@@ -4,8 +4,10 @@
 //! ```json
 //! [{"type": "token", "nodeId": "write", "payload": {"content": "Hello"}},
 //!  {"type": "progress", "nodeId": "write", "payload": {"progress": 40}},
-//!  {"type": "event", "payload": {"type": "chapter_done", "data": {"chapter": 1}}}]
+//!  {"type": "event", "once": "chapter-1", "payload": {"type": "chapter_done", "data": {"chapter": 1}}}]
 //! ```
+//!
+//! An entry with `once` is taken once for its execution, and left out if one of that key was.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -33,7 +35,17 @@ struct Sent {
     #[serde(rename = "type")]
     class: String,
     node_id: Option<NodeName>,
+    once: Option<String>,
     payload: Map<String, Value>,
+}
+
+/// The entries of a body.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Entries {
+    /// What they say, in order.
+    pub events: Vec<Event>,
+    /// The keys of those that are said once for their execution, by their place.
+    pub once: Vec<(usize, String)>,
 }
 
 /// Takes the entries of a body: one object, or an array of them.
@@ -44,7 +56,7 @@ struct Sent {
 /// # Errors
 /// [`Invalid::Json`], [`Invalid::Empty`], [`Invalid::Entry`] for the first that is none, [`Invalid::Lifecycle`] for the
 /// first that only the server may write. Then none is to be taken.
-pub fn events(body: &[u8]) -> Result<Vec<Event>, Invalid> {
+pub fn entries(body: &[u8]) -> Result<Entries, Invalid> {
     let invalid = |error: serde_json::Error| Invalid::Json { reason: error.to_string() };
     let entries = match serde_json::from_slice(body).map_err(invalid)? {
         Value::Array(entries) => entries,
@@ -53,24 +65,33 @@ pub fn events(body: &[u8]) -> Result<Vec<Event>, Invalid> {
     if entries.is_empty() {
         return Err(Invalid::Empty);
     }
-    entries.into_iter().enumerate().map(|(index, entry)| event(index, entry)).collect()
+    let mut taken = Entries::default();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let (event, once) = event(index, entry)?;
+        taken.events.push(event);
+        taken.once.extend(once.map(|key| (index, key)));
+    }
+    Ok(taken)
 }
 
-fn event(index: usize, entry: Value) -> Result<Event, Invalid> {
+fn event(index: usize, entry: Value) -> Result<(Event, Option<String>), Invalid> {
     let invalid = |reason: String| Invalid::Entry { index, reason };
     let refused = |error: serde_json::Error| invalid(error.to_string());
-    let Sent { class, node_id, mut payload } = serde_json::from_value(entry).map_err(refused)?;
+    let Sent { class, node_id, once, mut payload } = serde_json::from_value(entry).map_err(refused)?;
     let mut default = |name: &str, value: u32| {
         payload.entry(name).or_insert_with(|| json!(value));
     };
-    match class.as_str() {
+    if once.as_deref() == Some("") {
+        return Err(invalid("`once` is empty; name what is said once".into()));
+    }
+    let event = match class.as_str() {
         "token" => {
             let node = node_id.ok_or_else(|| invalid("a token needs `nodeId`".into()))?;
             for (name, value) in [("index", 0), ("count", 1), ("visit", 1), ("attempt", 1)] {
                 default(name, value);
             }
             let token: payload::Token = serde_json::from_value(payload.into()).map_err(refused)?;
-            Ok(Event::token(node, &token))
+            Event::token(node, &token)
         }
         "progress" => {
             let node = node_id.ok_or_else(|| invalid("a progress update needs `nodeId`".into()))?;
@@ -81,18 +102,19 @@ fn event(index: usize, entry: Value) -> Result<Event, Invalid> {
             if !(0.0..=100.0).contains(&progress.progress) {
                 return Err(invalid(format!("`progress` is {}, outside 0 to 100", progress.progress)));
             }
-            Ok(Event::progress(node, &progress))
+            Event::progress(node, &progress)
         }
         "event" => {
             let event: payload::EventData = serde_json::from_value(payload.into()).map_err(refused)?;
             if LIFECYCLE.contains(&event.event_type) {
                 return Err(Invalid::Lifecycle { index, what: event.event_type.to_string() });
             }
-            Ok(Event::named(node_id, event.event_type, &event.data))
+            Event::named(node_id, event.event_type, &event.data)
         }
-        "status" => Err(Invalid::Lifecycle { index, what: class }),
-        other => Err(invalid(format!("there is no type {other:?}; types: token, progress, event"))),
-    }
+        "status" => return Err(Invalid::Lifecycle { index, what: class }),
+        other => return Err(invalid(format!("there is no type {other:?}; types: token, progress, event"))),
+    };
+    Ok((event, once))
 }
 
 #[cfg(test)]
@@ -100,6 +122,10 @@ mod tests {
     use streamnest_core::Class;
 
     use super::*;
+
+    fn events(body: &[u8]) -> Result<Vec<Event>, Invalid> {
+        entries(body).map(|entries| entries.events)
+    }
 
     #[test]
     fn tokens_progress_and_events_are_taken_in_order() {
@@ -138,6 +164,7 @@ mod tests {
             r#"{"type":"token","nodeId":"a","payload":{}}"#,
             r#"{"type":"progress","nodeId":"a","payload":{"progress":101}}"#,
             r#"{"type":"event","payload":{"type":"a"}}"#,
+            r#"{"type":"event","once":"","payload":{"type":"a","data":1}}"#,
             r#"{"type":"tokens","payload":{}}"#,
             r#"{"type":"event","sequence":1,"payload":{"type":"a","data":1}}"#,
         ] {

@@ -92,6 +92,25 @@ async fn a_program_outside_speaks_and_native_readers_hear_it() {
 }
 
 #[tokio::test]
+async fn an_entry_with_a_key_is_taken_once() {
+    let server = Server::start().await;
+    let paid = |key: &str| {
+        format!(r#"{{"type":"event","once":"{key}","payload":{{"type":"paid","data":"{key}"}}}}"#)
+    };
+    server.put(RUN, &[JSON], &paid("a")).await.error(400, "invalid_entry");
+    server.put(RUN, &[JSON], "").await;
+    for _ in 0..2 {
+        let both = format!("[{},{},{}]", paid("a"), token("x"), paid("b"));
+        assert_eq!(server.append(RUN, &[JSON], &both).await.status, 204);
+    }
+    assert_eq!(server.append(RUN, &[JSON], &paid("b")).await.status, 204);
+    server.append(RUN, &[JSON], &paid(&"k".repeat(1_020))).await.error(400, "invalid_entry");
+    let stream: Vec<Value> = serde_json::from_str(&server.get(RUN).await.body).unwrap();
+    let said: Vec<_> = stream.iter().map(|frame| frame["type"].as_str().unwrap()).collect();
+    assert_eq!(said, ["status", "event", "token", "event", "token"]);
+}
+
+#[tokio::test]
 async fn how_an_execution_stands_is_not_for_its_producer_to_say() {
     let server = Server::start().await;
     server.put(RUN, &[], "").await;

@@ -10,7 +10,7 @@ use crate::{
     Error,
     durable::{
         append,
-        facts::{self, CLOSED, COMPLETE, Creation, Facts, Fork, ForkAt, same_media_type, set},
+        facts::{self, COMPLETE, Creation, Facts, Fork, ForkAt, same_media_type, set},
         stream::{State, Stream},
     },
 };
@@ -258,7 +258,7 @@ impl Streams {
         }
         let writer = self.0.logs.create_with(stream.name(), &attributes).await?;
         let accepted = match creation.closed {
-            true => writer.close_with(events, vec![complete, set(CLOSED, facts::closing(None))]).await,
+            true => writer.close_with(events, vec![complete, facts::closed(facts::closing(None))]).await,
             false => writer.append_with(events, vec![complete]).await,
         };
         let settled = match accepted {
