@@ -263,7 +263,8 @@ impl Committer {
         let next = Segment::create(storage, self.active.id + 1)?;
         for indexed in logs {
             if let Some(Some(log)) = self.touched.get(&indexed.number) {
-                point_to_index(log, &self.active, &indexed);
+                let (before, now) = point_to_index(log, &self.active, &indexed);
+                self.inner.weigh(before, now);
             }
         }
         Ok(next)
@@ -292,6 +293,7 @@ impl Committer {
         for item in batch.items {
             if let Some(log) = item.log {
                 let mut state = log.lock();
+                self.inner.weigh(std::mem::take(&mut state.pending_bytes), 0);
                 state.pending.clear();
                 if let Some(watch) = &state.watch
                     && !watches.iter().any(|known| Arc::ptr_eq(known, watch))
@@ -332,9 +334,7 @@ impl crate::log::LogState {
                     self.time = time.or(self.time);
                 }
                 if has_changes {
-                    self.changes += 1;
-                    let changes = self.pending.pop_front();
-                    self.change(changes.iter().flatten());
+                    self.settle_changes();
                 }
             }
             What::Seal => self.sealed = true,

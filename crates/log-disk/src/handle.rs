@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use streamnest_core::{
-    Appended, AttributeChange, AttributeKey, BoxFuture, Class, Entry, Seq, Status, StoreError, StoredHead,
-    StoredLog, Term,
+    Appended, AttributeChange, BoxFuture, Class, Entry, Seq, Status, StoreError, StoredHead, StoredLog, Term,
 };
 
 use crate::{
     codec::{self, Kind},
     completion,
-    log::{Log, LogState, seq},
+    log::{self, Log, LogState, seq},
     queue::What,
     read::{self, Wanted},
     store::Inner,
@@ -55,11 +54,6 @@ impl DiskLog {
     }
 }
 
-/// Whether a change is of those that end a log: once for each log, and what has ended can be forgotten.
-fn ends(change: &AttributeChange) -> bool {
-    matches!(change.key.as_str(), AttributeKey::CLOSED | AttributeKey::DELETED)
-}
-
 impl StoredLog for DiskLog {
     fn head(&self) -> StoredHead {
         self.log.lock().head(self.term)
@@ -82,22 +76,27 @@ impl StoredLog for DiskLog {
         let statuses = entries.iter().rev().filter(|entry| entry.event().class() == Class::Status);
         let mut read = statuses.filter_map(|entry| entry.event().as_status().ok().flatten());
         let status = read.next().map(|update| update.status);
-        let ends = status.is_some_and(Status::is_terminal) || attributes.iter().any(ends);
-        if !ends && state.is_extended_by(attributes) {
-            self.inner.check_index(0)?;
+        let ends = status.is_some_and(Status::is_terminal) || attributes.iter().any(|change| change.ends);
+        // What is accepted counts at once, so that many who wait for the same sync do not pass the bound together.
+        let more = log::changes_weight(attributes);
+        match !ends && state.is_extended_by(attributes) {
+            true => self.inner.reserve_index(more)?,
+            false => self.inner.weigh(0, more),
         }
         let time = entries.last().map(|entry| entry.time());
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let what = What::Append { last, count, has_changes: !attributes.is_empty(), status, time };
-        self.inner.push(&self.log, last, what, false, |out| {
+        let pushed = self.inner.push(&self.log, last, what, false, |out| {
             let entries = entries.iter().map(|entry| &**entry);
             codec::put_entries(Kind::Append, term.0, first, entries, attributes, out);
-        })?;
+        });
+        pushed.inspect_err(|_| self.inner.weigh(more, 0))?;
         state.accepted = last;
         state.accepted_status = status.or(state.accepted_status);
         state.accepted_time = time.or(state.accepted_time);
         if !attributes.is_empty() {
             state.pending.push_back(attributes.to_vec());
+            state.pending_bytes += more;
         }
         Ok(Appended::Pending)
     }
@@ -129,8 +128,11 @@ impl StoredLog for DiskLog {
         if term.0 < state.term {
             return Err(StoreError::Fenced { term: term.0, newest: state.term });
         }
-        let before = state.trimmed;
+        let (before, weight) = (state.trimmed, state.weight());
         state.trim(up_to.get());
+        if !state.deleted {
+            self.inner.weigh(weight, state.weight());
+        }
         let trimmed = state.trimmed;
         let many = trimmed > before + 1 || trimmed >= state.trim_written + TRIM_NOTED_EVERY;
         if trimmed > before && many && !state.deleted {

@@ -16,8 +16,9 @@ use crate::{
     segment::{self, Chapter},
 };
 
-/// Bytes of memory that a log takes without its attributes, about: its state, its name twice, and a few places of entries.
-const LOG_WEIGHT: u64 = 640;
+/// Bytes of memory that a log takes without its name, its attributes and the places of its entries, about: its state, and its
+/// place in the catalog.
+const LOG_WEIGHT: u64 = 480;
 /// Bytes that an attribute takes beside its key and its value, about.
 const ATTRIBUTE_WEIGHT: u64 = 96;
 
@@ -46,8 +47,12 @@ pub(crate) struct LogState {
     pub(crate) status: Option<Status>,
     pub(crate) time: Option<Timestamp>,
     pub(crate) attributes: Attributes,
-    /// Bytes of memory that they take, about.
+    /// Bytes of memory that the name takes, which is there twice.
+    pub(crate) name_bytes: u64,
+    /// Bytes of memory that the durable attributes take, about.
     pub(crate) attribute_bytes: u64,
+    /// Bytes of memory that the changes take that are not durable yet.
+    pub(crate) pending_bytes: u64,
     /// Changes of attributes that are accepted and not durable, one item for each append that has some.
     pub(crate) pending: VecDeque<Vec<AttributeChange>>,
     /// How many appends with changes are durable since the writer opened the log.
@@ -88,6 +93,8 @@ impl LogState {
             sealed: state.sealed,
             status: state.status,
             time: state.time,
+            name_bytes: 2 * state.name.len() as u64,
+            pending_bytes: 0,
             attribute_bytes: state.attributes.iter().map(|(key, value)| weight(key, value)).sum(),
             attributes: state.attributes,
             pending: VecDeque::new(),
@@ -122,9 +129,18 @@ impl LogState {
         self.chapters.iter().map(|chapter| chapter.bytes).sum()
     }
 
-    /// Bytes of memory that the log takes in the index, about.
-    pub(crate) const fn weight(&self) -> u64 {
-        LOG_WEIGHT + self.attribute_bytes
+    /// Bytes of memory that the log takes in the index, about. It has few chapters, one for each segment that it reaches into.
+    pub(crate) fn weight(&self) -> u64 {
+        let places: u64 = self.chapters.iter().map(Chapter::weight).sum();
+        LOG_WEIGHT + self.name_bytes + self.attribute_bytes + self.pending_bytes + places
+    }
+
+    /// The changes that were accepted first are durable.
+    pub(crate) fn settle_changes(&mut self) {
+        self.changes += 1;
+        let Some(changes) = self.pending.pop_front() else { return };
+        self.pending_bytes = self.pending_bytes.saturating_sub(changes_weight(&changes));
+        self.change(&changes);
     }
 
     /// Changes attributes.
@@ -137,9 +153,11 @@ impl LogState {
         }
     }
 
-    /// Whether `changes` set attributes that it has not.
+    /// Whether `changes` set attributes that it has not, nor will have.
     pub(crate) fn is_extended_by(&self, changes: &[AttributeChange]) -> bool {
-        changes.iter().any(|change| change.value.is_some() && !self.attributes.contains_key(&change.key))
+        let is_pending = |key: &AttributeKey| self.pending.iter().flatten().any(|change| change.key == *key);
+        let is_new = |key: &AttributeKey| !self.attributes.contains_key(key) && !is_pending(key);
+        changes.iter().any(|change| change.value.is_some() && is_new(&change.key))
     }
 
     /// Whether something is accepted that is not durable.
@@ -186,6 +204,12 @@ impl LogState {
     pub(crate) fn bury(&self) {
         self.chapters.iter().for_each(|chapter| chapter.segment.bury(chapter.bytes));
     }
+}
+
+/// Bytes of memory that what `changes` set takes, about.
+pub(crate) fn changes_weight(changes: &[AttributeChange]) -> u64 {
+    let set = |change: &AttributeChange| change.value.as_ref().map_or(0, |value| weight(&change.key, value));
+    changes.iter().map(set).sum()
 }
 
 /// Bytes of memory that an attribute takes, about: it, and its place in a map.

@@ -216,15 +216,22 @@ pub(crate) fn indexed(
     touched.iter().map(index).collect()
 }
 
-/// From now on the extents of a log in `segment` are looked for in its index.
-pub(crate) fn point_to_index(log: &crate::log::Log, segment: &Arc<Segment>, indexed: &IndexedLog) {
+/// From now on the extents of a log in `segment` are looked for in its index. What it weighed, and what it weighs now; nothing if
+/// it is deleted.
+pub(crate) fn point_to_index(
+    log: &crate::log::Log,
+    segment: &Arc<Segment>,
+    indexed: &IndexedLog,
+) -> (u64, u64) {
     let mut state = log.lock();
+    let before = state.weight();
     for chapter in state.chapters.iter_mut().filter(|chapter| Arc::ptr_eq(&chapter.segment, segment)) {
         // It may have grown shorter since: a part was copied on.
         if let Some(stored) = indexed.chapters.iter().find(|stored| stored.last == chapter.last) {
             chapter.extents = stored.extents.clone();
         }
     }
+    if state.deleted { (0, 0) } else { (before, state.weight()) }
 }
 
 /// Reads all of a segment.

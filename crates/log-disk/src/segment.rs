@@ -191,6 +191,17 @@ pub(crate) struct Chapter {
     pub(crate) extents: Extents,
 }
 
+impl Chapter {
+    /// Bytes of memory that it takes.
+    pub(crate) fn weight(&self) -> u64 {
+        let places = match &self.extents {
+            Extents::Here(extents) => size_of_val(extents.as_slice()),
+            Extents::Stored(pages) => size_of_val(&**pages),
+        };
+        (size_of::<Self>() + places) as u64
+    }
+}
+
 /// Adds the record at `extent` to the chapters of a log, which are in the order of their entries.
 pub(crate) fn add_extent(chapters: &mut Vec<Chapter>, segment: &Arc<Segment>, extent: Extent) {
     let bytes = u64::from(extent.length);

@@ -58,9 +58,11 @@ pub(crate) struct Inner {
     /// Bytes of memory that all logs take in the catalog, about.
     index_bytes: AtomicU64,
     catalog: Mutex<Catalog>,
-    /// Given up when nothing is written any more.
-    lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
+
+/// Keeps other processes out of the directory. The threads that write hold it, and so it is given up when both have ended, whoever
+/// reads on from files that are open.
+type Lock = Arc<dyn Send + Sync>;
 
 impl Inner {
     pub(crate) fn catalog(&self) -> MutexGuard<'_, Catalog> {
@@ -68,13 +70,12 @@ impl Inner {
         self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses what would take more memory than the index may.
-    pub(crate) fn check_index(&self, more: u64) -> Result<(), StoreError> {
+    /// Counts `more` bytes of memory, or refuses what would take more than the index may.
+    pub(crate) fn reserve_index(&self, more: u64) -> Result<(), StoreError> {
         let limit = self.options.max_index_bytes;
-        match self.index_bytes.load(Ordering::Relaxed) + more > limit {
-            true => Err(StoreError::IndexFull { limit }),
-            false => Ok(()),
-        }
+        let within = |bytes: u64| bytes.checked_add(more).filter(|bytes| *bytes <= limit);
+        let reserved = self.index_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
+        reserved.map(drop).map_err(|_| StoreError::IndexFull { limit })
     }
 
     /// Something in the index took `before` bytes and takes `now`.
@@ -126,7 +127,7 @@ impl DiskStore {
     ) -> Result<Self, Error> {
         options.validate()?;
         let files = Files { storage };
-        let lock = files.lock()?;
+        let lock: Lock = files.lock()?.into();
         files.check_format()?;
         let recovered = recover(&files)?;
         let report = recovered.report.clone();
@@ -151,7 +152,6 @@ impl DiskStore {
             readers,
             index_bytes: AtomicU64::new(index_bytes),
             catalog: Mutex::new(catalog),
-            lock: Mutex::new(Some(lock)),
         });
         let kept = inner.files.keep_reserve(inner.options.reserve_bytes);
         match kept {
@@ -167,7 +167,7 @@ impl DiskStore {
         }
         // What was recovered may not be durable yet: nothing is built on it before it is.
         inner.files.io(&active.name(), active.file.sync())?;
-        let threads = start(&inner, active, recovered.touched.into_iter().collect())?;
+        let threads = start(&inner, active, recovered.touched.into_iter().collect(), lock)?;
         Ok(Self { inner, recovery: report, threads: Mutex::new(threads) })
     }
 
@@ -205,6 +205,12 @@ impl DiskStore {
         }
     }
 
+    /// Bytes of memory that the names, attributes and places of all logs take, about: what
+    /// [`DiskOptions::max_index_bytes`] bounds.
+    pub fn index_bytes(&self) -> u64 {
+        self.inner.index_bytes.load(Ordering::Relaxed)
+    }
+
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.inner.catalog().segments.values().map(|segment| segment.length()).sum()
@@ -217,8 +223,7 @@ impl DiskStore {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let own = thread::current().id();
         if threads.iter().any(|thread| thread.thread().id() == own) {
-            // Who was told of durability was the last to hold the store. This thread ends when it is back, and gives up the lock
-            // with what the threads share.
+            // Who was told of durability was the last to hold the store. This thread ends when it is back.
             return;
         }
         for thread in threads {
@@ -226,8 +231,6 @@ impl DiskStore {
                 tracing::error!("a thread of the log store panicked");
             }
         }
-        // What is read from here on is read from files that are open.
-        self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn find(&self, name: &LogName) -> Option<Arc<Log>> {
@@ -287,14 +290,22 @@ fn start(
     inner: &Arc<Inner>,
     active: Arc<Segment>,
     touched: HashMap<u64, Option<Arc<Log>>>,
+    lock: Lock,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let synced = active.length();
     let committer =
         Committer { inner: inner.clone(), active, touched, synced, noted: 0, last_sync: Instant::now() };
-    let write = thread::Builder::new().name("log-write".into()).spawn(move || committer.run());
+    let held = lock.clone();
+    let write = thread::Builder::new().name("log-write".into()).spawn(move || {
+        committer.run();
+        drop(held);
+    });
     let write = inner.files.io("", write)?;
     let shared = inner.clone();
-    let compact = thread::Builder::new().name("log-compact".into()).spawn(move || compact::run(&shared));
+    let compact = thread::Builder::new().name("log-compact".into()).spawn(move || {
+        compact::run(&shared);
+        drop(lock);
+    });
     Ok(vec![write, inner.files.io("", compact)?])
 }
 
@@ -327,11 +338,12 @@ impl LogStore for DiskStore {
                 attributes.iter().for_each(|change| change.apply(&mut state.attributes));
                 let log = Log::new(number, name.clone(), state.clone(), 0);
                 let weight = log.lock().weight();
-                self.inner.check_index(weight)?;
+                self.inner.reserve_index(weight)?;
                 log.lock().watch = Some(watch);
-                self.inner.push(&log, 0, What::Made(promise), false, |out| codec::put_state(&state, out))?;
+                let made = What::Made(promise);
+                let pushed = self.inner.push(&log, 0, made, false, |out| codec::put_state(&state, out));
+                pushed.inspect_err(|_| self.inner.weigh(weight, 0))?;
                 catalog.by_name.insert(name.clone(), log.clone());
-                self.inner.weigh(0, weight);
                 log
             };
             match done.await {

@@ -303,8 +303,8 @@ impl EventLog {
     ///
     /// # Errors
     /// [`Error::AcknowledgedAhead`]; [`Error::TooManySubscriptions`] for a new name; [`Error::TooManyAttributes`],
-    /// [`Error::AttributesTooLarge`] and [`StoreError::IndexFull`] for one that the store has no room for: it is remembered,
-    /// but may be undone by the end of the process.
+    /// [`Error::AttributesTooLarge`] and [`StoreError::IndexFull`] if the store has no room for it: a new name is not remembered
+    /// then, and what is acknowledged under a known one may be undone by the end of the process.
     pub fn acknowledge(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
         let mut state = self.lock();
         let last = state.last;
@@ -312,10 +312,14 @@ impl EventLog {
             return Err(Error::AcknowledgedAhead { seq, last });
         }
         let limit = self.shared.options.max_subscriptions;
-        if state.subscriptions.get(subscription).is_none() && state.subscriptions.len() >= limit {
+        let is_new = state.subscriptions.get(subscription).is_none();
+        if is_new && state.subscriptions.len() >= limit {
             return Err(Error::TooManySubscriptions { limit });
         }
         state.subscriptions.acknowledge(subscription, seq);
+        if is_new {
+            return self.send_new(&mut state, subscription);
+        }
         match self.try_send_acknowledged(&mut state) {
             Err(error) if error.refuses_attributes() && state.subscriptions.owes(subscription) => Err(error),
             Err(error) => {
@@ -323,6 +327,26 @@ impl EventLog {
                 Ok(())
             }
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// Sends the first position of a subscription at once, whatever is under way: so it has a place in the store before anybody
+    /// relies on it, and is forgotten if there is none.
+    fn send_new(&self, state: &mut State, subscription: &str) -> Result<(), Error> {
+        if state.failed.is_some() {
+            return Ok(());
+        }
+        let change = state.subscriptions.change(subscription);
+        match self.send_positions(state, change.into_iter().collect()) {
+            Err(error) if error.refuses_attributes() => {
+                state.subscriptions.forget(subscription);
+                Err(error)
+            }
+            Err(error) => {
+                self.not_stored(&error);
+                Ok(())
+            }
+            Ok(_) => Ok(()),
         }
     }
 

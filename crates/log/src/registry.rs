@@ -64,6 +64,8 @@ struct Logs {
     by_name: HashMap<LogName, Writer>,
     /// Names whose log the store is making, opening or deleting.
     opening: HashSet<LogName>,
+    /// Places that are kept for logs which the store is making or has opened.
+    places: usize,
     /// Names that readers wait for.
     awaited: HashMap<LogName, Arc<Notify>>,
     waiters: usize,
@@ -167,7 +169,8 @@ impl Registry {
         attributes: &[AttributeChange],
     ) -> Result<Writer, Error> {
         let name = name.log_name();
-        let reserved = self.reserve(&name).await?;
+        let mut reserved = self.reserve(&name)?;
+        reserved.place().await?;
         let watch = Arc::new(Watch::default());
         match self.0.store.create(&name, attributes, watch.clone()).await {
             Ok(stored) => Ok(self.take_in(stored, &watch, reserved)),
@@ -193,18 +196,18 @@ impl Registry {
                 writer.log().used();
                 return Ok(Some(writer.clone()));
             }
-            let reserved = match self.reserve(&name).await {
-                Ok(reserved) => reserved,
+            let Ok(mut reserved) = self.reserve(&name) else {
                 // Somebody else makes, opens or deletes it at this moment.
-                Err(Error::AlreadyExists { .. }) => {
-                    changed.await;
-                    continue;
-                }
-                Err(error) => return Err(error),
+                changed.await;
+                continue;
             };
             let watch = Arc::new(Watch::default());
             return match self.0.store.open(&name, watch.clone()).await {
-                Ok(stored) => Ok(Some(self.take_in(stored, &watch, reserved))),
+                Ok(stored) => {
+                    // Only for a log that there is others have to go.
+                    reserved.place().await?;
+                    Ok(Some(self.take_in(stored, &watch, reserved)))
+                }
                 Err(StoreError::NotFound { .. }) => Ok(None),
                 Err(error) => Err(Error::Store(error)),
             };
@@ -257,29 +260,13 @@ impl Registry {
         writer
     }
 
-    /// Keeps `name` free for the caller, evicting a finished log if there is no room.
-    async fn reserve<'a>(&'a self, name: &'a LogName) -> Result<Reserved<'a>, Error> {
-        let options = &self.0.shared.options;
-        loop {
-            let too_much = self.bytes() > options.max_total_bytes;
-            {
-                let mut logs = self.lock();
-                if logs.by_name.contains_key(name) || logs.opening.contains(name) {
-                    return Err(Error::AlreadyExists { name: name.clone() });
-                }
-                if !too_much && logs.by_name.len() + logs.opening.len() < options.max_logs {
-                    logs.opening.insert(name.clone());
-                    return Ok(Reserved { registry: self, name });
-                }
-            }
-            if !self.evict_oldest().await? && !self.make_room_of_idle() {
-                return Err(if too_much {
-                    Error::TooMuchKept { limit: options.max_total_bytes }
-                } else {
-                    Error::TooManyLogs { limit: options.max_logs }
-                });
-            }
+    /// Keeps `name` free for the caller.
+    fn reserve<'a>(&'a self, name: &'a LogName) -> Result<Reserved<'a>, Error> {
+        let mut logs = self.lock();
+        if logs.by_name.contains_key(name) || !logs.opening.insert(name.clone()) {
+            return Err(Error::AlreadyExists { name: name.clone() });
         }
+        Ok(Reserved { registry: self, name, has_place: false })
     }
 
     /// Puts a log in its reserved place. Returns who is to hear of it, without the lock.
@@ -420,7 +407,7 @@ impl Registry {
             }
             // Until the store has forgotten it nobody makes it anew.
             logs.opening.insert(name.clone());
-            (writer, Reserved { registry: self, name: &name }, logs.on_removed.clone())
+            (writer, Reserved { registry: self, name: &name, has_place: false }, logs.on_removed.clone())
         };
         if let Err(error) = self.0.store.delete(&name).await {
             let mut logs = self.lock();
@@ -453,7 +440,9 @@ impl Registry {
     async fn evict_oldest(&self) -> Result<bool, Error> {
         loop {
             let Some((_, name)) = self.0.shared.ended().pop_first() else { return Ok(false) };
-            let Some(log) = self.get(&name) else { continue };
+            let Some(log) = self.lock().by_name.get(&name).map(|writer| writer.log().clone()) else {
+                continue;
+            };
             if self.is_persistent() {
                 self.let_go(&name);
             } else if let Err(error) = self.remove(&name).await {
@@ -547,21 +536,49 @@ impl fmt::Debug for Registry {
 struct Reserved<'a> {
     registry: &'a Registry,
     name: &'a LogName,
+    has_place: bool,
 }
 
 impl Reserved<'_> {
+    /// Keeps a place for its log too, evicting a finished one if there is none.
+    async fn place(&mut self) -> Result<(), Error> {
+        let registry = self.registry;
+        let options = registry.options();
+        loop {
+            let too_much = registry.bytes() > options.max_total_bytes;
+            {
+                let mut logs = registry.lock();
+                if !too_much && logs.by_name.len() + logs.places < options.max_logs {
+                    logs.places += 1;
+                    self.has_place = true;
+                    return Ok(());
+                }
+            }
+            if !registry.evict_oldest().await? && !registry.make_room_of_idle() {
+                return Err(match too_much {
+                    true => Error::TooMuchKept { limit: options.max_total_bytes },
+                    false => Error::TooManyLogs { limit: options.max_logs },
+                });
+            }
+        }
+    }
+
     /// Gives the name back under a lock that is held already.
     fn release(self, logs: &mut Logs) {
-        logs.opening.remove(self.name);
-        self.registry.0.opened.notify_waiters();
+        self.give_back(logs);
         mem::forget(self);
+    }
+
+    fn give_back(&self, logs: &mut Logs) {
+        logs.opening.remove(self.name);
+        logs.places -= usize::from(self.has_place);
+        self.registry.0.opened.notify_waiters();
     }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.registry.lock().opening.remove(self.name);
-        self.registry.0.opened.notify_waiters();
+        self.give_back(&mut self.registry.lock());
     }
 }
 

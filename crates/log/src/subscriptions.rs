@@ -70,11 +70,19 @@ impl Subscriptions {
             return Vec::new();
         }
         self.under_way = None;
-        let change = |name: &String| {
-            let seq = self.acknowledged.get(name)?;
-            AttributeChange::set(&Self::key(name), seq.to_string()).ok()
-        };
-        self.owed.iter().filter_map(change).collect()
+        self.owed.iter().filter_map(|name| self.change(name)).collect()
+    }
+
+    /// What is to be written of `name`.
+    pub(crate) fn change(&self, name: &str) -> Option<AttributeChange> {
+        let seq = self.acknowledged.get(name)?;
+        AttributeChange::set(&Self::key(name), seq.to_string()).ok()
+    }
+
+    /// Forgets `name`, which the store has no room for.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.acknowledged.remove(name);
+        self.owed.remove(name);
     }
 
     /// `changes` of what was owed are the change `number` of attributes.

@@ -11,6 +11,7 @@
 mod conformance;
 mod faults;
 mod killed;
+mod registry;
 mod room;
 mod simulated;
 mod streams;

@@ -30,15 +30,17 @@ impl Registry {
         let (gone, hooks) = {
             // Nobody else can take hold of a writer while this has the lock.
             let mut logs = self.lock();
-            let idle = logs.by_name.iter().filter(|(name, writer)| is_idle(name, writer));
-            let idle = idle.map(|(name, writer)| (writer.log().used_at(), name.clone()));
-            let mut idle: Vec<_> = idle.filter(|(used, _)| *used <= unused_since).collect();
-            idle.sort_unstable();
-            idle.truncate(at_most);
-            let gone: Vec<(LogName, Writer)> = idle
-                .into_iter()
-                .filter_map(|(_, name)| Some((name.clone(), logs.by_name.remove(&name)?)))
-                .collect();
+            // What is cheap to ask comes first: when it was used.
+            let used = logs.by_name.iter().map(|(name, writer)| (writer.log().used_at(), name, writer));
+            let unused = used.filter(|(used, ..)| *used <= unused_since);
+            let mut idle: Vec<_> = unused.filter(|(_, name, writer)| is_idle(name, writer)).collect();
+            if idle.len() > at_most {
+                idle.select_nth_unstable_by_key(at_most, |(used, ..)| *used);
+                idle.truncate(at_most);
+            }
+            let idle: Vec<LogName> = idle.into_iter().map(|(_, name, _)| name.clone()).collect();
+            let taken = idle.into_iter().filter_map(|name| Some((logs.take_out(&name)?, name)));
+            let gone: Vec<(LogName, Writer)> = taken.map(|(writer, name)| (name, writer)).collect();
             (gone, logs.on_removed.clone())
         };
         for (name, writer) in &gone {

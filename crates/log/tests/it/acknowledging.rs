@@ -86,10 +86,25 @@ async fn a_name_that_there_is_no_room_for_is_told_and_keeps_no_other_from_being_
     assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
     let refused = log.acknowledge_durably("new", seq(2)).await;
     assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
+    assert_eq!((log.acknowledged("new"), log.subscriptions().len()), (None, 1), "it is not remembered");
     log.acknowledge("known", seq(3)).unwrap();
     assert_eq!(stored("known").as_deref(), Some(&b"3"[..]));
     log.acknowledge_durably("known", seq(5)).await.unwrap();
     assert_eq!((stored("known").as_deref(), stored("new")), (Some(&b"5"[..]), None));
+}
+
+#[tokio::test]
+async fn a_name_that_was_refused_takes_no_place() {
+    let options = LogOptions::default().with_max_attributes(1).with_max_subscriptions(2);
+    let writer = registry(options).create(&id("run")).await.unwrap();
+    append(&writer, 3).await;
+    let log = writer.log();
+    log.acknowledge("known", seq(1)).unwrap();
+    for n in 0..5 {
+        // Each for want of room for attributes, none because the ones before were counted.
+        let refused = log.acknowledge(&format!("new-{n}"), seq(1));
+        assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
+    }
 }
 
 #[tokio::test]
@@ -103,10 +118,11 @@ async fn of_names_that_came_together_those_are_stored_that_there_is_room_for() {
     store.settle(&run, 5);
     let log = writer.log();
     log.acknowledge("first", seq(1)).unwrap();
-    // They wait for the first to be stored, and are tried together then.
-    for (name, at) in [("first", 2), ("second", 1), ("third", 1)] {
-        log.acknowledge(name, seq(at)).unwrap();
-    }
+    // What is known waits for the first to be stored; what is new has its place before anybody relies on it, or none.
+    log.acknowledge("first", seq(2)).unwrap();
+    log.acknowledge("second", seq(1)).unwrap();
+    let refused = log.acknowledge("third", seq(1));
+    assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 2 })), "{refused:?}");
     (0..4).for_each(|_| store.settle(&run, 1));
     let mut kept: Vec<_> = log.attributes("subscription/").into_iter().collect();
     kept.sort();
