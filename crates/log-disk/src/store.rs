@@ -108,6 +108,8 @@ impl DiskStore {
     /// [`Error::Locked`] if another process has it open; [`Error::Format`], [`Error::Foreign`], [`Error::MissingSegment`],
     /// [`Error::Io`], [`Error::InvalidOption`].
     pub fn open(path: &Path, clock: Arc<dyn Clock>, options: DiskOptions) -> Result<Self, Error> {
+        // Nothing is made for a program that will not begin.
+        options.validate()?;
         let directory = Directory::new(path).map_err(|source| Error::Io {
             path: path.display().to_string(),
             file: String::new(),

@@ -154,13 +154,16 @@ async fn options_of_a_directory_that_there_is_not_are_refused() {
     let named = || StreamingOptions::default().with_data_dir("a".into());
     let unused = error(steps().options(named()).in_memory()).await;
     assert!(matches!(unused, Error::OptionUnused { option: "data_dir", .. }), "{unused}");
-    let twice = error(steps().options(named()).data_dir("b")).await;
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("data");
+    let twice = error(steps().options(named()).data_dir(&place)).await;
     assert!(matches!(twice, Error::OptionTwice { option: "data_dir", .. }), "{twice}");
-    let wrong = error(steps().disk_options(DiskOptions::default().with_readers(0)).data_dir("c")).await;
+    let wrong = error(steps().disk_options(DiskOptions::default().with_readers(0)).data_dir(&place)).await;
     assert!(
         wrong.code() == "invalid_option" && wrong.to_string().contains("`DiskOptions::readers`"),
         "{wrong}"
     );
+    assert!(!place.exists(), "nothing is made for a program that does not begin");
 }
 
 /// A clock that a test holds.

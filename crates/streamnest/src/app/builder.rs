@@ -162,8 +162,9 @@ impl AppBuilder {
     /// ```
     pub fn data_dir(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let open = move |options: Arc<Settled>, clock: Arc<dyn Clock>| {
-            DiskStore::open(&path, clock, options.0.disk.clone())
+        let open = move |options: Arc<Settled>, clock: Arc<dyn Clock>| match options.0.data_dir {
+            Some(_) => Err(Error::OptionTwice { option: "data_dir", beneath: "AppBuilder::data_dir" }),
+            None => Ok(DiskStore::open(&path, clock, options.0.disk.clone())?),
         };
         let store = Provider::try_factory(open).bind::<dyn LogStore>(|store| store);
         self.kept(Kept::Directory, store)
@@ -233,13 +234,9 @@ impl AppBuilder {
 /// Refuses options of a data directory where the program itself says where its logs are kept.
 fn check_kept(kept: Option<Kept>, options: &StreamingOptions) -> Result<(), Error> {
     let reason = "the program keeps its logs in a store of its own";
-    let named = options.data_dir.is_some();
     match kept {
-        Some(Kept::Directory) if named => {
-            Err(Error::OptionTwice { option: "data_dir", beneath: "AppBuilder::data_dir" })
-        }
         Some(Kept::Directory) => Ok(()),
-        _ if named => Err(Error::OptionUnused { option: "data_dir", reason }),
+        _ if options.data_dir.is_some() => Err(Error::OptionUnused { option: "data_dir", reason }),
         _ if options.disk != DiskOptions::default() => Err(Error::OptionUnused { option: "disk", reason }),
         _ => Ok(()),
     }
