@@ -5,9 +5,12 @@
 
 mod base64;
 mod client_frames;
+mod commands;
 mod damage;
 mod event_source;
+mod jwt;
 mod positions;
+mod program;
 mod sse;
 mod stream_headers;
 

@@ -51,6 +51,11 @@ impl Socket {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
+    /// Sends a text, whatever it is.
+    pub async fn send_text(&mut self, text: String) {
+        self.0.send(Message::text(text)).await.unwrap();
+    }
+
     /// Follows an execution; `more` is merged into the payload.
     pub async fn subscribe(&mut self, execution: &str, more: Value) -> Value {
         let mut payload = json!({"executionId": execution});

@@ -43,6 +43,8 @@ use crate::Error;
 
 /// The most keys that one token is tried with.
 const MAX_TRIES: usize = 8;
+/// The most that is told of why claims cannot be read, in characters.
+const MAX_REASON: usize = 200;
 
 /// Checks tokens.
 pub(crate) struct Authenticator {
@@ -129,7 +131,8 @@ impl Authenticator {
                 Ok(token) => Some(token.claims.check(&self.options, now)),
                 Err(error) => {
                     if let ErrorKind::Json(error) = error.kind() {
-                        // The signature was good, so these are its issuer's own words.
+                        // The signature was good, so these are its issuer's own words. They may be long.
+                        let error: String = error.to_string().chars().take(MAX_REASON).collect();
                         rejected = bad(&format!("its claims cannot be read: {error}"));
                     }
                     None

@@ -249,7 +249,10 @@ fn authority_of(request: &Request) -> Result<Authority, Refusal> {
         Some(authority) => Some(authority.clone()),
         None => host.and_then(|host| host.parse().ok()),
     };
-    authority.filter(|authority| !authority.as_str().contains('@')).ok_or_else(Refusal::no_host)
+    // It may be followed by a port and by nothing else, which the type alone does not say.
+    let is_plain =
+        |authority: &Authority| authority.port_u16().is_some() || authority.host() == authority.as_str();
+    authority.filter(is_plain).ok_or_else(Refusal::no_host)
 }
 
 /// A header that may stand once at most: two of them could mean one thing here and another elsewhere.

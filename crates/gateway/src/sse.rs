@@ -17,13 +17,13 @@ use streamnest_protocol::native::{Replay, StartAt, sse};
 use self::body::EventStream;
 use crate::{
     access::{Action, Visitor},
-    http::{Query, Refusal, executions_id},
+    http::{self as requests, Query, Refusal, executions_id},
     limits::Who,
     metrics::Transport,
     shared::Shared,
 };
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const LAST_EVENT_ID: &str = "last-event-id";
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// `GET /executions/{id}/events`
@@ -71,9 +71,9 @@ pub(crate) async fn events(
 /// Where the reader begins. What a browser remembers goes before what stands in the address it repeats.
 fn start(query: &Query, headers: &HeaderMap) -> Result<Start, Refusal> {
     let invalid = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_position", message);
-    let last = match headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) {
+    let last = match requests::header(headers, LAST_EVENT_ID)?.filter(|value| !value.is_empty()) {
         Some(value) => {
-            let position = value.to_str().ok().and_then(|text| text.parse().ok());
+            let position = value.parse().ok();
             let message = "`Last-Event-ID` is no position; echo one that the server sent";
             Some(StartAt::After(position.ok_or_else(|| invalid(message))?))
         }
