@@ -86,16 +86,18 @@ pub enum Error {
     },
     /// An edge names no node.
     #[error(
-        "`{by}` of workflow `{workflow}` names `{name}`, which is no node{suggestion}; name one of: {known}"
+        "`{option}` of node `{by}` of workflow `{workflow}` names `{name}`, which is no node; {suggestion}name one of: {known}"
     )]
     UnknownNode {
         /// The workflow.
         workflow: String,
+        /// Where it is named: `after` or `routes`.
+        option: &'static str,
         /// The node that names it.
         by: String,
         /// The name.
         name: String,
-        /// The nearest name, as `, did you mean …`, or nothing.
+        /// The nearest name, as `did you mean …? If not, `, or nothing.
         suggestion: String,
         /// The names there are, separated by commas.
         known: String,
@@ -463,11 +465,13 @@ impl fmt::Debug for NodeError {
     }
 }
 
-/// The nearest of `known` to `name`, as `, did you mean …`; empty if none is near.
+/// The nearest of `known` to `name`, as `did you mean …? If not, `; empty if none is near.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known.map(|other| (distance(name, other), other)).min();
     match near {
-        Some((distance, other)) if distance <= 2.max(name.len() / 3) => format!(", did you mean `{other}`?"),
+        Some((distance, other)) if distance <= 2.max(name.len() / 3) => {
+            format!("did you mean `{other}`? If not, ")
+        }
         _ => String::new(),
     }
 }

@@ -69,10 +69,15 @@ pub(crate) enum ScheduleError {
          the loop is meant to run longer"
     )]
     MaxSteps { workflow: String, node: String, limit: u32 },
-    #[error("node `{node}` went to `{target}`, which is not among its routes: {routes}")]
-    NotRouted { node: String, target: String, routes: String },
-    #[error("node `{node}` has routes but did not say where to go")]
-    NoTarget { node: String },
+    #[error(
+        "node `{node}` of workflow `{workflow}` went to `{target}`, which is not among its routes: {routes}; go to one of them, \
+         or add it to `routes`"
+    )]
+    NotRouted { workflow: String, node: String, target: String, routes: String },
+    #[error(
+        "node `{node}` of workflow `{workflow}` has routes but did not say where to go; name one of: {routes}"
+    )]
+    NoTarget { workflow: String, node: String, routes: String },
 }
 
 impl ScheduleError {
@@ -129,9 +134,7 @@ impl<T: Clone> Scheduler<T> {
                 }
                 Err(error) => return self.fail(error, commands),
             },
-            (_, None) => {
-                return self.fail(ScheduleError::NoTarget { node: graph.name(node).into() }, commands);
-            }
+            (_, None) => return self.fail(no_target(&graph, node), commands),
         };
         match next {
             [] => commands.push(Command::End { token }),
@@ -320,12 +323,19 @@ impl<T: Clone> Scheduler<T> {
 
 fn route(graph: &Graph, node: NodeIndex, target: &Target) -> Result<Vec<NodeIndex>, ScheduleError> {
     if matches!(target, Target::Nodes(names) if names.is_empty()) {
-        return Err(ScheduleError::NoTarget { node: graph.name(node).into() });
+        return Err(no_target(graph, node));
     }
-    graph.route(node, target).map_err(|target| {
-        let (node, routes) = (graph.name(node).into(), graph.routes_of(node));
-        ScheduleError::NotRouted { node, target: target.into(), routes }
+    graph.route(node, target).map_err(|target| ScheduleError::NotRouted {
+        workflow: graph.workflow.to_string(),
+        node: graph.name(node).into(),
+        target: target.into(),
+        routes: graph.routes_of(node),
     })
+}
+
+fn no_target(graph: &Graph, node: NodeIndex) -> ScheduleError {
+    let (workflow, routes) = (graph.workflow.to_string(), graph.routes_of(node));
+    ScheduleError::NoTarget { workflow, node: graph.name(node).into(), routes }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn unique_names(nodes: &[Node], report: &mut Report) {
     for (index, node) in nodes.iter().enumerate() {
         let name = &node.name.text;
         if nodes.iter().take(index).any(|other| other.name.text == *name) {
-            let message = format!("node `{name}` is there already; each node of a workflow has its own name");
+            let message = format!("node `{name}` is there already; give one of the two another name");
             report.span(node.name.span, message);
         }
     }
@@ -183,7 +183,7 @@ fn reachable(nodes: &[Node], edges: &Edges, report: &mut Report) {
     for (_, node) in nodes.iter().enumerate().filter(|(index, _)| !seen.contains(index)) {
         let name = &node.name.text;
         let fix = if node.options.after.is_some() {
-            "nothing leads to the node it comes after either"
+            "nothing leads to the node it comes after either; name one of the two in the `routes(…)` of a node that is reached"
         } else {
             "add `after = \"…\"`, or name it in the `routes(…)` of another node"
         };

@@ -159,8 +159,9 @@ impl<W: Workflow> Steps<W> {
         NodeError::coded(
             "state_conflict",
             format!(
-                "nodes `{}` and `{}` ran at the same time and both changed field `{field}`{key} of the state; give the field a \
+                "in workflow `{}`, nodes `{}` and `{}` ran at the same time and both changed field `{field}`{key} of the state; give the field a \
                  reducer that joins changes (append, merge, maximum, minimum, sum), or let one node follow the other",
+                self.definition.graph.workflow,
                 name(first),
                 name(second),
             ),

@@ -58,10 +58,17 @@ fn node_names<W: Workflow>(definition: &WorkflowBuilder<W>) -> Result<Vec<NodeNa
     Ok(names)
 }
 
-fn find<W: Workflow>(definition: &WorkflowBuilder<W>, by: &str, name: &str) -> Result<NodeIndex, Error> {
+/// The node called `name`, which `option` of the node `by` names.
+fn find<W: Workflow>(
+    definition: &WorkflowBuilder<W>,
+    option: &'static str,
+    by: &str,
+    name: &str,
+) -> Result<NodeIndex, Error> {
     let names = || definition.nodes.iter().map(|node| node.name.as_str());
     names().position(|known| known == name).ok_or_else(|| Error::UnknownNode {
         workflow: definition.name.clone(),
+        option,
         by: by.into(),
         name: name.into(),
         suggestion: nearest(name, names()),
@@ -105,7 +112,7 @@ fn routes<W: Workflow>(definition: &WorkflowBuilder<W>, node: &NodeBuilder<W>) -
     }
     let mut targets = Vec::with_capacity(routes.targets.len());
     for target in &routes.targets {
-        let index = find(definition, &node.name, target)?;
+        let index = find(definition, "routes", &node.name, target)?;
         if targets.contains(&index) {
             return Err(Error::RouteTwice { workflow: workflow(), node: name(), target: target.clone() });
         }
@@ -127,7 +134,7 @@ fn follow<W: Workflow>(
     let (workflow, name) = (|| definition.name.clone(), || node.name.clone());
     let mut seen = BTreeSet::new();
     for before in node.after.iter().flat_map(|after| &after.nodes) {
-        let from = find(definition, &node.name, before)?;
+        let from = find(definition, "after", &node.name, before)?;
         if !seen.insert(from) {
             return Err(Error::AfterTwice { workflow: workflow(), node: name(), before: before.clone() });
         }

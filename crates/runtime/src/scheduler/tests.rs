@@ -142,18 +142,30 @@ fn a_choice_leads_where_it_says_and_nowhere_else() {
         ("check → end", ". done"),
         ("check → send draft", "+send1 +draft2"),
         ("check → send send", "+send1"),
-        ("check → check", "node `check` went to `check`, which is not among its routes: draft, send, end"),
+        (
+            "check → check",
+            "node `check` of workflow `any` went to `check`, which is not among its routes: draft, send, end; go to one of them, or add it to `routes`",
+        ),
         (
             "check → nowhere",
-            "node `check` went to `nowhere`, which is not among its routes: draft, send, end",
+            "node `check` of workflow `any` went to `nowhere`, which is not among its routes: draft, send, end; go to one of them, or add it to `routes`",
         ),
-        ("check", "node `check` has routes but did not say where to go"),
+        (
+            "check",
+            "node `check` of workflow `any` has routes but did not say where to go; name one of: draft, send, end",
+        ),
     ] {
         check(&SHAPE, &[("", "+draft1"), ("draft", "+check1"), (choice, done)]);
     }
     check(
         &SHAPE,
-        &[("", "+draft1"), ("draft → end", "node `draft` went to `end`, which is not among its routes: ")],
+        &[
+            ("", "+draft1"),
+            (
+                "draft → end",
+                "node `draft` of workflow `any` went to `end`, which is not among its routes: ; go to one of them, or add it to `routes`",
+            ),
+        ],
     );
 }
 

@@ -76,8 +76,8 @@ async fn a_branch_sees_its_own_past_and_not_what_others_did_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn two_branches_that_replace_one_field_fail_the_run_by_name() {
-    let message = "nodes `a` and `b` ran at the same time and both changed field `count` of the state; give the field a \
-                   reducer that joins changes (append, merge, maximum, minimum, sum), or let one node follow the other";
+    let message = "in workflow `play`, nodes `a` and `b` ran at the same time and both changed field `count` of the state; \
+                   give the field a reducer that joins changes (append, merge, maximum, minimum, sum), or let one node follow the other";
     // Where they meet, or at the end if they do not.
     for joined in [true, false] {
         let mut nodes = vec![says("s", 0).start(), counts("b").after("s"), counts("a").after("s")];

@@ -117,10 +117,18 @@ async fn a_goto_leads_where_it_is_declared_and_nowhere_else() {
         (
             (|| Goto::to("third")) as fn() -> Goto<BoardUpdate>,
             true,
-            "node `first` went to `third`, which is not among its routes: second, end",
+            "node `first` of workflow `play` went to `third`, which is not among its routes: second, end; go to one of them, or add it to `routes`",
         ),
-        (Goto::end, false, "node `first` went to `end`, which is not among its routes: second"),
-        (|| Goto::to("first"), false, "node `first` went to `first`, which is not among its routes: second"),
+        (
+            Goto::end,
+            false,
+            "node `first` of workflow `play` went to `end`, which is not among its routes: second; go to one of them, or add it to `routes`",
+        ),
+        (
+            || Goto::to("first"),
+            false,
+            "node `first` of workflow `play` went to `first`, which is not among its routes: second; go to one of them, or add it to `routes`",
+        ),
     ] {
         let told = run(goes(go, may_end)).await;
         assert_eq!(told.ended(), "failed: route_not_declared");

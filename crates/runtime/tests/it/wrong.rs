@@ -163,6 +163,7 @@ fn each_wrong_workflow_is_told_where_and_how_to_mend_it() {
     let mut told = String::new();
     for (what, definition) in wrong() {
         let message = refusal(definition);
+        assert!(message.contains("workflow `"), "{what} names no workflow: {message}");
         writeln!(told, "{what}\n    {}", message.replace('\n', "\n    ")).unwrap();
     }
     insta::assert_snapshot!(told);
