@@ -108,6 +108,56 @@ async fn everything_is_made_before_anything_begins_and_ends_in_the_reverse_order
     assert_eq!(diary.read(), [""; 0], "nothing ends twice");
 }
 
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_begins_and_ends_is_logged_by_name_and_module() {
+    let log = Log::default();
+    let into = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .without_time()
+        .with_ansi(false)
+        .with_writer(move || into.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let broken = Provider::factory(|_: Arc<Site>| 7_u64)
+        .on_shutdown(|_| async { Err::<(), _>(std::io::Error::other("still in use")) });
+    let container = Container::builder(site(&Diary::default()).provide(broken)).build().await.unwrap();
+    container.shutdown().await;
+    drop(guard);
+    let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let mut lines = told.lines();
+    for (level, provider, module, what) in [
+        ("DEBUG", "Database", "Storage", "provider made"),
+        ("DEBUG", "Site", "App", "provider made"),
+        ("INFO", "Database", "Storage", "provider began"),
+        ("INFO", "Site", "App", "provider began"),
+        ("INFO", "Site", "App", "provider ended"),
+        ("INFO", "Database", "Storage", "provider ended"),
+    ] {
+        let is_it = |line: &&str| {
+            line.contains(level) && line.contains(what) && line.contains(provider) && line.contains(module)
+        };
+        assert!(lines.any(|line| is_it(&line)), "no `{what}` of `{provider}` in its place:\n{told}");
+    }
+    assert!(told.contains("modules=2"), "{told}");
+    assert!(told.lines().any(|line| line.contains("ERROR") && line.contains("still in use")), "{told}");
+}
+
 #[tokio::test]
 async fn when_something_cannot_begin_what_has_begun_ends() {
     let diary = Diary::default();
