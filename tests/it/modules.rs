@@ -351,6 +351,10 @@ async fn options_that_contradict_each_other_are_refused_by_name() {
             "cors.origin",
         ),
         (
+            base().with_heartbeat(HeartbeatOptions::default()).with_gateway(gateway().with_heartbeats(false)),
+            "heartbeat.enabled",
+        ),
+        (
             base()
                 .with_heartbeat(HeartbeatOptions::default())
                 .with_gateway(gateway().with_heartbeat_interval(short)),

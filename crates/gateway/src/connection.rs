@@ -173,8 +173,12 @@ impl Connection {
     }
 
     fn greet(&mut self) {
-        let heartbeat_interval = self.shared.options.heartbeat_interval;
-        let heartbeat_ms = u64::try_from(heartbeat_interval.as_millis()).unwrap_or(u64::MAX);
+        let options = &self.shared.options;
+        // A client that is told 0 expects none.
+        let heartbeat_ms = match options.heartbeats {
+            true => u64::try_from(options.heartbeat_interval.as_millis()).unwrap_or(u64::MAX),
+            false => 0,
+        };
         let connected = Connected { connection_id: self.listed.id().to_string(), heartbeat_ms };
         self.reply(&ServerFrame::Connected(connected), None);
         tracing::Span::current().record("connection", tracing::field::display(self.listed.id()));
@@ -365,11 +369,14 @@ impl Connection {
         }
     }
 
-    /// Sends the heartbeats that are due, of both kinds.
+    /// Adds up what was done, and sends the heartbeats that are due, of both kinds.
     fn beat(&mut self) {
         self.heartbeat_due = false;
         self.traffic.fold();
         self.subscriptions.iter().for_each(|known| self.shared.metrics.lags(known.lag()));
+        if !self.shared.options.heartbeats {
+            return;
+        }
         let positions = self.subscriptions.iter().map(Subscription::reader_position).collect();
         self.reply(&ServerFrame::Heartbeat(Heartbeat { positions }), None);
         websocket::ping(&[], &mut self.replies);

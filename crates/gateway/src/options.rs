@@ -95,6 +95,9 @@ pub struct GatewayOptions {
     /// How long a client may take to send the head of an HTTP request, and as long for its body. An HTTP connection
     /// that sends nothing for as long is closed. Default 30 s.
     pub request_timeout: Duration,
+    /// Whether connections and event streams get heartbeats and pings. Default yes. Without them a client that has vanished
+    /// is found only when something cannot be sent to it, and what lies between may take a silent connection for idle.
+    pub heartbeats: bool,
     /// How often every connection and event stream gets a heartbeat. Default 30 s, below what proxies take for idle.
     pub heartbeat_interval: Duration,
     /// How long a client may take to answer a ping before its connection is closed with 4440. Default 20 s.
@@ -172,6 +175,7 @@ impl Default for GatewayOptions {
             send_buffer_bytes: Some(256 << 10),
             max_body_bytes: 1 << 20,
             request_timeout: Duration::from_secs(30),
+            heartbeats: true,
             heartbeat_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(20),
             slow_reader_limit: Duration::from_secs(30),
@@ -235,6 +239,7 @@ setters! {
     with_send_buffer_bytes send_buffer_bytes: Option<usize>,
     with_max_body_bytes max_body_bytes: usize,
     with_request_timeout request_timeout: Duration,
+    with_heartbeats heartbeats: bool,
     with_heartbeat_interval heartbeat_interval: Duration,
     with_pong_timeout pong_timeout: Duration,
     with_slow_reader_limit slow_reader_limit: Duration,

@@ -200,7 +200,7 @@ where
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(HTTP_BUFFER_BYTES as u32)
         .max_send_buf_size(HTTP_BUFFER_BYTES)
-        .keep_alive_interval(shared.options.heartbeat_interval)
+        .keep_alive_interval(shared.options.heartbeats.then_some(shared.options.heartbeat_interval))
         .keep_alive_timeout(shared.options.pong_timeout);
     let connection = http.serve_connection(io, service);
     until_told(connection, http2::Connection::graceful_shutdown, shared).await

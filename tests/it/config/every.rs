@@ -12,6 +12,7 @@ use super::file;
 /// What a file calls otherwise, or does not say: the path of the option, and the key of the file or why there is none.
 const ELSEWHERE: &[(&str, Result<&str, &str>)] = &[
     ("engine.default_buffer_size", Ok("default_buffer_size")),
+    ("gateway.heartbeats", Ok("gateway.heartbeat.enabled")),
     ("gateway.heartbeat_interval", Ok("gateway.heartbeat.interval")),
     ("gateway.pong_timeout", Ok("gateway.heartbeat.timeout")),
     ("gateway.allowed_origins", Ok("gateway.cors.origin")),

@@ -38,6 +38,7 @@ pub(super) struct EventStream {
     owed: Vec<Bytes>,
     heartbeat: Pin<Box<Sleep>>,
     heartbeat_interval: Duration,
+    heartbeats: bool,
     leaving: Leaving,
     /// The position that the reader knows; a filter may have passed others since.
     told: Position,
@@ -73,6 +74,7 @@ impl EventStream {
             owed: vec![greeting.into()],
             heartbeat: Box::pin(sleep_until(Instant::now() + options.heartbeat_interval)),
             heartbeat_interval: options.heartbeat_interval,
+            heartbeats: options.heartbeats,
             leaving: Leaving::new(shared),
             ended: false,
             who: who.filter(|_| shared.limits.counts_replay()),
@@ -158,7 +160,7 @@ impl EventStream {
                 let beat = self.beat();
                 // Lets the timer know who waits for the next one.
                 let _ = self.heartbeat.as_mut().poll(cx);
-                Poll::Ready(Some(beat))
+                beat.map_or(Poll::Pending, |beat| Poll::Ready(Some(beat)))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -198,19 +200,22 @@ impl EventStream {
         }
     }
 
-    /// A comment; where a filter let nothing through for a while, with the position that was reached, so that the
+    /// Adds up what was done. A comment, if there are to be heartbeats; where a filter let nothing through for a while, with the position that was reached, so that the
     /// reader resumes there. An event without data fires nothing (WHATWG HTML §9.2.6).
-    fn beat(&mut self) -> Bytes {
+    fn beat(&mut self) -> Option<Bytes> {
         self.heartbeat.as_mut().reset(Instant::now() + self.heartbeat_interval);
         self.traffic.fold();
+        if !self.heartbeats {
+            return None;
+        }
         // What is folded is not sent yet.
         let sent = self.compact.as_ref().and_then(|compact| compact.sent(self.cursor.log()));
         let position = sent.unwrap_or_else(|| self.cursor.position());
         if position == self.told {
-            return Bytes::from_static(sse::HEARTBEAT);
+            return Some(Bytes::from_static(sse::HEARTBEAT));
         }
         self.told = position;
-        format!(": hb\nid: {position}\n\n").into()
+        Some(format!(": hb\nid: {position}\n\n").into())
     }
 }
 

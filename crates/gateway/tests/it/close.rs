@@ -42,6 +42,19 @@ async fn heartbeats_come_in_silence_and_pings_are_answered() {
 }
 
 #[tokio::test]
+async fn without_heartbeats_a_connection_is_silent_and_nobody_waits_for_pongs() {
+    let options = GatewayOptions::default()
+        .with_heartbeats(false)
+        .with_heartbeat_interval(Duration::from_millis(20))
+        .with_pong_timeout(Duration::from_millis(20));
+    let server = Server::with_options(options).await;
+    let (mut socket, _) = Socket::shake(&server, "/ws", &[]).await.unwrap();
+    assert_eq!(socket.expect("connected").await["payload"]["heartbeatMs"], 0);
+    let silence = Duration::from_millis(300);
+    assert!(tokio::time::timeout(silence, socket.message()).await.is_err(), "not a word, and still open");
+}
+
+#[tokio::test]
 async fn who_answers_no_ping_is_closed_with_4440() {
     let options = GatewayOptions::default()
         .with_heartbeat_interval(Duration::from_millis(50))

@@ -169,6 +169,21 @@ async fn heartbeats_come_in_silence_and_move_a_filtered_reader_on() {
 }
 
 #[tokio::test]
+async fn without_heartbeats_a_stream_is_silent_until_there_is_something_to_tell() {
+    let options =
+        GatewayOptions::default().with_heartbeats(false).with_heartbeat_interval(Duration::from_millis(20));
+    let server = Server::with_options(options).await;
+    let writer = server.held("a").await;
+    let mut stream = server.send("GET", "/executions/a/events", &[], "").await;
+    read_until(&mut stream, "running").await;
+    let mut more = Vec::new();
+    let quiet = tokio::time::timeout(Duration::from_millis(300), stream.read_buf(&mut more)).await;
+    assert!(quiet.is_err(), "{more:?}");
+    say(&writer, 0, 1).await;
+    read_until(&mut stream, "token").await;
+}
+
+#[tokio::test]
 async fn a_reader_that_goes_away_follows_no_more() {
     let server = Server::start().await;
     let writer = server.held("a").await;

@@ -160,6 +160,7 @@ struct Compression {
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 struct Heartbeat {
+    enabled: Option<bool>,
     interval: Option<Time>,
     timeout: Option<Time>,
 }
@@ -288,6 +289,7 @@ impl File {
             }),
             heartbeat: file.heartbeat.map(|heartbeat| {
                 let mut options = HeartbeatOptions::default();
+                put(&mut options.enabled, heartbeat.enabled);
                 put(&mut options.interval, time(heartbeat.interval));
                 put(&mut options.timeout, time(heartbeat.timeout));
                 options

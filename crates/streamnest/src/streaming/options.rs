@@ -97,6 +97,8 @@ pub struct CorsOptions {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct HeartbeatOptions {
+    /// Whether there are heartbeats and pings. Default yes: [`GatewayOptions::heartbeats`] tells what goes without them.
+    pub enabled: bool,
     /// How often every connection gets a heartbeat. Default 30 s, below what proxies take for idle.
     pub interval: Duration,
     /// How long a client may take to answer a ping before its connection is closed. Default 20 s.
@@ -105,8 +107,8 @@ pub struct HeartbeatOptions {
 
 impl Default for HeartbeatOptions {
     fn default() -> Self {
-        let GatewayOptions { heartbeat_interval, pong_timeout, .. } = GatewayOptions::default();
-        Self { interval: heartbeat_interval, timeout: pong_timeout }
+        let GatewayOptions { heartbeats, heartbeat_interval, pong_timeout, .. } = GatewayOptions::default();
+        Self { enabled: heartbeats, interval: heartbeat_interval, timeout: pong_timeout }
     }
 }
 
@@ -161,6 +163,7 @@ setters! {
 
 setters! {
     HeartbeatOptions {
+        with_enabled enabled: bool,
         with_interval interval: Duration,
         with_timeout timeout: Duration,
     }
@@ -199,6 +202,9 @@ impl StreamingOptions {
             once("heartbeat.interval", same, "GatewayOptions::heartbeat_interval")?;
             let same = self.gateway.pong_timeout == gateway.pong_timeout;
             once("heartbeat.timeout", same, "GatewayOptions::pong_timeout")?;
+            let same = self.gateway.heartbeats == gateway.heartbeats;
+            once("heartbeat.enabled", same, "GatewayOptions::heartbeats")?;
+            self.gateway.heartbeats = heartbeat.enabled;
             self.gateway.heartbeat_interval = heartbeat.interval;
             self.gateway.pong_timeout = heartbeat.timeout;
         }
