@@ -18,7 +18,10 @@ use streamnest_log::MemoryStore;
 use streamnest_log_disk::{DiskStore, Durability};
 #[cfg(unix)]
 use tokio::signal::unix;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
+};
 use tracing_subscriber::EnvFilter;
 
 pub use self::tokens::TokenFlags;
@@ -148,7 +151,7 @@ impl ServerFlags {
         self.keep_logs(app).await?;
         app.gateway().allow(self.allow_origin, self.allow_host)?;
         let listening = async {
-            let listener = TcpListener::bind(address).await?;
+            let listener = bind(address)?;
             let bound = listener.local_addr()?;
             Ok((listener, bound, StopSignals::new()?))
         };
@@ -204,6 +207,19 @@ impl ServerFlags {
         tracing::info!(directory = %path.display(), "logs are kept in a data directory");
         app.keep_in(Arc::new(store)).await
     }
+}
+
+/// Connections that may wait to be accepted, as far as the system lets them (`net.core.somaxconn`): so many clients come back at
+/// once when a server was started again. Who does not find a place tries again after a second, and then after longer.
+const BACKLOG: u32 = 4_096;
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The port of a server that has just stopped is free, though connections of it may linger. Elsewhere this means something else.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Lets the program have as many files and connections open as the system allows it at all. What is usual without asking, 1,024,
