@@ -1,6 +1,6 @@
 //! Why and how connections are closed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use streamnest_gateway::GatewayOptions;
@@ -55,11 +55,11 @@ async fn without_heartbeats_a_connection_is_silent_and_nobody_waits_for_pongs() 
 }
 
 #[tokio::test]
-async fn who_answers_no_ping_is_closed_with_4440() {
-    let options = GatewayOptions::default()
-        .with_heartbeat_interval(Duration::from_millis(50))
-        .with_pong_timeout(Duration::from_millis(150));
+async fn who_answers_no_ping_is_closed_with_4440_after_the_interval_and_the_timeout() {
+    let (interval, timeout) = (Duration::from_millis(200), Duration::from_millis(300));
+    let options = GatewayOptions::default().with_heartbeat_interval(interval).with_pong_timeout(timeout);
     let server = Server::with_options(options).await;
+    let since = Instant::now();
     let mut stream = raw(&server).await;
     let mut bytes = Vec::new();
     tokio::time::timeout(PATIENCE, async {
@@ -69,6 +69,15 @@ async fn who_answers_no_ping_is_closed_with_4440() {
     })
     .await
     .expect("is closed");
+    let found = since.elapsed();
+    println!(
+        "half_open_found_ms={} interval_and_timeout_ms={}",
+        found.as_millis(),
+        (interval + timeout).as_millis()
+    );
+    assert!(found >= interval + timeout, "it had its time: {found:?}");
+    // A machine that has much to do sees it later.
+    assert!(found < interval + timeout + Duration::from_secs(2), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,10 @@
 //! What has to stay true whatever a stranger tries.
 
 use std::{
-    io,
+    fs,
+    os::unix::fs::FileExt as _,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -12,7 +13,6 @@ use serde_json::json;
 use streamnest_core::Tenant;
 use streamnest_gateway::{Algorithm, GatewayOptions, TokenKey};
 use streamnest_log::Writer;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::Case;
 use crate::{
@@ -22,27 +22,12 @@ use crate::{
     token::{authentication, bearer, token},
 };
 
-/// Everything that was logged.
-#[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Logged {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Logged {
-    type Writer = Self;
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
+/// By how much the memory of this process, server and clients together, may grow.
+const MEMORY_BOUND: usize = 16 << 20;
+/// What every JSON Web Token begins with: `{"` in base64.
+const TOKEN: &str = "eyJ";
+/// Longer than anything that is looked for in what was logged.
+const LONGEST_SECRET: u64 = 16 << 10;
 
 /// A server under attack, a client that follows a run on it, and what has come of it.
 pub(crate) struct Watch {
@@ -50,16 +35,36 @@ pub(crate) struct Watch {
     control: Socket,
     writer: Writer,
     said: usize,
-    logged: Logged,
+    /// Everything that was logged, and how much of it was looked through.
+    logged: Arc<fs::File>,
+    read: u64,
+    /// The resident memory before the first case, and the most that it was afterwards.
+    resident: usize,
+    highest: usize,
     panics: Arc<AtomicUsize>,
     cases: Vec<Case>,
-    /// Tokens that were sent, which nobody may find in a log.
+    /// What was sent that is not to be found in a log, besides whatever begins like a token.
     secrets: Vec<String>,
+}
+
+/// What stayed true.
+pub(crate) struct Outcome {
+    pub(crate) cases: Vec<Case>,
+    /// By how much memory grew at the most.
+    pub(crate) grown: usize,
+    pub(crate) logged_bytes: u64,
+}
+
+/// The resident memory of this process that is not of its files, in bytes.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() << 10
 }
 
 impl Watch {
     pub(crate) async fn start() -> Self {
-        let logged = Logged::default();
+        let logged = Arc::new(tempfile::tempfile().unwrap());
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
             .with_ansi(false)
@@ -96,7 +101,10 @@ impl Watch {
         control.subscribe(json!({"executionId": "run-of-ada", "events": ["token"]})).await;
         let own = id("run-of-ada").within(&Tenant::of_subject("ada").unwrap());
         let writer = server.logs.writer(&own).unwrap();
-        Self { server, control, writer, said: 0, logged, panics, cases: Vec::new(), secrets: Vec::new() }
+        let resident = resident();
+        let (cases, secrets) = (Vec::new(), Vec::new());
+        let (said, read, highest) = (0, 0, resident);
+        Self { server, control, writer, said, logged, read, resident, highest, panics, cases, secrets }
     }
 
     /// Takes down a token that was sent.
@@ -121,15 +129,36 @@ impl Watch {
         assert_eq!(entry["payload"]["content"], self.said.to_string(), "after {}", case.name);
         self.said += 1;
         assert_eq!(self.panics.load(Ordering::SeqCst), 0, "after {}", case.name);
+        self.highest = self.highest.max(resident());
+        let grown = self.highest - self.resident;
+        assert!(grown <= MEMORY_BOUND, "memory grew by {grown} bytes with {}", case.name);
+        let leak = self.leak();
+        assert_eq!(leak, None, "in what was logged after {}", case.name);
         self.cases.push(case);
     }
 
-    /// The cases, and the tokens that stand in the log.
-    pub(crate) async fn end(self) -> (Vec<Case>, Vec<String>) {
-        self.server.stopped().await;
-        let logged = String::from_utf8_lossy(&self.logged.0.lock().unwrap()).into_owned();
+    /// A line with a secret, of those that were logged since the last look.
+    fn leak(&mut self) -> Option<String> {
+        let length = self.logged.metadata().unwrap().len();
+        let from = self.read.saturating_sub(LONGEST_SECRET);
+        let mut bytes = vec![0; usize::try_from(length - from).unwrap()];
+        self.logged.read_exact_at(&mut bytes, from).unwrap();
+        self.read = length;
+        let text = String::from_utf8_lossy(&bytes);
+        let secrets = self.secrets.iter().map(String::as_str);
+        let secret = secrets.chain([TOKEN]).find(|secret| text.contains(secret))?;
+        text.lines().find(|line| line.contains(secret)).map(String::from)
+    }
+
+    /// What came of it all.
+    pub(crate) async fn end(mut self) -> Outcome {
+        let (grown, leak) = (self.highest - self.resident, self.leak());
+        assert_eq!(leak, None, "in what was logged at the end");
+        let mut logged = vec![0; usize::try_from(self.read).unwrap()];
+        self.logged.read_exact_at(&mut logged, 0).unwrap();
+        let logged = String::from_utf8_lossy(&logged);
         assert!(logged.contains("token not taken"), "something was logged");
-        let is_there = |secret: &String| logged.contains(secret.as_str());
-        (self.cases, self.secrets.into_iter().filter(is_there).collect())
+        self.server.stopped().await;
+        Outcome { cases: self.cases, grown, logged_bytes: self.read }
     }
 }

@@ -1,0 +1,166 @@
+//! Who already is somebody, and wants to be more.
+
+use std::fs;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use streamnest_gateway::{Algorithm as Allowed, AuthenticationOptions, GatewayOptions, TokenKey};
+
+use super::watch::Watch;
+use crate::{
+    engine::{id, say},
+    server::Server,
+    socket::{Socket, contents},
+    token::{bearer, seconds, token, token_with},
+};
+
+/// Every entry that somebody gets of a run, by event stream up to now.
+async fn text(watch: &Watch, authorization: &str, path: &str) -> String {
+    watch.server.ask("GET", path, &[("authorization", authorization)], "").await.body
+}
+
+pub(crate) async fn run(watch: &mut Watch) {
+    let eve = bearer(&token_with("eve", json!({"scope": "admin produce"})));
+    let headers = [("authorization", &*eve), ("content-type", "application/json")];
+    // The id of another's run is free in one's own tenant, and leads nowhere else.
+    let start = json!({"input": {}, "executionId": "run-of-ada"}).to_string();
+    let started = watch.server.ask("POST", "/workflows/held/executions", &headers, &start).await;
+    watch.took("taking the id of another's run", 202, started.status).await;
+    let own = id("run-of-ada").within(&streamnest_core::Tenant::of_subject("eve").unwrap());
+    let writer = watch.server.logs.writer(&own).unwrap();
+    say(&writer, 900_000, 900_003).await;
+    let read = text(watch, &eve, "/v1/stream/executions/run-of-ada").await;
+    let came: Vec<Value> = serde_json::from_str(&read).unwrap();
+    watch.took("reading it", "[\"900000\", \"900001\", \"900002\"]", format!("{:?}", contents(&came))).await;
+    // A position of another's run, in a run of one's own.
+    let ada = bearer(&token("ada"));
+    let ada_read = text(watch, &ada, "/v1/stream/executions/run-of-ada").await;
+    let of_ada: Vec<Value> = serde_json::from_str(&ada_read).unwrap();
+    let foreign = of_ada[1]["position"].as_str().unwrap().to_owned();
+    for path in [
+        format!("/executions/run-of-ada/events?from={foreign}"),
+        format!("/v1/stream/executions/run-of-ada?offset={foreign}"),
+        format!("/v1/stream/executions/run-of-ada?offset={foreign}&live=sse"),
+    ] {
+        let mut stream = watch.server.send("GET", &path, &[("authorization", &eve)], "").await;
+        let mut came = Vec::new();
+        let reading = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut came);
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(200), reading).await;
+        let came = String::from_utf8_lossy(&came).into_owned();
+        let is_foreign = of_ada.iter().any(|entry| {
+            let content = entry["payload"]["content"].as_str().unwrap_or("none");
+            came.contains(&format!("\"content\":\"{content}\""))
+        });
+        watch.took(format!("a foreign position at {path}"), false, is_foreign).await;
+    }
+    // A second subscription, on a socket that may have the first.
+    let (mut socket, _) = Socket::shake(&watch.server, "/ws", &[("authorization", &eve)]).await.unwrap();
+    socket.expect("connected").await;
+    socket.subscribe(json!({"executionId": "run-of-ada", "from": "now", "subscription": "a"})).await;
+    let colleague = bearer(&token_with("mallory", json!({"tenant": "acme", "executions": "mallory-*"})));
+    let start = json!({"input": {}, "executionId": "mallory-1"}).to_string();
+    let headers = [("authorization", &*colleague), ("content-type", "application/json")];
+    assert_eq!(watch.server.ask("POST", "/workflows/held/executions", &headers, &start).await.status, 202);
+    let (mut second, _) =
+        Socket::shake(&watch.server, "/ws", &[("authorization", &colleague)]).await.unwrap();
+    second.expect("connected").await;
+    second.subscribe(json!({"executionId": "mallory-1", "subscription": "a"})).await;
+    second.expect("status").await;
+    for (name, subscription) in [("a second subscription", "b"), ("the same name once more", "a")] {
+        let payload = json!({"executionId": "run-of-ada", "subscription": subscription});
+        second.send(json!({"type": "subscribe_execution", "payload": payload})).await;
+        let came = second.next().await["payload"]["code"].as_str().unwrap_or_default().to_owned();
+        watch.took(format!("{name}, to another's run"), "unknown_execution", came).await;
+    }
+    // What is said with line breaks and NUL stands in its field and nowhere else.
+    say_with_breaks(watch, &eve).await;
+    ticket(watch).await;
+    rotation(watch).await;
+}
+
+async fn say_with_breaks(watch: &mut Watch, eve: &str) {
+    let headers = [("authorization", eve), ("content-type", "application/json")];
+    let made = watch.server.ask("PUT", "/v1/stream/executions/breaks", &headers, "").await;
+    assert_eq!(made.status, 201, "{made:?}");
+    for (name, content) in [
+        ("a line break", "a\nid: 9\ndata: {\"type\":\"status\",\"payload\":{\"status\":\"failed\"}}\n\n"),
+        ("a carriage return", "a\rdata: x\r\revent: error\r"),
+        ("NUL", "a\u{0}b"),
+        ("line separators", "a\u{2028}b\u{2029}c\u{85}d"),
+    ] {
+        let body = json!([{"type": "token", "nodeId": "write", "payload": {"content": content}}]).to_string();
+        let said = watch.server.ask("POST", "/v1/stream/executions/breaks", &headers, &body).await;
+        assert!([200, 204].contains(&said.status), "{said:?}");
+        let mut stream =
+            watch.server.send("GET", "/executions/breaks/events", &[("authorization", eve)], "").await;
+        let mut came = Vec::new();
+        while !String::from_utf8_lossy(&came).contains("\"content\":\"a") || !came.ends_with(b"\n\n\r\n") {
+            assert!(tokio::io::AsyncReadExt::read_buf(&mut stream, &mut came).await.unwrap() > 0);
+        }
+        let came = crate::server::Answer::parse(&came).body;
+        // By the standard's rules: every line is a comment, or one of these fields; and each event's data is one frame.
+        let lines = came.split(['\n', '\r']).filter(|line| !line.is_empty());
+        let legal = lines.clone().all(|line| {
+            line.starts_with(':') || ["id: ", "data: ", "retry: "].iter().any(|field| line.starts_with(field))
+        });
+        let whole = lines
+            .filter_map(|line| line.strip_prefix("data: "))
+            .all(|data| serde_json::from_str::<Value>(data).is_ok_and(|frame| frame["type"] != "error"));
+        watch.took(format!("{name} in what is said"), true, legal && whole && !came.contains('\0')).await;
+    }
+    let kind = json!([{"type": "event", "payload": {"type": "a\ndata: x", "data": {}}}]).to_string();
+    let said = watch.server.ask("POST", "/v1/stream/executions/breaks", &headers, &kind).await;
+    watch.took("a line break in an event's type", 400, said.status).await;
+}
+
+async fn ticket(watch: &mut Watch) {
+    let ada = bearer(&token("ada"));
+    let headers = [("authorization", &*ada), ("content-type", "application/json")];
+    let ticket = watch.server.ask("POST", "/tickets", &headers, "{}").await.json()["ticket"].clone();
+    let ticket = ticket.as_str().unwrap();
+    watch.secret(ticket);
+    let path = format!("/executions?ticket={ticket}");
+    watch.took("a ticket, used once", 200, watch.server.get(&path).await.status).await;
+    watch.took("a ticket, replayed", 401, watch.server.get(&path).await.status).await;
+    let (mut socket, _) = Socket::shake(&watch.server, &format!("/ws?ticket={ticket}"), &[]).await.unwrap();
+    let (code, _) = socket.until_close().await;
+    watch.took("a ticket, replayed for a socket", "Some(4401)", format!("{code:?}")).await;
+}
+
+/// A key that was taken out of its set is good for nothing any more.
+async fn rotation(watch: &mut Watch) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let key = EncodingKey::from_rsa_pem(include_str!("../keys/rsa.pem").as_bytes()).unwrap();
+    let newer = EncodingKey::from_ec_pem(include_str!("../keys/p256.pem").as_bytes()).unwrap();
+    let jwk = |key: &EncodingKey, algorithm, id: &str| {
+        let mut jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(key, algorithm).unwrap();
+        jwk.common.key_id = Some(id.into());
+        jwk
+    };
+    let write = |keys: Value| fs::write(&path, json!({"keys": keys}).to_string()).unwrap();
+    write(json!([jwk(&key, Algorithm::RS256, "old")]));
+    let set = TokenKey::set_file(&path, [Allowed::Rs256, Allowed::Es256]);
+    let authentication =
+        AuthenticationOptions::new(set).with_key_refresh(std::time::Duration::from_millis(1));
+    let options = GatewayOptions::default().with_authentication(Some(authentication));
+    let server = Server::with_options(options).await;
+    let header = Header { kid: Some("old".into()), ..Header::new(Algorithm::RS256) };
+    let claims = json!({"sub": "ada", "exp": seconds(60)});
+    let signed = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+    watch.secret(&signed);
+    let authorization = bearer(&signed);
+    let headers = [("authorization", &*authorization)];
+    let before = server.ask("GET", "/executions", &headers, "").await.status;
+    assert_eq!(before, 200, "while its key is there");
+    write(json!([jwk(&newer, Algorithm::ES256, "new")]));
+    let mut came = 200;
+    for _ in 0..50 {
+        came = server.ask("GET", "/executions", &headers, "").await.status;
+        if came != 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    watch.took("a token whose key was rotated out", 401, came).await;
+}
