@@ -1,5 +1,6 @@
 //! Views over what executions say, as observables and as streams.
 
+mod blocking;
 mod chain;
 mod criteria;
 mod delivery;

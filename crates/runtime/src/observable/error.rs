@@ -53,6 +53,14 @@ pub enum ViewError {
         /// The limit.
         limit: usize,
     },
+    /// Groups that nobody hears yet were to keep more items than they may.
+    #[error(
+        "groups that nobody hears keep {limit} items, as many as they may; call `for_each` on each group when it is given, or drop it"
+    )]
+    UnheardGroups {
+        /// The limit.
+        limit: usize,
+    },
     /// A handler went on failing.
     #[error(
         "handler failed {attempts} times for one item, the last time: {reason}; subscribe again from the position before it"
@@ -73,6 +81,9 @@ pub enum ViewError {
         /// What is legal.
         legal: &'static str,
     },
+    /// A node has a name that is none.
+    #[error(transparent)]
+    Name(#[from] streamnest_core::Error),
     /// The log cannot be read.
     #[error("log cannot be read: {0}")]
     Log(#[from] streamnest_log::Error),
@@ -100,8 +111,10 @@ impl ViewError {
             Self::Missed(_) => "view_missed",
             Self::SubscriberPanicked { .. } => "subscriber_panicked",
             Self::TooManyGroups { .. } => "too_many_groups",
+            Self::UnheardGroups { .. } => "unheard_groups",
             Self::HandlerGaveUp { .. } => "handler_gave_up",
             Self::Option { .. } => "invalid_option",
+            Self::Name(error) => error.code(),
             Self::Log(error) => error.code(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{Arc, Mutex, atomic::AtomicBool},
     task::{Context, Poll, ready},
@@ -26,18 +26,24 @@ pub struct Items<T> {
     pump: Option<Pump>,
     /// Why it ended early, until that was told.
     error: Option<ViewError>,
-    waiting: Arc<Mutex<VecDeque<T>>>,
+    /// What one turn let through.
+    through: Arc<Mutex<VecDeque<T>>>,
+    /// What is yet to be yielded of it.
+    ready: VecDeque<T>,
     never: AtomicBool,
 }
 
 impl<T: Send + 'static> Items<T> {
     pub(super) fn new(observable: &Observable<T>) -> Self {
-        let waiting = Arc::new(Mutex::new(VecDeque::new()));
-        let into = waiting.clone();
+        let through = Arc::new(Mutex::new(VecDeque::new()));
+        let into = through.clone();
         let pump = Pump::new(observable, move |item| lock(&into).push_back(item));
-        Self { pump: Some(pump), error: None, waiting, never: AtomicBool::new(false) }
+        Self { pump: Some(pump), error: None, through, ready: VecDeque::new(), never: AtomicBool::new(false) }
     }
 }
+
+/// No item is ever pinned.
+impl<T> Unpin for Items<T> {}
 
 impl<T> Stream for Items<T> {
     type Item = Result<T, ViewError>;
@@ -45,7 +51,12 @@ impl<T> Stream for Items<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         for _ in 0..FRUITLESS_TURNS {
-            if let Some(item) = lock(&this.waiting).pop_front() {
+            if let Some(item) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(item)));
+            }
+            // One lock for all that a turn let through; the two lists take turns, so their room is used again.
+            mem::swap(&mut this.ready, &mut lock(&this.through));
+            if let Some(item) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(item)));
             }
             // What the chain let go of before it ended came first.

@@ -10,8 +10,9 @@ use std::{
 use rxrust::observable::Observable as _;
 
 use super::{
-    Batching, Group, Observable, ViewError,
+    Batching, Group, Observable,
     chain::Rx,
+    group::{Groups, Sorted},
     stage::{Activity, Batches, Debounce, Sample, staged},
 };
 
@@ -190,9 +191,10 @@ impl<T: Clone + Send + 'static> Observable<T> {
         self.then(|rx| rx.pairwise().box_it())
     }
 
-    /// Items by their keys: one [`Group`] for each key, when its first item comes.
+    /// Items by their keys: one [`Group`] for each key, when its first item comes. No item is lost however the groups are read,
+    /// as long as each is heard or dropped when it is given.
     ///
-    /// When there are more than `max_groups` keys the view ends with [`ViewError::TooManyGroups`]; every group ends then.
+    /// When there are more than `max_groups` keys the view ends with [`ViewError::TooManyGroups`](super::ViewError).
     #[must_use]
     pub fn group_by<K: Hash + Eq + Clone + Send + Sync + 'static>(
         &self,
@@ -202,24 +204,14 @@ impl<T: Clone + Send + 'static> Observable<T> {
         let source = self.assemble.clone();
         Observable::new(move |assembly| {
             let rx = source(assembly);
-            let (fault, mut key, mut known) = (assembly.fault.clone(), key.clone(), HashSet::new());
-            let keyed = rxrust::observable::Observable::map(rx, move |item: T| (key(&item), item));
-            let bounded = keyed.take_while(move |(key, _): &(K, T)| {
-                if known.contains(key) {
-                    return true;
-                }
-                let room = known.len() < max_groups;
-                if room {
-                    known.insert(key.clone());
-                } else {
-                    let _ = fault.set(ViewError::TooManyGroups { limit: max_groups });
-                }
-                room
-            });
-            // A boxed chain is what `group_by` can name.
-            let bounded: Rx<(K, T)> = bounded.box_it();
-            let groups = bounded.group_by::<_, K>(|(key, _)| key.clone());
-            rxrust::observable::Observable::map(groups, Group::new).box_it()
+            let mut groups = Groups::new(max_groups, key.clone(), assembly.fault.clone());
+            let sorted = rxrust::observable::Observable::map(rx, move |item: T| groups.sort(item));
+            let bounded = sorted.take_while(|sorted| !matches!(sorted, Sorted::Ends));
+            let begun = |sorted| match sorted {
+                Sorted::Begins(group) => Some(group),
+                Sorted::Joins | Sorted::Ends => None,
+            };
+            rxrust::observable::Observable::filter_map(bounded, begun).box_it()
         })
     }
 }

@@ -24,7 +24,7 @@ use super::{
 };
 
 /// How long a chain may hold its thread before others get their turn.
-const TURN: Duration = Duration::from_millis(1);
+pub(super) const TURN: Duration = Duration::from_millis(1);
 /// The most items that are handed on between two looks at the time.
 const STRIDE: usize = 32;
 
@@ -190,7 +190,8 @@ impl Parts {
             self.timers.iter().for_each(|timer| timer.fire(now));
             Later::run();
         }
-        for inlet in &mut self.inlets {
+        let mut cut = None;
+        'inlets: for (index, inlet) in self.inlets.iter_mut().enumerate() {
             let mut handed_on = 0;
             while !stopped.load(Ordering::Acquire) && inlet.push() {
                 handed_on += 1;
@@ -204,12 +205,17 @@ impl Parts {
                 *stride = if quick { (*stride * 2).min(STRIDE) } else { 1 };
                 looked = now;
                 if now.duration_since(began) >= TURN {
-                    return now.duration_since(began);
+                    cut = Some(index + 1);
+                    break 'inlets;
                 }
             }
             if broken || inlet.is_over() {
                 inlet.complete();
             }
+        }
+        if let Some(served) = cut {
+            // Those that had no time left come first next time.
+            self.inlets.rotate_left(served);
         }
         began.elapsed()
     }

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::task::AtomicWaker;
@@ -21,8 +21,9 @@ use tracing::Instrument as _;
 
 use super::{
     Missed, Observable, ViewError,
+    blocking::{Blocking, SLOW_AFTER, TOLD_AFTER},
     operators::Once,
-    pump::{Next, Pump, Turned, trace_panic},
+    pump::{Next, Pump, TURN, Turned, trace_panic},
 };
 
 type OnMissed = Box<dyn FnMut(&Missed) + Send>;
@@ -31,8 +32,9 @@ type OnMissed = Box<dyn FnMut(&Missed) + Send>;
 ///
 /// **A panic** of the subscriber, or of a function in its chain, ends its subscription with
 /// [`ViewError::SubscriberPanicked`], unless [`survives_panics`](Self::survives_panics) lets it go on with the next item.
-/// **A subscriber that blocks** its thread for longer than [`slow_after`](Self::slow_after) is served by threads for
-/// blocking work from then on (tokio's `spawn_blocking`, which are bounded), so that it holds up no task of others.
+/// **A subscriber that blocks** its thread for longer than [`slow_after`](Self::slow_after), at once or little by little, is
+/// served by threads for blocking work from then on (tokio's `spawn_blocking`, which are bounded), so that it holds up no
+/// task of others. That costs it nothing, and so it is told of only when it has blocked ten times that long.
 /// Each of the two is told once for a subscription: in the server's trace, with all that is known, and, if the view is
 /// one of a single execution that still runs, as an event `warning` in that execution's log, by code and the subscriber's name
 /// alone. A view over many executions is told of in the trace only: it is no matter of any one of them.
@@ -53,7 +55,7 @@ impl<T> Subscriber<T> {
             on_next: Box::new(on_next),
             on_missed: None,
             survives_panics: false,
-            slow_after: Duration::from_millis(200),
+            slow_after: SLOW_AFTER,
         }
     }
 
@@ -74,8 +76,12 @@ impl<T> Subscriber<T> {
         Self { survives_panics, ..self }
     }
 
-    /// How long it may hold a thread of the runtime in one go before it is served by threads for blocking work. Default
-    /// 200 ms, which no busy machine takes for a turn of one; zero serves it by those from the start.
+    /// How long it may block a thread of the runtime before it is served by threads for blocking work. Default 10 ms; zero
+    /// serves it by those from the start, and tells nobody.
+    ///
+    /// What counts is the time over the millisecond that a turn may take, summed up, less a tenth of the time that passes: who
+    /// takes 20 ms for one item is moved by the first one, who takes 5 ms for each of many by the third, and who takes
+    /// 5 ms now and then never is.
     pub fn slow_after(self, slow_after: Duration) -> Self {
         Self { slow_after, ..self }
     }
@@ -107,7 +113,7 @@ impl Subscription {
     /// Waits until the view has ended and everything was delivered; how it ended.
     ///
     /// # Errors
-    /// [`ViewError::SubscriberPanicked`], [`ViewError::TooManyGroups`], [`ViewError::Log`].
+    /// [`ViewError::SubscriberPanicked`], [`ViewError::TooManyGroups`], [`ViewError::UnheardGroups`], [`ViewError::Log`].
     ///
     /// # Cancel safety
     /// The subscription is dropped with the future.
@@ -212,18 +218,14 @@ impl Told {
         }
     }
 
-    fn slow(&self, writers: &[Writer], took: Duration) {
+    fn slow(&self, writers: &[Writer], blocked: Duration) {
         if self.slow.is_first() {
             tracing::warn!(
                 subscriber = self.name,
-                ?took,
-                "subscriber blocks its thread; it is served by a thread for blocking work from now on"
+                ?blocked,
+                "subscriber blocks its thread; it is served by threads for blocking work"
             );
-            self.warn(
-                writers,
-                "subscriber_slow",
-                "blocks its thread; it is served apart from now on and may lag",
-            );
+            self.warn(writers, "subscriber_slow", "blocks its thread; it is served apart and may lag");
         }
     }
 
@@ -260,6 +262,8 @@ impl Task {
 
     async fn serve(&mut self) -> Result<(), ViewError> {
         let mut apart = self.slow_after.is_zero();
+        let tells = !apart;
+        let mut blocking = Blocking::from(Instant::now());
         loop {
             let Some(next) = self.next().await else { return Ok(()) };
             match next {
@@ -274,9 +278,13 @@ impl Task {
             match turned {
                 None => return Ok(()),
                 Some(Turned::Panicked) => return Err(self.panicked()),
-                Some(Turned::Took(took)) if !apart && took >= self.slow_after => {
-                    apart = true;
-                    self.told.slow(self.writers(), took);
+                // What takes no longer than a turn may is no matter, and costs no look at the time.
+                Some(Turned::Took(took)) if took > TURN => {
+                    let blocked = blocking.add(took - TURN, Instant::now());
+                    apart |= blocked >= self.slow_after;
+                    if tells && blocked >= self.slow_after.saturating_mul(TOLD_AFTER) {
+                        self.told.slow(self.writers(), blocked);
+                    }
                 }
                 Some(Turned::Took(_)) => {}
             }

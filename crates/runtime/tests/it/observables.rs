@@ -108,7 +108,7 @@ async fn a_panicking_a_slow_and_a_dropped_subscriber_harm_no_good_one_and_are_to
         Subscriber::new(move |update| {
             // Blocks its thread at first, and until the good one has heard all.
             match number(&update) {
-                0 => std::thread::sleep(Duration::from_millis(15)),
+                0 => std::thread::sleep(Duration::from_millis(150)),
                 100 => released.recv().unwrap(),
                 _ => {}
             }
@@ -174,6 +174,31 @@ async fn one_that_says_it_blocks_holds_up_nobody_even_on_a_single_thread() {
     assert_eq!(blocked.delivered(), 0);
     drop(release);
     assert!(matches!(blocked.ended().await, Err(ViewError::SubscriberPanicked { .. })));
+}
+
+#[tokio::test]
+async fn one_that_blocks_a_little_each_time_is_served_apart_by_default_and_told() {
+    let logs = logs();
+    let writer = logs.create(&id("run")).await.unwrap();
+    let threads = Arc::new(Mutex::new(Vec::new()));
+    let seen = threads.clone();
+    let blocking = view(&logs, "run").subscribe_with(
+        Subscriber::new(move |_| {
+            std::thread::sleep(Duration::from_millis(30));
+            seen.lock().unwrap().push(std::thread::current().id());
+        })
+        .named("blocking"),
+    );
+    append(&writer, 0..20).await;
+    while blocking.delivered() < 20 {
+        tokio::task::yield_now().await;
+    }
+    writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    blocking.ended().await.unwrap();
+    let here = std::thread::current().id();
+    let on_this_thread = threads.lock().unwrap().iter().filter(|thread| **thread == here).count();
+    assert_eq!(on_this_thread, 1, "the first item shows that it blocks");
+    assert_eq!(warnings(&logs, "run").await, [("subscriber_slow".into(), "blocking".into())]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use streamnest_runtime::{Batching, Observable, ViewError};
+use streamnest_runtime::{Batching, Group, Observable, Subscriber, ViewError};
 use tokio::time::{Instant, sleep};
 
 /// All items of a view, read as a stream and heard by a subscriber, which must be the same.
@@ -57,6 +57,27 @@ async fn merge_yields_the_items_of_both_and_ends_with_the_later_one() {
 }
 
 #[tokio::test]
+async fn merge_lets_neither_view_starve_the_other_however_busy_the_subscriber_is() {
+    let endless = Observable::from_stream(|| stream::repeat(0_u32));
+    let second = Observable::from_items([1; 1_200]);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let into = heard.clone();
+    let busy = Subscriber::new(move |n| {
+        // Longer than a turn may take, so that each turn hands on one item.
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_micros(1_500) {
+            std::hint::spin_loop();
+        }
+        into.lock().unwrap().push(n);
+    });
+    let subscription =
+        endless.merge(&second).take(100).subscribe_with(busy.slow_after(Duration::from_secs(3600)));
+    subscription.ended().await.unwrap();
+    let of_second = heard.lock().unwrap().iter().filter(|n| **n == 1).count();
+    assert!((40..=60).contains(&of_second), "{of_second} of 100 items are the second view's");
+}
+
+#[tokio::test]
 async fn what_a_function_keeps_is_kept_for_one_subscription() {
     let mut calls = 0;
     let counted = numbers().map(move |_| {
@@ -78,6 +99,56 @@ async fn groups_hear_all_their_items_and_no_other() {
     grouped.ended().await.unwrap();
     let expected = [(0, vec![0, 3, 6, 9]), (1, vec![1, 4, 7]), (2, vec![2, 5, 8])];
     assert_eq!(*heard.lock().unwrap(), expected.into());
+}
+
+type Grouped = std::collections::BTreeMap<u32, Vec<u32>>;
+
+/// Hears a group into a map.
+fn hear(into: &Arc<Mutex<Grouped>>, group: Group<u32, u32>) {
+    let (into, key) = (into.clone(), *group.key());
+    group.for_each(move |n| into.lock().unwrap().entry(key).or_default().push(n));
+}
+
+fn by_three(items: u32) -> Grouped {
+    (0..3).map(|key| (key, (key..items).step_by(3).collect())).collect()
+}
+
+#[tokio::test]
+async fn groups_lose_nothing_behind_a_stream_or_an_operator_that_holds_them() {
+    // More items than one read of a source gives, so that some come before a group is heard and some after.
+    let groups = Observable::from_items(0..2_000).group_by(3, |n: &u32| n % 3);
+    let heard = Arc::new(Mutex::new(Grouped::new()));
+    let mut items = groups.items();
+    while let Some(group) = items.next().await {
+        hear(&heard, group.unwrap());
+    }
+    assert_eq!(*heard.lock().unwrap(), by_three(2_000), "as a stream");
+    let heard = Arc::new(Mutex::new(Grouped::new()));
+    let into = heard.clone();
+    let batches = groups.batches(Batching::default().with_max_items(3));
+    let subscription =
+        batches.subscribe(move |groups| groups.into_iter().for_each(|group| hear(&into, group)));
+    subscription.ended().await.unwrap();
+    assert_eq!(*heard.lock().unwrap(), by_three(2_000), "behind batches");
+    // All groups first, their items then.
+    let heard = Arc::new(Mutex::new(Grouped::new()));
+    let all: Vec<_> = groups.items().map(Result::unwrap).collect().await;
+    all.into_iter().for_each(|group| hear(&heard, group));
+    assert_eq!(*heard.lock().unwrap(), by_three(2_000), "after the view has ended");
+}
+
+#[tokio::test]
+async fn groups_that_are_kept_unheard_are_bounded_and_those_that_are_dropped_keep_nothing() {
+    let many = Observable::from_items(0..20_000).group_by(3, |n: &u32| n % 3);
+    let kept: Vec<_> = many.items().collect().await;
+    let error = kept.last().unwrap().as_ref().unwrap_err();
+    assert!(matches!(error, ViewError::UnheardGroups { limit: 4_096 }), "{error}");
+    // One group is chosen; the others are dropped, and keep nothing.
+    let heard = Arc::new(Mutex::new(Grouped::new()));
+    let into = heard.clone();
+    let chosen = many.filter(|group| *group.key() == 1).subscribe(move |group| hear(&into, group));
+    chosen.ended().await.unwrap();
+    assert_eq!(heard.lock().unwrap()[&1].len(), 6_667);
 }
 
 #[tokio::test]
