@@ -1,9 +1,13 @@
 //! Events of many executions: in batches, by type, chosen, changed, counted, and again from a position.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    fmt,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
-use streamnest_core::{EventType, ExecutionId, Timestamp};
+use streamnest_core::{EventType, ExecutionId, Timestamp, duration};
 use streamnest_log::{Registry, Start};
 
 use crate::{Batching, FilterCriteria, Group, Observable, StreamUpdate, ViewError, options::setters};
@@ -15,17 +19,24 @@ use crate::{Batching, FilterCriteria, Group, Observable, StreamUpdate, ViewError
 pub struct EventStreamProcessorOptions {
     /// Event types that one view tells apart. Default 256; a run has some twenty well-known ones and what its nodes name.
     pub max_types: usize,
+    /// Events of each type that an aggregation keeps, the newest. Default 1,000.
+    pub max_events: usize,
+    /// How often counts and aggregations are told while they change. Default 1 s.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub interval: Duration,
 }
 
 impl Default for EventStreamProcessorOptions {
     fn default() -> Self {
-        Self { max_types: 256 }
+        Self { max_types: 256, max_events: 1_000, interval: Duration::from_secs(1) }
     }
 }
 
 setters! {
     EventStreamProcessorOptions {
         with_max_types max_types: usize,
+        with_max_events max_events: usize,
+        with_interval interval: Duration,
     }
 }
 
@@ -74,6 +85,47 @@ pub struct EventCounts {
     pub last: Option<Timestamp>,
 }
 
+impl EventCounts {
+    fn add(&mut self, max_types: usize, update: &StreamUpdate) {
+        self.total += 1;
+        self.first = self.first.or(Some(update.timestamp()));
+        self.last = self.last.max(Some(update.timestamp()));
+        let room = self.by_type.len() < max_types;
+        match self.by_type.get_mut(update.event_type()) {
+            Some(count) => *count += 1,
+            None if room => drop(self.by_type.insert(update.event_type().clone(), 1)),
+            None => self.other += 1,
+        }
+    }
+}
+
+/// The events of one execution by their type.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct AggregatedEvents {
+    /// The newest of each type, in order.
+    pub by_type: BTreeMap<EventType, VecDeque<StreamUpdate>>,
+    /// How many older ones of these types are not kept any more.
+    pub older: u64,
+    /// How many there were of types that came when `by_type` had as many as it may.
+    pub other: u64,
+}
+
+impl AggregatedEvents {
+    fn add(&mut self, options: &EventStreamProcessorOptions, update: StreamUpdate) {
+        if self.by_type.len() >= options.max_types && !self.by_type.contains_key(update.event_type()) {
+            self.other += 1;
+            return;
+        }
+        let of_type = self.by_type.entry(update.event_type().clone()).or_default();
+        of_type.push_back(update);
+        if of_type.len() > options.max_events {
+            of_type.pop_front();
+            self.older += 1;
+        }
+    }
+}
+
 impl EventStreamProcessorService {
     /// Processes what the executions in `logs` say.
     pub const fn new(logs: Registry, options: EventStreamProcessorOptions) -> Self {
@@ -109,43 +161,45 @@ impl EventStreamProcessorService {
     }
 
     /// Events by their type: a group for each, when its first event comes. There are at most
-    /// [`max_types`](EventStreamProcessorOptions::max_types); one more ends the view with [`ViewError::TooManyGroups`].
+    /// [`max_types`](EventStreamProcessorOptions::max_types); the events of all types beyond are one group more, whose key is
+    /// `None`.
     pub fn group_events_by_type(
         &self,
         events: impl Into<Observable<StreamUpdate>>,
-    ) -> Observable<Group<EventType, StreamUpdate>> {
-        events.into().group_by(self.options.max_types, |update| update.event_type().clone())
+    ) -> Observable<Group<Option<EventType>, StreamUpdate>> {
+        let (max_types, mut known) = (self.options.max_types, HashSet::<EventType>::new());
+        events.into().group_by(max_types.saturating_add(1), move |update| {
+            let event_type = update.event_type();
+            let told_apart =
+                known.contains(event_type) || (known.len() < max_types && known.insert(event_type.clone()));
+            told_apart.then(|| event_type.clone())
+        })
     }
 
-    /// The events of one execution among `events`, by their type, each list in order.
+    /// The events of one execution among `events`, by their type, live: at once, then at most every
+    /// [`interval`](EventStreamProcessorOptions::interval) while they change, and at the end. It keeps the newest
+    /// [`max_events`](EventStreamProcessorOptions::max_events) of each of at most
+    /// [`max_types`](EventStreamProcessorOptions::max_types) types, and counts the others.
     pub fn aggregate_by_execution(
         &self,
         execution: &ExecutionId,
-        events: impl IntoIterator<Item = StreamUpdate>,
-    ) -> BTreeMap<EventType, Vec<StreamUpdate>> {
-        let mut by_type = BTreeMap::<_, Vec<_>>::new();
-        for update in events.into_iter().filter(|update| update.execution_id() == execution) {
-            by_type.entry(update.event_type().clone()).or_default().push(update);
-        }
-        by_type
+        events: impl Into<Observable<StreamUpdate>>,
+    ) -> Observable<AggregatedEvents> {
+        let (options, criteria) =
+            (self.options.clone(), FilterCriteria::all().with_executions([execution.clone()]));
+        self.filter_events(events, criteria).tally(
+            self.options.interval,
+            AggregatedEvents::default(),
+            move |sum, update| sum.add(&options, update),
+        )
     }
 
-    /// Figures of `events`, live: after each of them what there was so far. Put
-    /// [`sample`](Observable::sample) behind it for a display.
+    /// Figures of `events`, live: at once, then at most every [`interval`](EventStreamProcessorOptions::interval) while they
+    /// change, and at the end.
     pub fn count_events(&self, events: impl Into<Observable<StreamUpdate>>) -> Observable<EventCounts> {
         let max_types = self.options.max_types;
-        events.into().scan(EventCounts::default(), move |mut counts, update| {
-            counts.total += 1;
-            counts.first = counts.first.or(Some(update.timestamp()));
-            counts.last = counts.last.max(Some(update.timestamp()));
-            let room = counts.by_type.len() < max_types;
-            match counts.by_type.get_mut(update.event_type()) {
-                Some(count) => *count += 1,
-                None if room => drop(counts.by_type.insert(update.event_type().clone(), 1)),
-                None => counts.other += 1,
-            }
-            counts
-        })
+        let add = move |sum: &mut EventCounts, update| sum.add(max_types, &update);
+        events.into().tally(self.options.interval, EventCounts::default(), add)
     }
 
     /// The events that `criteria` take.

@@ -39,7 +39,9 @@ pub use context::{Emit, Message, NodeContext, Quantity, TokenItem, stream_tokens
 pub use contribution::{FeatureOptions, WithWorkflows, WorkflowContribution};
 pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use error::{Error, NodeError, NodeResult};
-pub use event_processing::{EventCounts, EventStreamProcessorOptions, EventStreamProcessorService};
+pub use event_processing::{
+    AggregatedEvents, EventCounts, EventStreamProcessorOptions, EventStreamProcessorService,
+};
 pub use graph::Graph;
 pub use observable::{
     Batching, FilterCriteria, Group, Items, Missed, Observable, StreamUpdate, Subscriber, Subscription,

@@ -12,6 +12,7 @@ mod operators;
 mod pump;
 mod stage;
 mod subscription;
+mod tally;
 mod update;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use streamnest_core::ExecutionId;
-use streamnest_log::{FanInScope, Filter, Registry, Start};
+use streamnest_log::{FanInScope, Registry, Start};
 
 use self::{
     chain::{Assembly, Rx},
@@ -154,12 +155,9 @@ impl Observable<StreamUpdate> {
     pub fn of_all(logs: &Registry, criteria: FilterCriteria) -> Self {
         let logs = logs.clone();
         Self::new(move |assembly| {
-            let scope = match criteria.executions.is_empty() {
-                true => FanInScope::All,
-                false => FanInScope::Executions(criteria.executions.clone()),
-            };
-            assembly
-                .inlet(FanInFeed { cursor: logs.fan_in(Filter::all(), scope), criteria: criteria.clone() })
+            let scope = criteria.executions.clone().map_or(FanInScope::All, FanInScope::Executions);
+            let cursor = logs.fan_in(criteria.filter(), scope);
+            assembly.inlet(FanInFeed { cursor, criteria: criteria.clone() })
         })
     }
 }

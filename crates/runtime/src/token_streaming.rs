@@ -316,14 +316,16 @@ impl TokenStreamingService {
     /// workflow's nodes stream are among them. It ends with the execution.
     ///
     /// # Errors
-    /// [`ViewError::UnknownExecution`]; [`ViewError::Log`] if `node` is no name.
+    /// [`ViewError::UnknownExecution`]; [`ViewError::Name`] if `node` is no name.
     pub fn get_token_stream(
         &self,
         execution: &ExecutionId,
         node: Option<&str>,
     ) -> Result<Observable<StreamUpdate>, ViewError> {
-        let node = node.map(NodeName::new).transpose().map_err(streamnest_log::Error::Filter)?;
-        let criteria = FilterCriteria::all().with_classes([Class::Token]).with_nodes(node);
+        let mut criteria = FilterCriteria::all().with_classes([Class::Token]);
+        if let Some(node) = node {
+            criteria = criteria.with_nodes([NodeName::new(node)?]);
+        }
         Observable::of_execution(self.logs(), execution, Start::Beginning, criteria)
     }
 

@@ -56,9 +56,8 @@ impl Feed<StreamUpdate> for LogFeed {
         for _ in 0..FRUITLESS_READS {
             match ready!(self.cursor.poll_next_batch(cx, LIMIT)) {
                 Ok(Some(Read::Batch(batch))) => {
-                    let updates =
-                        batch.into_iter().filter_map(|entry| StreamUpdate::new(&self.identity, entry));
-                    out.extend(updates.filter(|update| self.criteria.matches(update)));
+                    let taken = batch.into_iter().filter(|entry| self.criteria.take(&self.identity, entry));
+                    out.extend(taken.filter_map(|entry| StreamUpdate::new(&self.identity, entry)));
                     if !out.is_empty() {
                         return Poll::Ready(Fed::Items);
                     }
@@ -123,9 +122,9 @@ impl Feed<StreamUpdate> for FanInFeed {
         for _ in 0..FRUITLESS_READS {
             match ready!(self.cursor.poll_next(cx, LIMIT)) {
                 Ok(FanIn::Entries { log, entries }) => {
-                    let updates =
-                        entries.into_iter().filter_map(|entry| StreamUpdate::new(log.identity(), entry));
-                    out.extend(updates.filter(|update| self.criteria.matches(update)));
+                    let log = log.identity();
+                    let taken = entries.into_iter().filter(|entry| self.criteria.take(log, entry));
+                    out.extend(taken.filter_map(|entry| StreamUpdate::new(log, entry)));
                     if !out.is_empty() {
                         return Poll::Ready(Fed::Items);
                     }

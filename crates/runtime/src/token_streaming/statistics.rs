@@ -31,12 +31,18 @@ pub struct TokenStatistics {
     pub active_streams: usize,
     /// Entries that the view missed, so that the figures are that much too low.
     pub missed: u64,
+    /// Executions that are left out, from their start or from some moment on: they came when the view followed as many as
+    /// [`LogOptions::max_fan_in`](streamnest_log::LogOptions::max_fan_in) others, or their log cannot be read any more. The
+    /// figures are too low by what they say.
+    pub left_out: u64,
 }
 
 /// Counts what comes, and tells it in an interval.
 struct Counter<A> {
     cursor: FanInCursor,
-    ticks: Interval,
+    /// `None` until it is asked for figures: a view may be put together outside of a runtime.
+    ticks: Option<Interval>,
+    every: Duration,
     figures: TokenStatistics,
     /// Tokens at the last tick, and when that was.
     before: (u64, Instant),
@@ -51,8 +57,6 @@ pub(super) fn statistics(
     active: impl Fn() -> usize + Send + 'static,
 ) -> impl Stream<Item = TokenStatistics> + Send {
     let filter = Filter::new(&[Class::Token.as_str()], &[]).unwrap_or_default();
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let figures = TokenStatistics {
         since: logs.now(),
         tokens: 0,
@@ -63,9 +67,11 @@ pub(super) fn statistics(
         executions: 0,
         active_streams: 0,
         missed: 0,
+        left_out: 0,
     };
     let cursor = logs.fan_in(filter, FanInScope::All);
-    let counter = Counter { cursor, ticks, figures, before: (0, Instant::now()), active, told: None };
+    let counter =
+        Counter { cursor, ticks: None, every, figures, before: (0, Instant::now()), active, told: None };
     stream::unfold(counter, |mut counter| async move {
         let figures = counter.next().await;
         Some((figures, counter))
@@ -75,9 +81,14 @@ pub(super) fn statistics(
 impl<A: Fn() -> usize> Counter<A> {
     async fn next(&mut self) -> TokenStatistics {
         loop {
+            let ticks = self.ticks.get_or_insert_with(|| {
+                let mut ticks = interval(self.every);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                ticks
+            });
             tokio::select! {
                 biased;
-                _ = self.ticks.tick() => {
+                _ = ticks.tick() => {
                     if let Some(figures) = self.tick() {
                         return figures;
                     }
@@ -94,8 +105,12 @@ impl<A: Fn() -> usize> Counter<A> {
                     Ok(FanIn::Gap { gap, .. }) => self.figures.missed += gap.to.next().distance_from(gap.from),
                     Ok(FanIn::LeftOut { executions }) => {
                         tracing::warn!(executions, "token statistics leave executions out");
+                        self.figures.left_out += executions;
                     }
-                    Err(error) => tracing::warn!(%error, "token statistics cannot read a log any more"),
+                    Err(error) => {
+                        tracing::warn!(%error, "token statistics cannot read a log any more");
+                        self.figures.left_out += 1;
+                    }
                 },
             }
         }

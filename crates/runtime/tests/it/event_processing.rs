@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join};
 use serde_json::json;
 use streamnest_core::{Event, EventType, ExecutionId, NodeName, Timestamp, payload::StatusUpdate};
 use streamnest_log::{LogOptions, Registry, Start, Writer};
 use streamnest_runtime::{
-    EventCounts, EventStreamProcessorOptions, EventStreamProcessorService, FilterCriteria, StreamUpdate,
+    AggregatedEvents, EventCounts, EventStreamProcessorOptions, EventStreamProcessorService, FilterCriteria,
+    StreamUpdate,
 };
 use tokio::time::sleep;
 
@@ -77,6 +78,10 @@ async fn events_are_chosen_by_type_execution_node_and_time() {
     check(all().with_nodes(plan()), &[2, 3, 7]).await;
     check(all().with_executions([id("b")]), &[7]).await;
     check(all().with_executions([id("a")]).with_nodes(plan()).with_types(found()), &[3]).await;
+    check(all().with_executions([]), &[]).await;
+    check(all().with_nodes([]), &[]).await;
+    check(all().with_types([]), &[]).await;
+    check(all().with_types([]).with_classes([streamnest_core::Class::Status]), &[0]).await;
     let now = updates[0].timestamp();
     let later = Timestamp::from_micros(now.as_micros() + 1);
     check(all().with_start(now).with_end(later), &[1, 2, 3, 4, 5, 0, 7]).await;
@@ -87,14 +92,17 @@ async fn events_are_chosen_by_type_execution_node_and_time() {
 #[tokio::test]
 async fn events_are_aggregated_grouped_counted_and_transformed() {
     let (service, _b, updates) = filled().await;
-    let by_type = service.aggregate_by_execution(&id("a"), updates.clone());
-    let sizes: BTreeMap<&str, usize> = by_type.iter().map(|(kind, of)| (kind.as_str(), of.len())).collect();
-    assert_eq!(sizes, [("found", 2), ("node_start", 2), ("status", 1), ("workflow_start", 1)].into());
+    let told = service.aggregate_by_execution(&id("a"), updates.clone()).items();
+    let aggregated: AggregatedEvents = told.map(Result::unwrap).collect::<Vec<_>>().await.pop().unwrap();
+    let sizes: BTreeMap<&str, usize> =
+        aggregated.by_type.iter().map(|(kind, of)| (kind.as_str(), of.len())).collect();
+    assert_eq!(sizes, [("found", 2), ("node_start", 2), ("workflow_start", 1)].into());
+    assert_eq!((aggregated.other, aggregated.older), (1, 0), "the fourth type is counted apart");
     let heard = Arc::new(Mutex::new(BTreeMap::<String, Vec<u64>>::new()));
     let into = heard.clone();
     let events = updates.iter().filter(|update| update.status().is_none()).cloned().collect::<Vec<_>>();
     let grouped = service.group_events_by_type(events.clone()).subscribe(move |group| {
-        let (into, key) = (into.clone(), group.key().to_string());
+        let (into, key) = (into.clone(), group.key().as_ref().unwrap().to_string());
         group.for_each(move |update| {
             into.lock().unwrap().entry(key.clone()).or_default().push(update.data().as_u64().unwrap());
         });
@@ -104,16 +112,71 @@ async fn events_are_aggregated_grouped_counted_and_transformed() {
     assert_eq!(*heard.lock().unwrap(), expected.map(|(key, of)| (String::from(key), of)).into());
     let counts: Vec<EventCounts> = service.count_events(updates).items().try_collect().await.unwrap();
     let last = counts.last().unwrap();
-    assert_eq!(
-        (counts.len(), last.total, last.by_type.len(), last.other),
-        (7, 7, 3, 1),
-        "the fourth type is counted apart"
-    );
+    assert_eq!(counts[0].total, 1, "the first one is told at once");
+    assert_eq!((last.total, last.by_type.len(), last.other), (7, 3, 1), "the fourth type is counted apart");
     assert_eq!(last.by_type[&EventType::NODE_START], 2);
     assert_eq!(last.first, last.last, "the clock of this test stands");
     let doubled = service.transform_events(events, |update| update.data().as_u64().unwrap() * 2);
     let doubled: Vec<u64> = doubled.items().try_collect().await.unwrap();
     assert_eq!(doubled, [2, 4, 6, 8, 10, 14]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_and_aggregations_of_live_events_are_told_in_an_interval_and_bounded() {
+    let logs = registry(memory(), LogOptions::default());
+    let options =
+        EventStreamProcessorOptions::default().with_max_events(2).with_interval(Duration::from_secs(5));
+    let service = EventStreamProcessorService::new(logs.clone(), options);
+    let writer = logs.create(&id("live")).await.unwrap();
+    let other = logs.create(&id("other")).await.unwrap();
+    let live = service.live(FilterCriteria::all().with_types([EventType::new("n").unwrap()]));
+    let mut counts = service.count_events(live.clone()).items();
+    let mut aggregated = service.aggregate_by_execution(&id("live"), live).items();
+    let began = tokio::time::Instant::now();
+    let mut next = async || {
+        let (counts, aggregated) = join(counts.next(), aggregated.next()).await;
+        let (counts, aggregated) = (counts.unwrap().unwrap(), aggregated.unwrap().unwrap());
+        let of = aggregated.by_type.values().flatten().map(|update| update.data().as_u64().unwrap());
+        (began.elapsed().as_secs(), counts.total, of.collect::<Vec<_>>(), aggregated.older)
+    };
+    writer.append([event(None, "n", 1)]).await.unwrap();
+    assert_eq!(next().await, (0, 1, vec![1], 0));
+    for number in 2..=1_000 {
+        writer.append([event(None, "n", number)]).await.unwrap();
+        other.append([event(None, "n", number)]).await.unwrap();
+    }
+    assert_eq!(next().await, (5, 1_999, vec![999, 1_000], 998), "once, of all that came meanwhile");
+    sleep(Duration::from_secs(60)).await;
+    writer.append([event(None, "n", 1_001)]).await.unwrap();
+    assert_eq!(next().await, (65, 2_000, vec![1_000, 1_001], 999), "at once after a quiet time");
+}
+
+#[tokio::test]
+async fn events_of_more_types_than_are_told_apart_are_one_group_more_and_end_nothing() {
+    let (service, _b, updates) = filled().await;
+    let mut groups = service.group_events_by_type(updates).items();
+    let heard = Arc::new(Mutex::new(BTreeMap::<Option<String>, usize>::new()));
+    while let Some(group) = groups.next().await {
+        let group = group.unwrap();
+        let (into, key) = (heard.clone(), group.key().as_ref().map(ToString::to_string));
+        group.for_each(move |_| *into.lock().unwrap().entry(key.clone()).or_default() += 1);
+    }
+    let known = [("found", 3), ("node_start", 2), ("workflow_start", 1)];
+    let mut expected: BTreeMap<_, _> = known.map(|(key, of)| (Some(key.into()), of)).into();
+    expected.insert(None, 1);
+    assert_eq!(*heard.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_live_view_takes_no_terminal_status_that_its_criteria_leave_out() {
+    let (logs, service) = service();
+    let mut items = service.live(FilterCriteria::all().with_types([EventType::new("n").unwrap()])).items();
+    for execution in ["a", "b"] {
+        let writer = logs.create(&id(execution)).await.unwrap();
+        writer.append([event(None, "n", 1)]).await.unwrap();
+        assert_eq!(items.next().await.unwrap().unwrap().event_type().as_str(), "n");
+        writer.finish(StatusUpdate::completed(json!(1))).await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use streamnest_log::{EventLog, LogOptions};
 use streamnest_models::{ChatModelExt as _, ScriptedModel};
 use streamnest_runtime::{
     Engine, StreamUpdate, TokenFilter, TokenFormat, TokenOptions, TokenStatistics, TokenStreamingError,
-    TokenStreamingOptions, TokenStreamingService,
+    TokenStreamingOptions, TokenStreamingService, ViewError,
 };
 use tokio::time::sleep;
 
@@ -356,6 +356,39 @@ async fn statistics_are_told_at_once_and_while_they_change() {
     // The rate falls to nothing, and then there is nothing to tell.
     assert_eq!(next().await.tokens_per_second, 0.0);
     assert!(tokio::time::timeout(Duration::from_secs(60), next()).await.is_err());
+}
+
+#[test]
+fn views_are_put_together_outside_of_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_engine, service) = runtime.block_on(async { service() });
+    let mut figures = service.get_token_stats().items();
+    let told = runtime.block_on(figures.next()).unwrap().unwrap();
+    assert_eq!((told.tokens, told.left_out), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_tell_how_many_executions_they_leave_out() {
+    let logs = registry(memory(), LogOptions::default().with_max_fan_in(1));
+    let engine = Engine::builder(logs).build().unwrap();
+    let service = TokenStreamingService::new(engine, TokenStreamingOptions::default()).unwrap();
+    let mut figures = service.get_token_stats().items();
+    let mut next = async || -> TokenStatistics { figures.next().await.unwrap().unwrap() };
+    assert_eq!(next().await.left_out, 0);
+    for execution in ["followed", "left-out", "left-out-too"] {
+        let stream =
+            service.initialize_token_stream(&id(execution), "n", TokenOptions::default()).await.unwrap();
+        stream.token("one").await.unwrap();
+    }
+    let told = next().await;
+    assert_eq!((told.tokens, told.executions, told.left_out, told.missed), (1, 1, 2, 0));
+}
+
+#[tokio::test]
+async fn a_node_that_has_no_name_is_refused_as_a_name() {
+    let (_engine, service) = service();
+    let refused = service.get_token_stream(&id("chat"), Some("no name")).unwrap_err();
+    assert!(matches!(refused, ViewError::Name(_)), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]
