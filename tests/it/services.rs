@@ -100,9 +100,42 @@ impl Panicky {
 
 struct Panicky;
 
+#[derive(State, Clone, Debug, Deserialize, JsonSchema)]
+struct Unwritable {
+    #[state(default)]
+    text: String,
+}
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom(format!("cannot reach {SECRET}")))
+    }
+}
+
+struct Unwritten;
+
+#[workflow(name = "unwritten", state = Unwritable)]
+impl Unwritten {
+    #[node(start)]
+    async fn write(&self, _: &Unwritable) -> NodeResult<UnwritableUpdate> {
+        Ok(UnwritableUpdate::new().text("x"))
+    }
+}
+
+struct UnwrittenValues;
+
+#[workflow(name = "unwritten-values", state = Unwritable, values)]
+impl UnwrittenValues {
+    #[node(start)]
+    async fn write(&self, _: &Unwritable) -> NodeResult<UnwritableUpdate> {
+        Ok(UnwritableUpdate::new().text("x"))
+    }
+}
+
 #[tokio::test]
 async fn what_went_wrong_inside_is_told_to_clients_by_code_and_never_by_its_text() {
-    let app = Streamnest::builder().workflow(Leaky).workflow(Panicky);
+    let app =
+        Streamnest::builder().workflow(Leaky).workflow(Panicky).workflow(Unwritten).workflow(UnwrittenValues);
     let server = Server::start(app).await;
     let tokens = server.app.token_streaming();
     // A processor that panics, a subscriber that panics, one that panics and survives.
@@ -128,8 +161,13 @@ async fn what_went_wrong_inside_is_told_to_clients_by_code_and_never_by_its_text
     warned.sort_by_key(Value::to_string);
     assert_eq!(warned, ["subscriber", "surviving"]);
     assert_eq!(said.last().unwrap()["payload"]["error"]["code"], "processor_panicked");
-    // A node that fails, and one that panics.
-    for (workflow, code) in [("leaky", "node_failed"), ("panicky", "node_panicked")] {
+    // A node that fails, one that panics, and a state that cannot be written as the result, or after a step.
+    for (workflow, code) in [
+        ("leaky", "node_failed"),
+        ("panicky", "node_panicked"),
+        ("unwritten", "state_not_json"),
+        ("unwritten-values", "state_not_json"),
+    ] {
         let run = server.app.start(workflow, json!({})).await.unwrap();
         let entries = follow(&server, run.execution_id()).await;
         assert_eq!(entries.last().unwrap()["payload"]["error"]["code"], code);

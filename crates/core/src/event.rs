@@ -135,6 +135,36 @@ well_known! {
 }
 
 impl EventType {
+    /// The types that only the framework writes, or that name its streams and groups: how an execution, its nodes and their
+    /// items stand, what changed in its state, and its questions. Clients, snapshots and the engine rely on them, so neither
+    /// a node, the program around it nor a producer outside can say them. The other well-known types (tools, models,
+    /// warnings, …) are for everybody.
+    pub const FRAMEWORK: &'static [Self] = &[
+        Self::TOKEN,
+        Self::PROGRESS,
+        Self::STATUS,
+        Self::VALUES,
+        Self::UPDATES,
+        Self::EVENTS,
+        Self::WORKFLOW_START,
+        Self::WORKFLOW_END,
+        Self::WORKFLOW_ERROR,
+        Self::NODE_START,
+        Self::NODE_COMPLETE,
+        Self::NODE_ERROR,
+        Self::NODE_RETRY,
+        Self::NODE_CANCELLED,
+        Self::ITEM_START,
+        Self::ITEM_COMPLETE,
+        Self::APPROVAL,
+        Self::APPROVAL_ANSWER,
+    ];
+
+    /// Whether only the framework writes it: whether it is one of [`FRAMEWORK`](Self::FRAMEWORK).
+    pub fn is_framework(&self) -> bool {
+        Self::FRAMEWORK.contains(self)
+    }
+
     /// Checks `text` and makes it an event type; `node:start` becomes `node_start` if that is well known.
     ///
     /// # Errors

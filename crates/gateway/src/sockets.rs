@@ -36,8 +36,9 @@ impl StreamingWebSocketGateway {
     /// Appends an event to an execution's log, so that everyone who follows it gets it, also who comes later.
     ///
     /// # Errors
-    /// [`WebSocketError::UnknownExecution`]; [`WebSocketError::InvalidEvent`] if `event_type` cannot be one or `data` is no JSON;
-    /// [`WebSocketError::Log`] if the execution has ended, the event is too large, or the store is unavailable.
+    /// [`WebSocketError::UnknownExecution`]; [`WebSocketError::EventType`] if `event_type` cannot be one;
+    /// [`WebSocketError::FrameworkEvent`] if only the framework writes it; [`WebSocketError::InvalidEvent`] if `data` is no
+    /// JSON; [`WebSocketError::Log`] if the execution has ended, the event is too large, or the store is unavailable.
     ///
     /// # Cancel safety
     /// Safe: the event is appended or it is not.
@@ -47,14 +48,14 @@ impl StreamingWebSocketGateway {
         event_type: &str,
         data: impl Serialize,
     ) -> Result<Seq, WebSocketError> {
-        let invalid = |reason: String| WebSocketError::InvalidEvent { reason };
-        let event_type = EventType::new(event_type).map_err(|error| invalid(error.to_string()))?;
-        if [EventType::TOKEN, EventType::PROGRESS, EventType::STATUS].contains(&event_type) {
-            return Err(invalid(format!(
-                "event type `{event_type}` belongs to the framework; choose another name"
-            )));
+        let event_type = EventType::new(event_type)?;
+        if event_type.is_framework() {
+            return Err(WebSocketError::FrameworkEvent { event_type });
         }
-        let data = serde_json::to_value(data).map_err(|error| invalid(error.to_string()))?;
+        let data = match serde_json::to_value(data) {
+            Ok(data) => data,
+            Err(error) => return Err(WebSocketError::InvalidEvent { event_type, source: Arc::new(error) }),
+        };
         let writer = self.0.logs.writer(execution);
         let writer = writer.ok_or_else(|| WebSocketError::UnknownExecution { id: execution.clone() })?;
         Ok(writer.append([Event::named(None, event_type, &data)]).await?)

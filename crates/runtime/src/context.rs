@@ -15,7 +15,6 @@ use tokio::task::AbortHandle;
 use crate::{
     NodeError, NodeResult, ProgressMetadata, Workflow,
     execution::{self, Execution, once},
-    options::RESERVED,
     output::{NodeOutput, port::Port},
 };
 
@@ -180,8 +179,8 @@ impl NodeContext {
     /// when this returns.
     ///
     /// # Errors
-    /// If `event_type` is no name or one that the framework keeps for itself (`token`, `progress`, `status`), if `data`
-    /// is no JSON, or if the event is larger than the log takes.
+    /// If `event_type` is no name or one that only the framework writes ([`EventType::FRAMEWORK`]), if `data` is no
+    /// JSON, or if the event is larger than the log takes.
     pub async fn emit(&self, event_type: &str, data: impl Serialize) -> NodeResult<()> {
         let data = serde_json::to_value(data)?;
         self.emit_with(Emit::new(event_type, data)).await
@@ -220,10 +219,11 @@ impl NodeContext {
 
     fn event(&self, emit: Emit) -> NodeResult<Event> {
         let event_type = EventType::new(&emit.event_type)?;
-        if RESERVED.contains(&event_type) {
+        if event_type.is_framework() {
             return Err(NodeError::public(format!(
                 "event type `{event_type}` belongs to the framework; use `ctx.token`, `ctx.progress` or `ctx.ask`, or choose another name"
-            )));
+            ))
+            .with_code("framework_event"));
         }
         let event = Event::named(Some(self.node_id().clone()), event_type, &emit.data);
         Ok(match emit.priority {

@@ -361,7 +361,7 @@ async fn walk<W: Workflow>(execution: &Arc<Execution>, steps: &Steps<W>) -> (Out
         ended = work => match ended {
             // A cancel that came while it was polled: what it came to may be of the cancel's own making.
             _ if execution.stopping.load(Ordering::Acquire) => cancelled(),
-            Ok(state) => (complete(&*state), Ending::Cancelled, LOST),
+            Ok(state) => (complete(execution, &*state), Ending::Cancelled, LOST),
             Err(failure) if failure.code == "workflow_timeout" => {
                 (Outcome::Failed(failure), Ending::Failed, "the execution took too long")
             }
@@ -386,10 +386,10 @@ async fn begin(execution: &Execution, streaming: bool) -> Result<(), Failure> {
     execution.writer.append(events).await.map(drop).map_err(|error| log_failure(&error))
 }
 
-fn complete<S: State>(state: &S) -> Outcome {
+fn complete<S: State>(execution: &Execution, state: &S) -> Outcome {
     match serde_json::to_value(state) {
         Ok(result) => Outcome::Completed(result),
-        Err(error) => Outcome::Failed(unserializable(&error)),
+        Err(error) => Outcome::Failed(unserializable(execution, &error)),
     }
 }
 
@@ -401,8 +401,11 @@ fn workflow_error(failure: &Failure) -> Event {
     Event::named(None, EventType::WORKFLOW_ERROR, &json!(failure))
 }
 
-fn unserializable(error: &serde_json::Error) -> Failure {
-    failure("state_not_json", format!("state cannot be written as JSON: {error}"))
+/// A state that its type refuses to write. Why is the user's text: the trace has it, and a client is not told.
+fn unserializable(execution: &Execution, error: &serde_json::Error) -> Failure {
+    tracing::error!(execution = %execution.id, %error, "state cannot be written as JSON");
+    let message = "state cannot be written as JSON; the server's trace of this execution says why";
+    failure("state_not_json", message.into())
 }
 
 fn log_failure(error: &LogError) -> Failure {

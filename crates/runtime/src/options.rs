@@ -4,8 +4,8 @@ mod event;
 mod progress;
 mod token;
 
+pub(crate) use event::names;
 pub use event::{EventFilter, EventOptions};
-pub(crate) use event::{RESERVED, names};
 pub use progress::{Granularity, ProgressFormat, ProgressMetadata, ProgressOptions};
 pub use token::{TokenFilter, TokenFormat, TokenMetadata, TokenOptions};
 

@@ -21,7 +21,7 @@ use tokio::{task::consume_budget, time::Instant};
 
 use self::{
     messages::Messages,
-    progress_tracker::{Ending, ProgressTracker},
+    progress_tracker::{Ending, ProgressTracker, Told},
     token_buffer::TokenBuffer,
 };
 use crate::{
@@ -147,12 +147,12 @@ impl NodeOutput {
         At { visit: self.visit, attempt: self.attempt, item: self.item }
     }
 
-    /// Begins to tell progress, if the node does.
-    pub(crate) async fn begin_progress(&self) {
+    /// Begins to tell progress, if the node does, after attempts of the same visit that have `told` something.
+    pub(crate) async fn begin_progress(&self, told_before: Option<Told>) {
         if let Some(options) = &self.plan.progress {
             let mut told = Vec::new();
             let at = self.at();
-            let tracker = ProgressTracker::begin(options.clone(), at, Instant::now(), &mut told);
+            let tracker = ProgressTracker::begin(options.clone(), at, told_before, Instant::now(), &mut told);
             {
                 let mut state = self.lock();
                 state.progress = Some(Box::new(tracker));
@@ -387,6 +387,11 @@ impl NodeOutput {
             self.ready_events(&mut state);
         }
         self.settle().await;
+    }
+
+    /// Progress goes on in another attempt, which takes what was told so far.
+    pub(crate) fn hand_over_progress(&self) -> Option<Told> {
+        self.lock().progress.as_mut().map(|tracker| tracker.hand_over())
     }
 
     /// Progress says how the visit ended.

@@ -8,7 +8,7 @@ use streamnest_core::{Delivery, Event, EventType, NodeName};
 use crate::{
     Error, EventOptions, NodeBuilder, ProgressOptions, TokenOptions, Workflow,
     definition::{Bounds, Subgraph},
-    options::{RESERVED, names},
+    options::names,
     output::token_buffer::TokenPlan,
 };
 
@@ -127,11 +127,11 @@ pub(crate) enum Transformed {
     Panicked(Event),
 }
 
-/// A transformer changes what an event says, not what it is.
+/// A transformer changes what an event says, not what it is; what it renames becomes none of the framework's.
 fn keeps_its_nature(event: &Event, transformed: &Event) -> bool {
     transformed.class() == event.class()
         && transformed.node() == event.node()
-        && !RESERVED.contains(transformed.event_type())
+        && (transformed.event_type() == event.event_type() || !transformed.event_type().is_framework())
 }
 
 /// Where an option stands, for messages.

@@ -1,6 +1,6 @@
 //! A program's own streams on their way to its clients.
 
-use std::{fmt, future::poll_fn, pin::pin};
+use std::{fmt, future::poll_fn, pin::pin, sync::Arc};
 
 use futures_core::Stream;
 use serde::Serialize;
@@ -69,8 +69,7 @@ impl WebSocketBridgeService {
         let mut items = pin!(items);
         let mut sent = 0;
         while let Some(item) = poll_fn(|cx| items.as_mut().poll_next(cx)).await {
-            let invalid =
-                |error: serde_json::Error| WebSocketError::InvalidMessage { reason: error.to_string() };
+            let invalid = |error| WebSocketError::InvalidMessage { source: Arc::new(error) };
             let message = serde_json::to_value(item).map_err(invalid)?;
             self.0.send_to_client_when_ready(connection, message).await?;
             sent += 1;

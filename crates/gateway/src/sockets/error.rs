@@ -1,6 +1,8 @@
 //! Why something could not be sent to clients.
 
-use streamnest_core::ExecutionId;
+use std::sync::Arc;
+
+use streamnest_core::{EventType, ExecutionId};
 
 /// Why something that a program sends to its clients was not sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,10 +35,12 @@ pub enum WebSocketError {
         limit: usize,
     },
     /// A message cannot be written as JSON.
-    #[error("message cannot be sent: {reason}")]
+    #[error(
+        "message cannot be written as JSON, its source says why; give a map keys that are strings, for example"
+    )]
     InvalidMessage {
         /// What is wrong with it.
-        reason: String,
+        source: Arc<serde_json::Error>,
     },
     /// There is no execution of that id.
     #[error("there is no execution `{id}`")]
@@ -44,14 +48,27 @@ pub enum WebSocketError {
         /// The id.
         id: ExecutionId,
     },
-    /// An event's type or data cannot be sent.
-    #[error("event cannot be sent: {reason}")]
+    /// An event has a type that is none.
+    #[error(transparent)]
+    EventType(#[from] streamnest_core::Error),
+    /// An event has a type that only the framework writes: one of [`EventType::FRAMEWORK`].
+    #[error("event type `{event_type}` belongs to the framework; choose another name")]
+    FrameworkEvent {
+        /// The type.
+        event_type: EventType,
+    },
+    /// An event's data cannot be written as JSON.
+    #[error(
+        "data of an event of type `{event_type}` cannot be written as JSON, its source says why; give a map keys that are strings, for example"
+    )]
     InvalidEvent {
-        /// What is wrong with it.
-        reason: String,
+        /// The event's type.
+        event_type: EventType,
+        /// What is wrong with its data.
+        source: Arc<serde_json::Error>,
     },
     /// The execution's log refused the event.
-    #[error("event cannot be sent: {0}")]
+    #[error(transparent)]
     Log(#[from] streamnest_log::Error),
 }
 
@@ -64,6 +81,8 @@ impl WebSocketError {
             Self::MessageTooLarge { .. } => "message_too_large",
             Self::InvalidMessage { .. } => "invalid_message",
             Self::UnknownExecution { .. } => "unknown_execution",
+            Self::EventType(error) => error.code(),
+            Self::FrameworkEvent { .. } => "framework_event",
             Self::InvalidEvent { .. } => "invalid_event",
             Self::Log(error) => error.code(),
         }

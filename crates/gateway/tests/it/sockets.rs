@@ -2,7 +2,7 @@
 
 use futures_util::stream;
 use serde_json::json;
-use streamnest_core::payload::StatusUpdate;
+use streamnest_core::{EventType, payload::StatusUpdate};
 use streamnest_gateway::{GatewayOptions, WebSocketError};
 
 use crate::{engine::id, server::Server, socket::Socket};
@@ -26,12 +26,47 @@ async fn a_broadcast_reaches_all_followers_also_those_that_come_later() {
 
     let refused = |result: Result<_, WebSocketError>| result.map(|_| ()).unwrap_err().code().to_owned();
     assert_eq!(refused(sockets.broadcast_to_execution(&id("none"), "x", 1).await), "unknown_execution");
-    assert_eq!(refused(sockets.broadcast_to_execution(&id("a"), "a\nb", 1).await), "invalid_event");
-    assert_eq!(refused(sockets.broadcast_to_execution(&id("a"), "status", 1).await), "invalid_event");
+    assert_eq!(refused(sockets.broadcast_to_execution(&id("a"), "a\nb", 1).await), "invalid_event_type");
     assert_eq!(sockets.followers(&id("a")).unwrap(), 2);
     assert_eq!(sockets.followers(&id("none")).unwrap_err().code(), "unknown_execution");
     writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
     assert_eq!(refused(sockets.broadcast_to_execution(&id("a"), "x", 1).await), "sealed");
+}
+
+#[tokio::test]
+async fn nothing_around_the_gateway_can_say_what_only_the_framework_says() {
+    let server = Server::start().await;
+    let writer = server.held("a").await;
+    let before = writer.log().head().last;
+    let (sockets, bridge) = (server.gateway.sockets(), server.gateway.bridge());
+    // Both spellings of each, so that a page shows no question that nobody asked, and a snapshot voids no text.
+    let both = |known: &EventType| [known.to_string(), known.as_str().replacen('_', ":", 1)];
+    for name in EventType::FRAMEWORK.iter().flat_map(both) {
+        let sent = sockets.broadcast_to_execution(&id("a"), &name, json!({})).await.unwrap_err();
+        assert_eq!((sent.code(), sent.is_retryable()), ("framework_event", false), "{name}");
+        let bridged = bridge.bridge_to_execution(&id("a"), &name, stream::iter([json!({})])).await;
+        assert_eq!(bridged.unwrap_err().code(), "framework_event", "{name}");
+    }
+    assert_eq!(writer.log().head().last, before);
+    // What describes work is for everybody.
+    for name in ["tool_start", "llm_complete", "warning", "milestone"] {
+        sockets.broadcast_to_execution(&id("a"), name, json!({})).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_refused_with_its_source() {
+    let server = Server::start().await;
+    let _writer = server.held("a").await;
+    let no_json = std::collections::HashMap::from([(vec![1], 1)]);
+    let event = server.gateway.sockets().broadcast_to_execution(&id("a"), "x", &no_json).await.unwrap_err();
+    assert_eq!(event.code(), "invalid_event");
+    let message = server.gateway.bridge().bridge_to_client("c", stream::iter([&no_json])).await.unwrap_err();
+    assert_eq!(message.code(), "invalid_message");
+    for error in [event, message] {
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "key must be a string");
+        assert!(!error.to_string().contains("key must be"), "the chain would say it twice: {error}");
+    }
 }
 
 #[tokio::test]

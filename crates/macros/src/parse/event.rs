@@ -42,6 +42,8 @@ const OF_NODES: &[&str] = &[
     "custom",
 ];
 const OF_WORKFLOWS: &[&str] = &["status", "workflow_start", "workflow_end", "workflow_error"];
+/// What is written whatever the node's attributes choose.
+const OF_QUESTIONS: &[&str] = &["approval", "approval_answer"];
 
 /// The longest name of an event type, in characters.
 const NAME_MAX: usize = 64;
@@ -132,7 +134,7 @@ fn event_type(item: &Expr) -> syn::Result<EventType> {
     if OF_NODES.contains(&snake.as_str()) {
         return Ok(EventType { name: snake, well_known: true });
     }
-    if OF_WORKFLOWS.contains(&snake.as_str()) {
+    if OF_WORKFLOWS.contains(&snake.as_str()) || OF_QUESTIONS.contains(&snake.as_str()) {
         return well_known(item, &snake);
     }
     let length = name.chars().count();
@@ -154,6 +156,11 @@ fn well_known(item: &Expr, name: &str) -> syn::Result<EventType> {
     let message = if OF_WORKFLOWS.contains(&snake.as_str()) {
         format!(
             "`{name}` is said by the workflow, not by a node, so listing it has no effect; types: {}",
+            camel_list()
+        )
+    } else if OF_QUESTIONS.contains(&snake.as_str()) {
+        format!(
+            "`{name}` is written whatever a node chooses, because a question must reach who answers it, so listing it has no effect; types: {}",
             camel_list()
         )
     } else {

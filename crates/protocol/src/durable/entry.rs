@@ -11,22 +11,9 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use streamnest_core::{Event, EventType, NodeName, payload};
+use streamnest_core::{Event, NodeName, payload};
 
 use super::Invalid;
-
-/// What only the server says: how an execution and its nodes stand.
-const LIFECYCLE: [EventType; 9] = [
-    EventType::STATUS,
-    EventType::TOKEN,
-    EventType::PROGRESS,
-    EventType::WORKFLOW_START,
-    EventType::WORKFLOW_END,
-    EventType::WORKFLOW_ERROR,
-    EventType::NODE_START,
-    EventType::NODE_COMPLETE,
-    EventType::NODE_ERROR,
-];
 
 /// One entry as a producer sends it.
 #[derive(Deserialize)]
@@ -106,7 +93,7 @@ fn event(index: usize, entry: Value) -> Result<(Event, Option<String>), Invalid>
         }
         "event" => {
             let event: payload::EventData = serde_json::from_value(payload.into()).map_err(refused)?;
-            if LIFECYCLE.contains(&event.event_type) {
+            if event.event_type.is_framework() {
                 return Err(Invalid::Lifecycle { index, what: event.event_type.to_string() });
             }
             Event::named(node_id, event.event_type, &event.data)
@@ -149,6 +136,8 @@ mod tests {
             r#"{"type":"status","payload":{"status":"completed"}}"#,
             r#"{"type":"event","payload":{"type":"workflow_end","data":{}}}"#,
             r#"{"type":"event","payload":{"type":"node:start","data":{}}}"#,
+            r#"{"type":"event","payload":{"type":"node_retry","data":{}}}"#,
+            r#"{"type":"event","payload":{"type":"approval","data":{}}}"#,
         ] {
             assert!(matches!(events(body.as_bytes()), Err(Invalid::Lifecycle { index: 0, .. })), "{body}");
         }

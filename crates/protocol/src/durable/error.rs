@@ -43,9 +43,9 @@ pub enum Invalid {
         /// What is wrong with it.
         reason: String,
     },
-    /// An entry says how an execution stands, which is the server's to say.
+    /// An entry is of a type that only the server writes (`EventType::FRAMEWORK`): a status, a question, how a node stands.
     #[error(
-        "entry {index} is a `{what}`, which only the server writes; close the stream to end the execution; nothing was appended"
+        "entry {index} is a `{what}`, which only the server writes; choose another name, and close the stream to end the execution; nothing was appended"
     )]
     Lifecycle {
         /// Its index in the body, from 0.

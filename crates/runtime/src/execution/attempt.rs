@@ -21,7 +21,10 @@ use crate::{
     NodeContext, NodeError, NodeKind, NodeResult, State, Workflow,
     definition::Node,
     history::{Taken, Version},
-    output::{At, NodeOutput, progress_tracker::Ending},
+    output::{
+        At, NodeOutput,
+        progress_tracker::{Ending, Told},
+    },
     scheduler::VisitId,
     workflow::{Body, Handler, Step, Target, random},
 };
@@ -60,11 +63,11 @@ impl<W: Workflow> Steps<W> {
         handler: &Handler<W>,
         version: Version<W::State>,
     ) -> NodeResult<Reached<W::State>> {
-        let mut version = Some(version);
+        let (mut version, mut told) = (Some(version), None);
         let mut attempt = 1;
         loop {
             let at = At { visit: pass.number, attempt, item: None };
-            match self.attempt(node, pass, at, handler, &mut version).await {
+            match self.attempt(node, pass, at, handler, &mut version, &mut told).await {
                 Ok(reached) => return Ok(reached),
                 Err((error, None)) => return Err(error),
                 Err((_, Some(wait))) => sleep(wait).await,
@@ -73,7 +76,8 @@ impl<W: Workflow> Steps<W> {
         }
     }
 
-    /// Runs one attempt; if it failed, why, and how long to wait for the next one.
+    /// Runs one attempt, which goes on from the progress that those before it have `told`; if it failed, why, and how long to
+    /// wait for the next one.
     async fn attempt(
         &self,
         node: &Node<W>,
@@ -81,6 +85,7 @@ impl<W: Workflow> Steps<W> {
         at: At,
         handler: &Handler<W>,
         version: &mut Option<Version<W::State>>,
+        told: &mut Option<Told>,
     ) -> Result<Reached<W::State>, (NodeError, Option<Duration>)> {
         let output = NodeOutput::new(self.execution.clone(), node.plan.clone(), at, self.around.clone());
         self.live.enter(pass.visit, &output);
@@ -94,7 +99,7 @@ impl<W: Workflow> Steps<W> {
                 (handler.clone(), self.workflow.clone(), NodeContext::new(output.clone()));
             move || handler(workflow, state, ctx)
         };
-        let ended = self.body(node, &output, body).await;
+        let ended = self.body(node, &output, told.take(), body).await;
         let reached = match ended {
             Ok(step) => self.complete(node, pass, vec![step], &output, version).await,
             Err(error) => Err(error),
@@ -105,7 +110,7 @@ impl<W: Workflow> Steps<W> {
             }
             Err(error) => {
                 let wait = wait_after(node, &output, &error);
-                Box::pin(self.say_failed(node, &output, &error, wait)).await;
+                *told = Box::pin(self.say_failed(node, &output, &error, wait)).await;
                 self.live.leave(pass.visit, &output);
                 return Err((error, wait));
             }
@@ -119,10 +124,11 @@ impl<W: Workflow> Steps<W> {
         &self,
         node: &Node<W>,
         output: &Arc<NodeOutput>,
+        told: Option<Told>,
         body: impl FnOnce() -> BoxFuture<'static, NodeResult<T>> + Send + 'static,
     ) -> NodeResult<T> {
         output.flush().await;
-        output.begin_progress().await;
+        output.begin_progress(told).await;
         let ended = match (Visit::begin(body, output), node.timeout) {
             (Err(error), _) => Err(error),
             (Ok(visit), None) => visit.await,
@@ -174,7 +180,7 @@ impl<W: Workflow> Steps<W> {
             let values = catch_unwind(AssertUnwindSafe(|| serde_json::to_value(&*version.state)));
             let values = values.map_err(|panic| panicked("its state", panic.as_ref()).conclusive())?;
             let values = values.map_err(|error| {
-                let failure = unserializable(&error);
+                let failure = unserializable(&self.execution, &error);
                 NodeError::coded("state_not_json", failure.message).conclusive()
             })?;
             output.say(EventType::VALUES, &values);
@@ -198,16 +204,23 @@ impl<W: Workflow> Steps<W> {
         output.fault().map_or(Ok(()), |error| Err(error.conclusive()))
     }
 
-    /// The last words of an attempt that failed: that it is tried again after `wait`, or that it is not.
+    /// The last words of an attempt that failed: that it is tried again after `wait`, with the progress from which that goes
+    /// on, or that it is not.
     pub(super) async fn say_failed(
         &self,
         node: &Node<W>,
         output: &NodeOutput,
         error: &NodeError,
         wait: Option<Duration>,
-    ) {
+    ) -> Option<Told> {
         output.close().await;
-        output.end_progress(Ending::Failed).await;
+        let told = match wait {
+            Some(_) => output.hand_over_progress(),
+            None => {
+                output.end_progress(Ending::Failed).await;
+                None
+            }
+        };
         let failure = self.execution.failure_of(error, Some(&node.plan.name));
         let words = Words {
             code: Some(&failure.code),
@@ -217,6 +230,7 @@ impl<W: Workflow> Steps<W> {
         };
         output.say(if wait.is_some() { EventType::NODE_RETRY } else { EventType::NODE_ERROR }, &words);
         output.seal().await;
+        told
     }
 }
 

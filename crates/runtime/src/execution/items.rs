@@ -78,7 +78,7 @@ impl<W: Workflow> Steps<W> {
         let start = Words { kind: Some(node.kind.as_str()), items: Some(count), ..Words::of(output) };
         output.say(EventType::NODE_START, &start);
         output.flush().await;
-        output.begin_progress().await;
+        output.begin_progress(None).await;
         let live: Arc<Live> = Arc::default();
         output.tasks.adopt(live.clone());
         let item = |index| self.item(node, pass, index, items.clone(), output, &live);
@@ -105,7 +105,7 @@ impl<W: Workflow> Steps<W> {
         around: &Arc<NodeOutput>,
         live: &Arc<Live>,
     ) -> NodeResult<()> {
-        let mut attempt = 1;
+        let (mut attempt, mut told) = (1, None);
         loop {
             let item = Some(u32::try_from(index).unwrap_or(u32::MAX));
             let at = At { visit: pass.number, attempt, item };
@@ -117,7 +117,7 @@ impl<W: Workflow> Steps<W> {
                 let (items, ctx) = (items.clone(), NodeContext::new(output.clone()));
                 move || items.run(index, ctx)
             };
-            let mut ended = self.body(node, &output, body).await;
+            let mut ended = self.body(node, &output, told, body).await;
             if ended.is_ok() {
                 output.close().await;
                 ended = output.fault().map_or(Ok(()), Err);
@@ -132,7 +132,7 @@ impl<W: Workflow> Steps<W> {
                 }
                 Err(error) => {
                     let wait = wait_after(node, &output, &error);
-                    self.say_failed(node, &output, &error, wait).await;
+                    told = self.say_failed(node, &output, &error, wait).await;
                     live.leave(pass.visit, &output);
                     let Some(wait) = wait else { return Err(error) };
                     sleep(wait).await;

@@ -98,15 +98,6 @@ impl EventFilter {
     }
 }
 
-/// The types that the framework keeps for entries of its own.
-pub(crate) const RESERVED: [EventType; 5] = [
-    EventType::TOKEN,
-    EventType::PROGRESS,
-    EventType::STATUS,
-    EventType::APPROVAL,
-    EventType::APPROVAL_ANSWER,
-];
-
 /// Whether `listed` names `event_type`, itself or by a group.
 pub(crate) fn names(listed: &[EventType], event_type: &EventType) -> bool {
     const APART: [EventType; 5] =

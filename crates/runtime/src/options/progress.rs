@@ -21,7 +21,7 @@ pub struct ProgressOptions {
     pub include_eta: bool,
     /// Whether an update carries rate, elapsed time and the figures that the node gives. Default false.
     pub include_metrics: bool,
-    /// Percentages that are each told exactly once, in order. Default none.
+    /// Percentages that are each told exactly once in a visit, in order, however often it is tried. Default none.
     pub milestones: Vec<f64>,
     /// Computes the percentage of current, total and the node's figures. Default current ÷ total × 100.
     pub calculator: Option<fn(f64, f64, &ProgressMetadata) -> f64>,

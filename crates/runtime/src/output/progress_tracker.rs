@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -24,14 +25,25 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) struct CalculatorPanicked;
 
-/// What one visit of a node has told of its progress.
+/// What the attempts of a visit have told, which the next one goes on with.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Told {
+    /// The highest percentage that was told.
+    percent: f64,
+    /// The milestones that are to come, in order.
+    milestones: Vec<f64>,
+}
+
+/// What one attempt of a visit tells of its progress, on top of what those before it have told.
 #[derive(Debug)]
 pub(crate) struct ProgressTracker {
     options: Arc<ProgressOptions>,
     at: At,
     began: Instant,
-    /// Percent; never falls.
+    /// Percent that this attempt has reached; never falls.
     percent: f64,
+    /// Percent that the visit has told; never falls, also where another attempt begins its work anew.
+    told: f64,
     current: Option<f64>,
     total: Option<f64>,
     metrics: Option<ProgressMetadata>,
@@ -43,21 +55,26 @@ pub(crate) struct ProgressTracker {
 }
 
 impl ProgressTracker {
-    /// The visit begins: the first update says so.
+    /// An attempt begins, after those that have `told` something: its first update says so.
     pub(crate) fn begin(
         options: Arc<ProgressOptions>,
         at: At,
+        before: Option<Told>,
         now: Instant,
         out: &mut Vec<payload::Progress>,
     ) -> Self {
-        let mut milestones = options.milestones.clone();
-        milestones.sort_by(f64::total_cmp);
-        milestones.dedup();
+        let Told { percent: told, milestones } = before.unwrap_or_else(|| {
+            let mut milestones = options.milestones.clone();
+            milestones.sort_by(f64::total_cmp);
+            milestones.dedup();
+            Told { percent: 0.0, milestones }
+        });
         let mut tracker = Self {
             options,
             at,
             began: now,
             percent: 0.0,
+            told,
             current: None,
             total: None,
             metrics: None,
@@ -141,6 +158,12 @@ impl ProgressTracker {
         }
     }
 
+    /// The attempt has failed and there is another: it says nothing more, and this is for that one.
+    pub(crate) fn hand_over(&mut self) -> Told {
+        self.ended = true;
+        Told { percent: self.told, milestones: mem::take(&mut self.milestones) }
+    }
+
     /// The visit has ended: 100 % if it succeeded; otherwise it says `failed` or `cancelled` where it stands.
     pub(crate) fn end(&mut self, ending: Ending, now: Instant, out: &mut Vec<payload::Progress>) {
         if self.ended {
@@ -169,6 +192,7 @@ impl ProgressTracker {
     fn tell(&mut self, now: Instant, milestone: Option<f64>, out: &mut Vec<payload::Progress>) {
         self.told_at = now;
         self.untold = false;
+        self.told = self.told.max(self.percent);
         let elapsed = now.duration_since(self.began);
         let seconds = elapsed.as_secs_f64();
         let rate = self.current.filter(|_| seconds > 0.0).map(|current| current / seconds);
@@ -176,7 +200,7 @@ impl ProgressTracker {
         let remaining = (self.percent > 0.0).then(|| seconds * (100.0 - self.percent) / self.percent);
         let options = &self.options;
         out.push(payload::Progress {
-            progress: self.percent,
+            progress: self.told,
             current: self.current,
             total: self.total,
             rate: rate.filter(|_| options.include_metrics),
@@ -208,7 +232,7 @@ impl ProgressTracker {
             let _ = write!(line, "{separator}{text}");
         };
         if format.show_percentage {
-            part(format!("{:.precision$} %", self.percent));
+            part(format!("{:.precision$} %", self.told));
         }
         let shown = |show: bool, units: Option<f64>| units.filter(|_| show);
         match (shown(format.show_current, self.current), shown(format.show_total, self.total)) {

@@ -535,8 +535,14 @@ async fn types_of_the_framework_are_not_for_events_of_the_users_own() {
     let told = crate::support::run(play(
         |node| node,
         |ctx: NodeContext| async move {
-            for name in ["approval", "approval_answer"] {
-                assert!(ctx.emit(name, json!({})).await.is_err());
+            for known in streamnest_core::EventType::FRAMEWORK {
+                let refused = ctx.emit(known.as_str(), json!({})).await.unwrap_err().to_string();
+                assert!(refused.contains("belongs to the framework"), "{known}: {refused}");
+                let refused = ctx.emit_once("key", known.as_str(), json!({})).await.unwrap_err().to_string();
+                assert!(refused.contains("belongs to the framework"), "{known}: {refused}");
+            }
+            for work in ["tool_start", "llm_complete", "warning", "custom"] {
+                ctx.emit(work, json!({})).await?;
             }
             Ok(())
         },

@@ -153,6 +153,7 @@ async fn the_transformer_changes_what_an_event_says_and_not_what_it_is() {
             // Tries to become something else.
             "runaway" => return Event::named(None, event_type, &data),
             "forger" => return Event::named(event.node().cloned(), EventType::STATUS, &data),
+            "retrier" => return Event::named(event.node().cloned(), EventType::NODE_RETRY, &data),
             _ => {}
         }
         if let Some(fields) = data.as_object_mut() {
@@ -166,6 +167,7 @@ async fn the_transformer_changes_what_an_event_says_and_not_what_it_is() {
             ctx.emit("mine", json!({"n": 1})).await?;
             ctx.emit("runaway", json!({})).await?;
             ctx.emit("forger", json!({})).await?;
+            ctx.emit("retrier", json!({})).await?;
             Ok(())
         },
     ))
@@ -175,7 +177,9 @@ async fn the_transformer_changes_what_an_event_says_and_not_what_it_is() {
         told.data("node_start"),
         [json!({"kind": "standard", "visit": 1, "attempt": 1, "signed": true})]
     );
-    assert_eq!((told.data("runaway"), told.data("forger")), (vec![json!({})], vec![json!({})]));
+    for stayed in ["runaway", "forger", "retrier"] {
+        assert_eq!(told.data(stayed), [json!({})], "{stayed}");
+    }
     let mine = told.events().filter(|event| event.node().is_some());
     assert!(mine.map(Event::delivery).all(|delivery| delivery == Delivery::AtMostOnce));
 }

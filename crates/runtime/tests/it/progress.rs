@@ -6,6 +6,7 @@ use serde_json::{Map, json};
 use streamnest_core::payload::Progress;
 use streamnest_runtime::{
     Granularity, NodeContext, NodeError, NodeResult, ProgressFormat, ProgressMetadata, ProgressOptions,
+    RetryOptions,
 };
 use tokio::time::sleep;
 
@@ -211,6 +212,35 @@ async fn progress_says_how_a_visit_ended() {
     sleep(Duration::from_millis(10)).await;
     run.cancel("on purpose").await;
     assert_eq!(last(&crate::support::told(&run).await), Some((50.0, Some("cancelled".into()))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_visit_that_is_tried_again_goes_on_from_what_it_told_and_fails_only_at_last() {
+    let of = |succeeds_at: u32| async move {
+        let retry = RetryOptions::default().with_attempts(3).with_backoff(Duration::from_millis(1));
+        run(play(
+            |node| {
+                let options =
+                    options().with_granularity(Granularity::Detailed).with_milestones(vec![50.0, 90.0]);
+                node.stream_progress(options).retry(retry)
+            },
+            move |ctx| async move {
+                ctx.progress(20, 100).await;
+                ctx.progress(80, 100).await;
+                if ctx.attempt() < succeeds_at { Err(NodeError::public("busy")) } else { Ok(()) }
+            },
+        ))
+        .await
+    };
+    let told = of(3).await;
+    assert_eq!(percents(&told), [0.0, 20.0, 80.0, 80.0, 80.0, 80.0, 80.0, 80.0, 80.0, 100.0]);
+    assert_eq!(milestones(&told), [50.0, 90.0]);
+    assert!(told.progress().iter().all(|update| update.outcome.is_none()));
+    let told = of(4).await;
+    let outcomes: Vec<_> =
+        told.progress().into_iter().filter_map(|update| Some((update.attempt, update.outcome?))).collect();
+    assert_eq!(outcomes, [(3, "failed".into())]);
+    assert_eq!(milestones(&told), [50.0]);
 }
 
 /// Whatever a node tells, and however it ends: progress starts at 0, never falls, ends at 100 or says why not, and every

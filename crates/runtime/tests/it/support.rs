@@ -238,7 +238,7 @@ impl Told {
         for (entry, progress) in
             self.0.iter().filter_map(|entry| Some((entry, entry.event().as_progress().unwrap()?)))
         {
-            let key = (entry.event().node().cloned(), progress.visit, progress.attempt, progress.item);
+            let key = (entry.event().node().cloned(), progress.visit, progress.item);
             let before = highest.insert(key, progress.progress).unwrap_or(0.0);
             assert!(progress.progress >= before, "progress fell from {before} to {}", progress.progress);
         }

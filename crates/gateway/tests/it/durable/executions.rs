@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamnest_core::payload::StatusUpdate;
+use streamnest_core::{EventType, payload::StatusUpdate};
 use tokio::time::{sleep, timeout};
 
 use super::{CLOSED, JSON, TEXT, next};
@@ -114,11 +114,13 @@ async fn an_entry_with_a_key_is_taken_once() {
 async fn how_an_execution_stands_is_not_for_its_producer_to_say() {
     let server = Server::start().await;
     server.put(RUN, &[], "").await;
-    for entry in [
-        json!({"type": "status", "payload": {"status": "completed"}}),
-        json!({"type": "event", "payload": {"type": "workflow_end", "data": {}}}),
-        json!({"type": "event", "nodeId": "a", "payload": {"type": "node_start", "data": {}}}),
-    ] {
+    let event = |known: &EventType| {
+        let data =
+            json!({"ask": "ask1", "nodeId": "a", "visit": 1, "attempt": 1, "question": "?", "schema": {}});
+        json!({"type": "event", "nodeId": "a", "payload": {"type": known, "data": data}})
+    };
+    let status = json!({"type": "status", "payload": {"status": "completed"}});
+    for entry in EventType::FRAMEWORK.iter().map(event).chain([status]) {
         let good = json!({"type": "event", "payload": {"type": "a", "data": 1}});
         let refused = server.append(RUN, &[JSON], &json!([good, entry]).to_string()).await;
         assert!(refused.error(400, "lifecycle_entry").contains("entry 1"));
