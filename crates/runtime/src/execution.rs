@@ -70,6 +70,9 @@ pub(crate) struct Execution {
     /// How often each node within a subgraph was visited.
     visits: Mutex<HashMap<NodeName, u32>>,
     trace: RunTrace,
+    /// How often a token stream was opened of each name that is no node of the workflow. What a name has said is never said
+    /// again under the same number, also not by another service.
+    streamed: Mutex<HashMap<NodeName, u32>>,
     /// Where the state is, while it runs.
     state: Mutex<Weak<dyn Snapshot>>,
 }
@@ -81,9 +84,9 @@ trait Snapshot: Send + Sync {
 
 impl<S: State> Snapshot for Mutex<History<S>> {
     fn json(&self) -> Result<Value, serde_json::Error> {
-        // What a state does when it is written is the user's code, and is not done under the lock.
-        let state = lock(self).snapshot();
-        serde_json::to_value(&*state)
+        // What changes a state, copies it and writes it is the user's code, and is not done under the lock.
+        let changes = lock(self).snapshot();
+        serde_json::to_value(&*changes.state())
     }
 }
 
@@ -126,6 +129,7 @@ impl Execution {
             watch: Stopwatch::default(),
             visits: Mutex::default(),
             trace: RunTrace::new(None),
+            streamed: Mutex::default(),
             state: Mutex::new(Weak::<Unborn>::new()),
         }
     }
@@ -203,6 +207,17 @@ impl Execution {
         let visit = visits.entry(node.clone()).or_default();
         *visit += 1;
         *visit
+    }
+
+    /// Counts a token stream of a name, from 1; `None` if that would be one name more than `max_names`.
+    pub(crate) fn next_streamed(&self, name: &NodeName, max_names: usize) -> Option<u32> {
+        let mut streamed = lock(&self.streamed);
+        if !streamed.contains_key(name) && streamed.len() >= max_names {
+            return None;
+        }
+        let visit = streamed.entry(name.clone()).or_default();
+        *visit += 1;
+        Some(*visit)
     }
 
     /// The state now, with all changes of the visits that have completed; the result when it has ended with one.

@@ -27,6 +27,45 @@ pub(crate) struct Version<S> {
     depth: u32,
 }
 
+/// Changes that are to be applied to the state before them. That is the user's code, which is not run while the history is
+/// locked: so they are taken out first.
+#[must_use]
+pub(crate) struct Replay<S: State> {
+    base: Arc<S>,
+    /// Of each visit, in order.
+    updates: Vec<Arc<[S::Update]>>,
+}
+
+impl<S: State> Replay<S> {
+    /// The state after them.
+    pub(crate) fn state(self) -> Arc<S> {
+        if self.updates.is_empty() {
+            return self.base;
+        }
+        let mut state = S::clone(&self.base);
+        let updates = self.updates.iter().flat_map(|updates| updates.iter());
+        updates.for_each(|update| state.apply(update.clone()));
+        Arc::new(state)
+    }
+}
+
+/// What a visit begins with.
+pub(crate) struct Opened<S: State> {
+    version: Version<S>,
+    /// The changes of the branches that have met here.
+    met: Option<Replay<S>>,
+}
+
+impl<S: State> Opened<S> {
+    /// The version that the visit sees.
+    pub(crate) fn version(self) -> Version<S> {
+        match self.met {
+            Some(met) => Version { state: met.state(), ..self.version },
+            None => self.version,
+        }
+    }
+}
+
 /// Two nodes that changed one field at the same time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Conflict {
@@ -42,7 +81,7 @@ struct Change<S: State> {
     depth: u32,
     node: NodeIndex,
     number: u32,
-    updates: Vec<S::Update>,
+    updates: Arc<[S::Update]>,
     /// The places of the state that it takes, by number.
     claims: Vec<(u32, Hold)>,
 }
@@ -76,13 +115,14 @@ impl<S: State> History<S> {
     }
 
     /// The version that a visit sees to which `tokens` came.
-    pub(crate) fn open(&self, mut tokens: Vec<Arc<Version<S>>>) -> Result<Version<S>, Conflict> {
+    pub(crate) fn open(&self, mut tokens: Vec<Arc<Version<S>>>) -> Result<Opened<S>, Conflict> {
+        let alone = |version| Opened { version: Arc::unwrap_or_clone(version), met: None };
         // What is longest may be all of it.
         let longest = (0..tokens.len()).max_by_key(|token| tokens.get(*token).map(|token| token.past.len()));
-        let Some(longest) = longest else { return Ok(Arc::unwrap_or_clone(self.begin())) };
+        let Some(longest) = longest else { return Ok(alone(self.begin())) };
         let longest = tokens.swap_remove(longest);
         if tokens.is_empty() {
-            return Ok(Arc::unwrap_or_clone(longest));
+            return Ok(alone(longest));
         }
         let depth = tokens.iter().fold(longest.depth, |depth, token| depth.max(token.depth));
         let mut meeting = Meeting::default();
@@ -94,9 +134,10 @@ impl<S: State> History<S> {
         joined.depth = depth;
         if meeting.len() > joined.past.len() {
             joined.past = meeting.sorted();
-            joined.state = Arc::new(self.replay(&joined.past));
+            let met = Some(self.replay(&joined.past));
+            return Ok(Opened { version: joined, met });
         }
-        Ok(joined)
+        Ok(Opened { version: joined, met: None })
     }
 
     /// Changes the version of a visit as it said, in Rust and, for those who look at what clashes, in JSON; the branch goes on
@@ -130,7 +171,7 @@ impl<S: State> History<S> {
             version.past.push(u32::try_from(self.changes.len()).unwrap_or(u32::MAX));
             let claims =
                 json.iter().flat_map(claims::<S>).map(|(place, hold)| (self.number(place), hold)).collect();
-            self.changes.push(Change { depth: version.depth, node, number, updates, claims });
+            self.changes.push(Change { depth: version.depth, node, number, updates: updates.into(), claims });
         }
         version
     }
@@ -148,18 +189,15 @@ impl<S: State> History<S> {
         met
     }
 
-    /// The state in which the run has ended.
-    pub(crate) fn result(&self) -> Arc<S> {
-        if self.ended.len() == 0 { self.base.clone() } else { Arc::new(self.replay(&self.ended.sorted())) }
+    /// What the run has come to.
+    pub(crate) fn result(&self) -> Replay<S> {
+        self.replay(&self.ended.sorted())
     }
 
-    /// The state with all changes so far, also those of branches that have not met.
-    pub(crate) fn snapshot(&self) -> Arc<S> {
-        if self.changes.is_empty() {
-            return self.base.clone();
-        }
+    /// All changes so far, also those of branches that have not met.
+    pub(crate) fn snapshot(&self) -> Replay<S> {
         let all: Vec<u32> = (0..self.changes.len()).filter_map(|change| u32::try_from(change).ok()).collect();
-        Arc::new(self.replay(&all))
+        self.replay(&all)
     }
 
     /// A branch with this past comes to those that have met.
@@ -175,13 +213,12 @@ impl<S: State> History<S> {
         })
     }
 
-    fn replay(&self, past: &[u32]) -> S {
-        let mut state = S::clone(&self.base);
+    fn replay(&self, past: &[u32]) -> Replay<S> {
         let mut changes: Vec<_> =
             past.iter().filter_map(|number| self.changes.get(*number as usize)).collect();
         changes.sort_by_key(|change| (change.depth, change.node, change.number));
-        changes.iter().flat_map(|change| &change.updates).for_each(|update| state.apply(update.clone()));
-        state
+        let updates = changes.into_iter().map(|change| change.updates.clone()).collect();
+        Replay { base: self.base.clone(), updates }
     }
 }
 

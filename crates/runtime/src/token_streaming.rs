@@ -27,6 +27,7 @@ use crate::{
     Engine, FilterCriteria, Observable, StreamUpdate, TokenOptions, ViewError,
     definition::Bounds,
     engine::standalone::Opened,
+    execution::Execution,
     output::{At, NodeOutput},
     plan::NodePlan,
 };
@@ -42,7 +43,8 @@ use crate::{
 ///   because its processor panicked (`processor_panicked`);
 /// - as `cancelled`, when it is cancelled, also by a shutdown.
 ///
-/// For an execution that a workflow runs, its streams write beside the workflow's own nodes, and end with it at the latest.
+/// For an execution that a workflow runs, its streams write beside the workflow's own nodes, under other names, and end with it
+/// at the latest. Each stream of a name is a visit of its own, from 1.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -163,6 +165,7 @@ impl TokenStreamingService {
     ///
     /// # Errors
     /// [`TokenStreamingError::Name`]; [`TokenStreamingError::TokenOptions`]; [`TokenStreamingError::AlreadyOpen`];
+    /// [`TokenStreamingError::NodeOfWorkflow`]; [`TokenStreamingError::TooManyNodes`];
     /// [`TokenStreamingError::TooManyStreams`]; [`TokenStreamingError::Log`] if the execution has ended;
     /// [`TokenStreamingError::Execution`] if it cannot be opened.
     ///
@@ -185,9 +188,17 @@ impl TokenStreamingService {
         let mut place = Some(self.0.place()?);
         loop {
             let host = self.open_host(execution).await?;
-            let opened = host.open(&plan, self.0.options.max_nodes, |visit| {
-                let output = NodeOutput::new(host.execution().clone(), plan.clone(), At::first(visit), None);
-                TokenStream::new(output, config.clone(), self.logs().now())
+            let opened = self.check_name(host.execution(), &plan.name).and_then(|()| {
+                host.open(&plan, self.0.options.max_nodes, |visit| {
+                    let output =
+                        NodeOutput::new(host.execution().clone(), plan.clone(), At::first(visit), None);
+                    TokenStream::new(output, config.clone(), self.logs().now())
+                })
+            });
+            let opened = opened.inspect_err(|_| {
+                if host.give_up_unused() {
+                    self.0.forget(&host);
+                }
             })?;
             // It was given up between the look and now: look again.
             let Some(stream) = opened else {
@@ -207,6 +218,19 @@ impl TokenStreamingService {
             });
             return Ok(stream);
         }
+    }
+
+    /// Refuses the names of the workflow's own nodes and of what is within them. Their text is numbered by their visits, and
+    /// voided when they are tried again.
+    fn check_name(&self, execution: &Execution, name: &NodeName) -> Result<(), TokenStreamingError> {
+        // One that no workflow runs has no nodes.
+        let Ok(graph) = self.0.engine.graph(&execution.workflow) else { return Ok(()) };
+        let outermost = name.split('/').next().unwrap_or_default();
+        if graph.nodes.iter().any(|node| *node.name == *outermost) {
+            let (execution, workflow) = (execution.id().clone(), execution.workflow.clone());
+            return Err(TokenStreamingError::NodeOfWorkflow { execution, workflow, node: name.clone() });
+        }
+        Ok(())
     }
 
     /// Finds what is known of an execution, or begins to know it.

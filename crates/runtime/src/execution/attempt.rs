@@ -47,7 +47,7 @@ impl<W: Workflow> Steps<W> {
         let number = if self.around.is_none() { number } else { self.execution.next_visit(&node.plan.name) };
         let pass = Pass { visit, node: index, number };
         let opened = lock(&self.history).open(tokens);
-        let version = opened.map_err(|conflict| self.conflict(conflict))?;
+        let version = opened.map_err(|conflict| self.conflict(conflict))?.version();
         let reached = match &node.body {
             Body::Once(handler) => self.attempts(node, pass, handler, version).await,
             // It would be part of every visit.

@@ -106,7 +106,10 @@ impl<W: Workflow> Steps<W> {
                         let ended = lock(&self.history).end(&token);
                         ended.map_err(|conflict| self.conflict(conflict))?;
                     }
-                    Command::Complete => return Ok(lock(&self.history).result()),
+                    Command::Complete => {
+                        let result = lock(&self.history).result();
+                        return Ok(result.state());
+                    }
                     Command::Fail(error) => return Err(NodeError::coded(error.code(), error.to_string())),
                 }
             }

@@ -94,7 +94,7 @@ impl Play {
         tokens: &[&Arc<Version<Board>>],
         update: BoardUpdate,
     ) -> Result<Arc<Version<Board>>, Conflict> {
-        let opened = self.history.open(tokens.iter().map(|token| Arc::clone(token)).collect())?;
+        let opened = self.history.open(tokens.iter().map(|token| Arc::clone(token)).collect())?.version();
         let json = serde_json::to_value(&update).unwrap();
         Ok(Arc::new(self.history.close(opened, (node, 1), vec![update], &[json])))
     }
@@ -119,7 +119,7 @@ fn changes_meet_by_depth_and_then_by_node_whatever_came_first() {
         let join = play.visit(4, &[&a, &b2], says("!")).unwrap();
         assert_eq!(join.state.text, "abB!");
         play.history.end(&join).unwrap();
-        assert_eq!(play.history.result().text, "abB!");
+        assert_eq!(play.history.result().state().text, "abB!");
     }
 }
 
@@ -171,8 +171,8 @@ fn a_branch_that_never_ends_leaves_no_trace_but_in_a_snapshot() {
     let a = play.visit(1, &[&begin], says("a")).unwrap();
     play.visit(2, &[&begin], says("lost")).unwrap();
     play.history.end(&a).unwrap();
-    assert_eq!(play.history.result().text, "a");
-    assert_eq!(play.history.snapshot().text, "alost");
+    assert_eq!(play.history.result().state().text, "a");
+    assert_eq!(play.history.snapshot().state().text, "alost");
 }
 
 #[test]
@@ -181,15 +181,15 @@ fn one_branch_keeps_no_changes_and_copies_no_state() {
     let mut token = history.begin();
     let state = Arc::as_ptr(&token.state);
     for _ in 0..3 {
-        let version = history.open(vec![token]).unwrap();
+        let version = history.open(vec![token]).unwrap().version();
         let json = json!({"text": "x"});
         token = Arc::new(history.close(version, (0, 1), vec![says("x")], &[json]));
     }
     assert_eq!((token.state.text.as_str(), history.changes.len()), ("xxx", 0));
     assert_eq!(Arc::as_ptr(&token.state), state, "changed in place");
     // A branch that ended before without a change stands in nobody's way.
-    let snapshot = history.snapshot();
-    let version = history.open(vec![token]).unwrap();
+    let snapshot = history.snapshot().state();
+    let version = history.open(vec![token]).unwrap().version();
     let json = json!({"text": "y"});
     let token = history.close(version, (0, 1), vec![says("y")], &[json]);
     assert_eq!(
@@ -214,7 +214,13 @@ fn branches_that_meet_are_looked_at_once_however_many_there_are() {
         // At the end of the run each branch comes for itself.
         branches.iter().for_each(|branch| play.history.end(branch).unwrap());
         assert_eq!(APPLIED.replace(0), 0);
-        assert_eq!((play.history.result().keyed.len(), APPLIED.replace(0)), (n, 1 + n));
+        // Whoever holds the history only takes the changes; applying them is the user's code.
+        let (result, snapshot) = (play.history.result(), play.history.snapshot());
+        let begins = play.history.open(branches.clone()).unwrap();
+        assert_eq!(APPLIED.replace(0), 0);
+        assert_eq!((result.state().keyed.len(), APPLIED.replace(0)), (n, 1 + n));
+        assert_eq!((snapshot.state().keyed.len(), APPLIED.replace(0)), (n, 1 + n + 1));
+        assert_eq!((begins.version().state.keyed.len(), APPLIED.replace(0)), (n, 1 + n));
     }
 }
 

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use streamnest_core::{ControlError, ExecutionId, NodeName};
+use streamnest_core::{ControlError, ExecutionId, NodeName, WorkflowName};
 
 /// Why a token stream did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenStreamingError {
     /// A node has a name that is none.
-    #[error("{0}")]
+    #[error(transparent)]
     Name(#[from] streamnest_core::Error),
     /// The options of a stream make no sense.
-    #[error("token stream cannot be opened: {0}")]
-    TokenOptions(#[source] Arc<crate::Error>),
+    #[error(transparent)]
+    TokenOptions(Arc<crate::Error>),
     /// A bound of the service leaves no room to work.
     #[error("option `{option}` is zero, which leaves no room; leave it out for its default")]
     Option {
@@ -36,6 +36,19 @@ pub enum TokenStreamingError {
         /// The execution.
         execution: ExecutionId,
         /// The node.
+        node: NodeName,
+    },
+    /// The workflow of the execution has a node of that name, or one around it.
+    #[error(
+        "node `{node}` of execution `{execution}` is one of its workflow `{workflow}`, whose text a stream beside it would mix \
+         with; choose another name, or stream by `ctx.token` in the node"
+    )]
+    NodeOfWorkflow {
+        /// The execution.
+        execution: ExecutionId,
+        /// Its workflow.
+        workflow: WorkflowName,
+        /// The name.
         node: NodeName,
     },
     /// The stream was silent for too long and was closed.
@@ -75,10 +88,10 @@ pub enum TokenStreamingError {
         limit: usize,
     },
     /// The execution cannot be opened.
-    #[error("execution cannot be opened: {0}")]
+    #[error(transparent)]
     Execution(#[from] ControlError),
     /// The execution's log takes nothing more.
-    #[error("execution's log takes no more tokens: {0}")]
+    #[error(transparent)]
     Log(#[from] streamnest_log::Error),
 }
 
@@ -91,6 +104,7 @@ impl TokenStreamingError {
             Self::Option { .. } => "invalid_option",
             Self::NotOpen { .. } => "token_stream_not_open",
             Self::AlreadyOpen { .. } => "token_stream_already_open",
+            Self::NodeOfWorkflow { .. } => "node_of_workflow",
             Self::Stale { .. } => "token_stream_stale",
             Self::ProcessorPanicked { .. } => "processor_panicked",
             Self::TooManyStreams { .. } => "too_many_token_streams",

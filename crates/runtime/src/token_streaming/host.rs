@@ -32,7 +32,6 @@ pub(super) struct Host {
 #[derive(Default)]
 struct State {
     streams: HashMap<NodeName, TokenStream>,
-    visits: HashMap<NodeName, u32>,
     /// Streams that have closed, and the tokens that they were given.
     closed: u64,
     tokens: u64,
@@ -71,13 +70,11 @@ impl Host {
             let (execution, node) = (self.execution.id().clone(), plan.name.clone());
             return Err(TokenStreamingError::AlreadyOpen { execution, node });
         }
-        if !state.visits.contains_key(&plan.name) && state.visits.len() >= max_nodes {
+        let Some(visit) = self.execution.next_streamed(&plan.name, max_nodes) else {
             let execution = self.execution.id().clone();
             return Err(TokenStreamingError::TooManyNodes { execution, limit: max_nodes });
-        }
-        let visit = state.visits.entry(plan.name.clone()).or_insert(0);
-        *visit += 1;
-        let stream = make(*visit);
+        };
+        let stream = make(visit);
         state.streams.insert(plan.name.clone(), stream.clone());
         self.changed.notify_waiters();
         Ok(Some(stream))
@@ -106,6 +103,14 @@ impl Host {
         let done = !self.owned && state.streams.is_empty();
         state.over |= done;
         done
+    }
+
+    /// A stream was refused; whether nothing needs to be known of this execution. Then it takes no more streams.
+    pub(super) fn give_up_unused(&self) -> bool {
+        let mut state = self.lock();
+        let unused = !self.owned && state.streams.is_empty();
+        state.over |= unused;
+        unused
     }
 
     /// Closes all streams, and ends the execution if it is owned.

@@ -277,6 +277,42 @@ async fn beside_a_workflow_it_streams_into_the_same_log_and_does_not_end_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn beside_a_workflow_a_name_never_repeats_a_visit_nor_takes_one_of_a_node() {
+    let definition = play(
+        |node| node.stream_token(TokenOptions::default()),
+        |ctx| async move {
+            ctx.token("node").await;
+            sleep(Duration::from_secs(1)).await;
+            Ok(())
+        },
+    );
+    let engine = engine(definition);
+    let options = TokenStreamingOptions::default().with_max_nodes(2);
+    let services = [(); 2].map(|()| TokenStreamingService::new(engine.clone(), options.clone()).unwrap());
+    let run = start(&engine).await;
+    let id = run.execution_id();
+    // A service forgets a run with its last stream; the run does not forget the service.
+    for service in services.iter().cycle().take(4) {
+        let stream = service.initialize_token_stream(id, "beside", TokenOptions::default()).await.unwrap();
+        stream.token("x").await.unwrap();
+        service.close_execution_token_streams(id).await.unwrap();
+    }
+    for name in ["node", "node/inner"] {
+        let refused =
+            services[0].initialize_token_stream(id, name, TokenOptions::default()).await.unwrap_err();
+        assert_eq!((refused.code(), refused.is_retryable()), ("node_of_workflow", false));
+        assert!(refused.to_string().contains(&format!("`{name}`")), "{refused}");
+    }
+    services[0].initialize_token_stream(id, "other", TokenOptions::default()).await.unwrap().close().await;
+    let third = services[1].initialize_token_stream(id, "third", TokenOptions::default()).await.unwrap_err();
+    assert_eq!(third.code(), "too_many_token_nodes");
+    let tokens = told_of(run.log()).await.tokens();
+    let visits: Vec<_> =
+        tokens.iter().filter(|token| token.content == "x").map(|token| token.visit).collect();
+    assert_eq!(visits, [1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_calls_say_what_is_wrong_and_what_to_do() {
     let (_engine, service) =
         service_with(TokenStreamingOptions::default().with_max_streams(2).with_max_nodes(2));
