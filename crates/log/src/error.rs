@@ -242,10 +242,10 @@ pub enum Error {
         option: &'static str,
     },
     /// A filter names what cannot be an event type or a node.
-    #[error("filter is not valid: {0}")]
-    Filter(#[source] streamnest_core::Error),
+    #[error(transparent)]
+    Filter(streamnest_core::Error),
     /// The store refused or broke.
-    #[error("log store refused: {0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 

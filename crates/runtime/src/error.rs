@@ -262,7 +262,7 @@ pub enum Error {
     },
     /// A token filter's pattern is no regular expression.
     #[error(
-        "`pattern` of node `{node}` of workflow `{workflow}` is no regular expression; mend it, or put `\\` before what stands for itself: {reason}"
+        "`pattern` of node `{node}` of workflow `{workflow}` is no regular expression; mend it, or put `\\` before what stands for itself; its source says where"
     )]
     Pattern {
         /// The workflow.
@@ -270,7 +270,7 @@ pub enum Error {
         /// The node.
         node: String,
         /// What is wrong with it.
-        reason: String,
+        source: regex::Error,
     },
     /// An option leaves no room to work.
     #[error("`{option}` of node `{node}` of workflow `{workflow}` is {value}; it must be {legal}")]
@@ -312,7 +312,7 @@ pub enum Error {
     #[error("engine has its workflows already; give it all of them at once")]
     HasWorkflows,
     /// The bounds of the logs leave no room to work.
-    #[error("{0}")]
+    #[error(transparent)]
     Log(#[from] streamnest_log::Error),
 }
 
@@ -390,6 +390,11 @@ impl NodeError {
     /// Whether the same work may succeed later, in the words of who made the error.
     pub const fn is_retryable(&self) -> bool {
         self.retryable
+    }
+
+    /// What caused it, if that was an error.
+    pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.source.as_deref()
     }
 
     /// Says that no other attempt can help.

@@ -139,7 +139,7 @@ pub enum EventsError {
     #[error("entries {} to {} are no longer kept", .0.from, .0.to)]
     Missed(Gap),
     /// The log cannot be read; the stream ends.
-    #[error("log cannot be read: {0}")]
+    #[error(transparent)]
     Log(#[from] streamnest_log::Error),
 }
 

@@ -15,17 +15,17 @@ pub use self::streaming::StreamingError;
 #[non_exhaustive]
 pub enum Error {
     /// A workflow is wrong.
-    #[error("application cannot be built: {0}")]
-    Runtime(#[source] Box<streamnest_runtime::Error>),
+    #[error(transparent)]
+    Runtime(Box<streamnest_runtime::Error>),
     /// A bound of the logs is wrong.
-    #[error("application cannot be built: {0}")]
+    #[error(transparent)]
     Log(#[from] streamnest_log::Error),
     /// A bound of the token streams is wrong.
-    #[error("application cannot be built: {0}")]
-    TokenStreaming(#[source] Box<streamnest_runtime::TokenStreamingError>),
+    #[error(transparent)]
+    TokenStreaming(Box<streamnest_runtime::TokenStreamingError>),
     /// The modules are wrong, or one of their providers cannot be made or does not begin.
-    #[error("application cannot be built: {0}")]
-    Modules(#[source] Box<streamnest_modules::Error>),
+    #[error(transparent)]
+    Modules(Box<streamnest_modules::Error>),
     /// An option is given in two places.
     #[error("option `{option}` is given, and so is `{beneath}`, which is the same; give one of them")]
     OptionTwice {
@@ -86,8 +86,8 @@ pub enum Error {
     )]
     DataDirectory(#[source] streamnest_log_disk::Error),
     /// A bound of the data directory is wrong.
-    #[error("application cannot be built: {0}")]
-    Disk(#[source] streamnest_log_disk::Error),
+    #[error(transparent)]
+    Disk(streamnest_log_disk::Error),
     /// A flag says where the logs are kept, and the program has said so already.
     #[error(
         "`--data-dir`, `--durability` and `--repair` have no effect: the program itself says where its logs are kept; leave them out"

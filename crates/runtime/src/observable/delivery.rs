@@ -1,6 +1,6 @@
 //! Items to a handler that may fail.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use futures_util::StreamExt as _;
 use tokio::time::sleep;
@@ -40,7 +40,7 @@ impl<T: Clone + Send + 'static> Observable<T> {
             let mut attempts = 1;
             while let Err(error) = handle(item.clone()).await {
                 let Some(wait) = retry.wait_after(attempts, &error, random()) else {
-                    return Err(ViewError::HandlerGaveUp { attempts, reason: error.to_string() });
+                    return Err(ViewError::HandlerGaveUp { attempts, error: Arc::new(error) });
                 };
                 tracing::debug!(%error, attempts, ?wait, "handler failed and is tried again");
                 sleep(wait).await;

@@ -1,7 +1,11 @@
 //! Why a view ended early, or has a hole.
 
+use std::sync::Arc;
+
 use streamnest_core::ExecutionId;
 use streamnest_log::Gap;
+
+use crate::NodeError;
 
 /// What a view missed. It goes on after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,13 +67,13 @@ pub enum ViewError {
     },
     /// A handler went on failing.
     #[error(
-        "handler failed {attempts} times for one item, the last time: {reason}; subscribe again from the position before it"
+        "handler failed {attempts} times for one item, the last time: {error}; subscribe again from the position before it"
     )]
     HandlerGaveUp {
         /// How often it was tried.
         attempts: u32,
-        /// What it said last.
-        reason: String,
+        /// What it said last. It is no [`Error`](std::error::Error) itself; what caused it is its [`source`](NodeError::source).
+        error: Arc<NodeError>,
     },
     /// A criterion or option makes no sense.
     #[error("`{option}` is {value}; it must be {legal}")]
@@ -85,7 +89,7 @@ pub enum ViewError {
     #[error(transparent)]
     Name(#[from] streamnest_core::Error),
     /// The log cannot be read.
-    #[error("log cannot be read: {0}")]
+    #[error(transparent)]
     Log(#[from] streamnest_log::Error),
 }
 

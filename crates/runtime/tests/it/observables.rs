@@ -388,11 +388,17 @@ async fn a_handler_that_fails_is_tried_again_with_growing_waits_and_no_item_is_s
     });
     let error = gave_up.await.unwrap_err();
     assert!(
-        matches!(&error, ViewError::HandlerGaveUp { attempts: 4, reason } if reason == "never"),
+        matches!(&error, ViewError::HandlerGaveUp { attempts: 4, error } if error.to_string() == "never"),
         "{error}"
     );
     assert!(error.is_retryable());
     assert_eq!(handled, 2);
+    // Who viewed can tell what it was, and not only read it.
+    let fails = |_| async { Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()) };
+    let error = items.deliver(RetryOptions::default().with_attempts(1), fails).await.unwrap_err();
+    let ViewError::HandlerGaveUp { error, .. } = error else { panic!("{error}") };
+    let kind = error.source().and_then(|source| source.downcast_ref()).map(std::io::Error::kind);
+    assert_eq!(kind, Some(std::io::ErrorKind::TimedOut));
 }
 
 /// A store in memory that says that it outlives the process, so that logs are let go from memory and found again.
