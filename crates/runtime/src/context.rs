@@ -165,7 +165,8 @@ impl NodeContext {
         self.output.token_bytes(None, bytes).await;
     }
 
-    /// Begins a message of its own, whose text mixes with no other's.
+    /// Begins a message of its own, whose text mixes with no other's. With more open at once than
+    /// [`EngineOptions::max_open_messages`](crate::EngineOptions::max_open_messages) the visit fails.
     pub fn message(&self) -> Message {
         Message { output: self.output.clone(), id: self.output.open(None) }
     }
@@ -253,12 +254,13 @@ impl NodeContext {
     }
 
     /// Runs `work` as a task of this visit, in its scope. The visit ends when all its tasks have; if it fails, times out
-    /// or is cancelled, they are aborted.
+    /// or is cancelled, they are aborted. With more at once than
+    /// [`EngineOptions::max_tasks`](crate::EngineOptions::max_tasks) the visit fails.
     pub fn spawn<F>(&self, work: F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.output.tasks.spawn(work.in_scope(self.scope()))
+        self.output.spawn(work.in_scope(self.scope()))
     }
 
     pub(crate) const fn output(&self) -> &Arc<NodeOutput> {

@@ -50,6 +50,12 @@ pub struct EngineOptions {
     pub disconnect_grace: Duration,
     /// Keys that one execution may use with `emit_once`. Default 10,000.
     pub max_once_keys: usize,
+    /// Messages of one visit that may be open at once: model calls, and what `ctx.message()` began. Default 1,024. A visit that
+    /// begins another fails with `too_many_open_messages`.
+    pub max_open_messages: usize,
+    /// Tasks of one visit that may run at once by `ctx.spawn`. Default 10,000. A visit that spawns another fails with
+    /// `too_many_tasks`.
+    pub max_tasks: usize,
     /// Questions of one execution that may wait for an answer at once. Default 64.
     pub max_open_asks: usize,
     /// The largest answer to a question, in bytes of JSON. Default 64 KiB, what one message over a WebSocket holds.
@@ -65,6 +71,8 @@ impl Default for EngineOptions {
             default_buffer_size: 50,
             disconnect_grace: Duration::from_secs(10),
             max_once_keys: 10_000,
+            max_open_messages: 1_024,
+            max_tasks: 10_000,
             max_open_asks: 64,
             max_answer_bytes: 64 << 10,
             max_answers_kept: 1_024,
@@ -77,6 +85,8 @@ crate::options::setters! {
         with_default_buffer_size default_buffer_size: usize,
         with_disconnect_grace disconnect_grace: Duration,
         with_max_once_keys max_once_keys: usize,
+        with_max_open_messages max_open_messages: usize,
+        with_max_tasks max_tasks: usize,
         with_max_open_asks max_open_asks: usize,
         with_max_answer_bytes max_answer_bytes: usize,
         with_max_answers_kept max_answers_kept: usize,
@@ -158,6 +168,8 @@ impl EngineBuilder {
             if value < least { Err(Error::TooSmall { option, value, least }) } else { Ok(()) }
         };
         at_least("EngineOptions::default_buffer_size", self.options.default_buffer_size, 1)?;
+        at_least("EngineOptions::max_open_messages", self.options.max_open_messages, 1)?;
+        at_least("EngineOptions::max_tasks", self.options.max_tasks, 1)?;
         at_least("EngineOptions::max_open_asks", self.options.max_open_asks, 1)?;
         at_least("EngineOptions::max_answer_bytes", self.options.max_answer_bytes, 1)?;
         at_least("EngineOptions::max_answers_kept", self.options.max_answers_kept, 1)?;

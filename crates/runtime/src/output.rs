@@ -17,7 +17,10 @@ use std::{
 };
 
 use streamnest_core::{BoxFuture, Event, MessageId, Seq, TokenDelta, Usage, payload};
-use tokio::{task::consume_budget, time::Instant};
+use tokio::{
+    task::{AbortHandle, consume_budget},
+    time::Instant,
+};
 
 use self::{
     messages::Messages,
@@ -119,6 +122,10 @@ enum Fault {
     Log(streamnest_log::Error),
     /// A function that the user gave panicked.
     Panicked(&'static str),
+    /// It began more messages than may be open.
+    TooManyMessages { limit: usize },
+    /// It spawned more tasks than may run.
+    TooManyTasks { limit: usize },
 }
 
 impl At {
@@ -172,7 +179,11 @@ impl NodeOutput {
     fn open_in(&self, state: &mut State, role: Option<String>) -> MessageId {
         let message = self.execution.next_message();
         if let Some(plan) = self.plan.token.as_ref().filter(|_| !state.closed) {
-            let at = self.at();
+            let (at, limit) = (self.at(), self.execution.options.max_open_messages);
+            if state.messages.len() >= limit {
+                self.fail(state, Fault::TooManyMessages { limit });
+                return message;
+            }
             let buffer = TokenBuffer::new(plan.clone(), state.buffer_size, message, role, at);
             state.messages.begin(message, buffer);
         }
@@ -289,6 +300,16 @@ impl NodeOutput {
     /// Overrides the buffer size of this visit, for messages that begin after this.
     pub(crate) fn set_buffer_size(&self, buffer_size: usize) {
         self.lock().buffer_size = Some(buffer_size.max(1));
+    }
+
+    /// Runs a task of this visit. One more than may run is not begun, and fails the visit.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let limit = self.execution.options.max_tasks;
+        let (handle, fits) = self.tasks.spawn(limit, work);
+        if !fits {
+            self.fail(&mut self.lock(), Fault::TooManyTasks { limit });
+        }
+        handle
     }
 
     /// Whether the body has ended.
@@ -427,6 +448,20 @@ impl NodeOutput {
             Fault::Panicked(what) => {
                 let message = format!("the {what} of node `{}` panicked", self.plan.name);
                 NodeError::coded("node_panicked", message)
+            }
+            Fault::TooManyMessages { limit } => {
+                let message = format!(
+                    "node `{}` has {limit} messages open, the limit of `EngineOptions::max_open_messages`; end some first, or raise it",
+                    self.plan.name
+                );
+                NodeError::coded("too_many_open_messages", message)
+            }
+            Fault::TooManyTasks { limit } => {
+                let message = format!(
+                    "node `{}` has {limit} tasks, the limit of `EngineOptions::max_tasks`; wait for some first, or raise it",
+                    self.plan.name
+                );
+                NodeError::coded("too_many_tasks", message)
             }
         })
     }

@@ -19,6 +19,8 @@ pub(crate) struct Tasks(Mutex<State>);
 struct State {
     /// Made with the first task: most visits have none.
     set: Option<JoinSet<()>>,
+    /// One that has ended panicked, which the visit is to hear.
+    panicked: bool,
     /// The visit is over: what is spawned now is aborted at once.
     over: bool,
     /// The visits that run within this one: those of a subgraph, or its items.
@@ -26,16 +28,27 @@ struct State {
 }
 
 impl Tasks {
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    /// Runs `work` beside fewer than `limit` other tasks, and says whether there were fewer. Otherwise, and when the visit is
+    /// over, the handle is of a task that does nothing.
+    pub(crate) fn spawn(
+        &self,
+        limit: usize,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> (AbortHandle, bool) {
         let mut state = self.lock();
-        let over = state.over;
-        let set = state.set.get_or_insert_default();
-        if over {
+        let State { set, panicked, over, .. } = &mut *state;
+        let set = set.get_or_insert_default();
+        // The visit looks at them only when its body has returned; those that have ended need no room until then.
+        while let Some(joined) = set.try_join_next() {
+            *panicked |= joined.is_err_and(|error| error.is_panic());
+        }
+        let fits = *over || set.len() < limit;
+        if *over || !fits {
             let handle = set.spawn(async {});
             handle.abort();
-            return handle;
+            return (handle, fits);
         }
-        set.spawn(work)
+        (set.spawn(work), true)
     }
 
     /// Waits for the tasks of the visit of `node`, also those that tasks spawn.
@@ -43,8 +56,8 @@ impl Tasks {
     /// # Errors
     /// If one of them panicked.
     pub(crate) fn poll_join(&self, cx: &mut Context<'_>, node: &str) -> Poll<NodeResult<()>> {
-        while let Some(joined) = ready!(self.poll_next(cx)) {
-            if joined.is_err_and(|error| error.is_panic()) {
+        while let Some(panicked) = ready!(self.poll_next(cx)) {
+            if panicked {
                 let message = format!("a task of node `{node}` panicked");
                 return Poll::Ready(Err(NodeError::coded("node_panicked", message)));
             }
@@ -52,11 +65,14 @@ impl Tasks {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<(), tokio::task::JoinError>>> {
-        match &mut self.lock().set {
-            Some(set) => set.poll_join_next(cx),
-            None => Poll::Ready(None),
+    /// Waits for the next task that has ended: whether it panicked. `None` when there is none.
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<bool>> {
+        let mut state = self.lock();
+        if mem::take(&mut state.panicked) {
+            return Poll::Ready(Some(true));
         }
+        let Some(set) = &mut state.set else { return Poll::Ready(None) };
+        set.poll_join_next(cx).map(|joined| joined.map(|joined| joined.is_err_and(|error| error.is_panic())))
     }
 
     /// Ends the tasks and the visits within this one, and waits until they have ended.

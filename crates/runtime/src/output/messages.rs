@@ -14,7 +14,12 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// Begins one.
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    /// Begins one. Its id is above those of the others.
     pub(super) fn begin(&mut self, message: MessageId, buffer: TokenBuffer) {
         if self.first.is_none() && self.others.is_empty() {
             self.first = Some((message, buffer));
@@ -25,15 +30,18 @@ impl Messages {
 
     /// One that has not ended.
     pub(super) fn find(&mut self, message: MessageId) -> Option<&mut TokenBuffer> {
-        let mut all = self.first.iter_mut().chain(&mut self.others);
-        all.find(|(known, _)| *known == message).map(|(_, buffer)| buffer)
+        if let Some((_, buffer)) = self.first.as_mut().filter(|(known, _)| *known == message) {
+            return Some(buffer);
+        }
+        let index = self.others.binary_search_by_key(&message, |(known, _)| *known).ok()?;
+        self.others.get_mut(index).map(|(_, buffer)| buffer)
     }
 
     /// Ends one.
     pub(super) fn end(&mut self, message: MessageId) -> Option<TokenBuffer> {
         let first = self.first.take_if(|(known, _)| *known == message);
         let ended = first.or_else(|| {
-            let index = self.others.iter().position(|(known, _)| *known == message)?;
+            let index = self.others.binary_search_by_key(&message, |(known, _)| *known).ok()?;
             Some(self.others.remove(index))
         });
         ended.map(|(_, buffer)| buffer)

@@ -68,6 +68,17 @@ pub enum TokenStreamingError {
         /// The node.
         node: NodeName,
     },
+    /// A message was begun while as many were open as may be. The stream was closed.
+    #[error(
+        "token stream of node `{node}` has {limit} messages open, the limit of `EngineOptions::max_open_messages`, so it was \
+         closed; end some first, or raise it"
+    )]
+    TooManyMessages {
+        /// The node.
+        node: NodeName,
+        /// The limit.
+        limit: usize,
+    },
     /// As many streams are open as may be.
     #[error(
         "{limit} token streams are open, the limit of `TokenStreamingOptions::max_streams`; close some, or raise it"
@@ -107,6 +118,7 @@ impl TokenStreamingError {
             Self::NodeOfWorkflow { .. } => "node_of_workflow",
             Self::Stale { .. } => "token_stream_stale",
             Self::ProcessorPanicked { .. } => "processor_panicked",
+            Self::TooManyMessages { .. } => "too_many_open_messages",
             Self::TooManyStreams { .. } => "too_many_token_streams",
             Self::TooManyNodes { .. } => "too_many_token_nodes",
             Self::Execution(error) => error.code(),

@@ -180,6 +180,7 @@ impl Host {
 fn public_message(error: &TokenStreamingError) -> String {
     match error {
         TokenStreamingError::Stale { node, .. } => format!("token stream of node `{node}` fell silent"),
+        TokenStreamingError::TooManyMessages { .. } => error.to_string(),
         TokenStreamingError::ProcessorPanicked { node } => {
             format!("token stream of node `{node}` broke off; the server's trace of this execution says why")
         }

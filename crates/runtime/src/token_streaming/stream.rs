@@ -206,6 +206,10 @@ impl TokenStream {
                 Some(match (ended, output.log_error()) {
                     (Ok(()), _) => TokenStreamingError::Stale { execution, node },
                     (Err(_), Some(error)) => TokenStreamingError::Log(error),
+                    (Err(error), None) if error.code() == "too_many_open_messages" => {
+                        let limit = output.execution.options.max_open_messages;
+                        TokenStreamingError::TooManyMessages { node, limit }
+                    }
                     (Err(_), None) => TokenStreamingError::ProcessorPanicked { node },
                 })
             }

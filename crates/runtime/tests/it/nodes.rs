@@ -12,12 +12,14 @@ use futures_util::stream;
 use serde_json::json;
 use streamnest_core::Status;
 use streamnest_runtime::{
-    Goto, NodeBuilder, NodeContext, NodeError, NodeResult, RunError, TokenOptions, WorkflowBuilder,
-    stream_tokens,
+    EngineOptions, Goto, NodeBuilder, NodeContext, NodeError, NodeResult, RunError, TokenOptions,
+    WorkflowBuilder, stream_tokens,
 };
 use tokio::{sync::oneshot, time::sleep};
 
-use crate::support::{Board, BoardUpdate, does, engine, play, run, start, told};
+use crate::support::{
+    Board, BoardUpdate, Definition, Told, does, engine, engine_with, memory, play, registry, run, start, told,
+};
 
 /// Counts how many of it are alive.
 struct Alive(Arc<AtomicUsize>);
@@ -257,4 +259,84 @@ async fn what_a_node_started_elsewhere_can_hear_of_a_cancel() {
     sleep(Duration::from_millis(1)).await;
     run.cancel("enough").await;
     assert_eq!(rx.await.unwrap(), run.execution_id().as_str());
+}
+
+async fn bounded(definition: Definition, options: EngineOptions) -> (Told, String) {
+    let engine = engine_with(definition, registry(memory(), streamnest_log::LogOptions::default()), options);
+    let run = start(&engine).await;
+    let told = told(&run).await;
+    let message = match run.result().await {
+        Err(RunError::Failed { failure }) => failure.message,
+        other => format!("{other:?}"),
+    };
+    (told, message)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_visit_that_opens_more_messages_than_it_may_fails_and_names_the_bound() {
+    let definition = |open: u32| {
+        play(
+            |node| node.stream_token(TokenOptions::default().with_buffer_size(1)),
+            move |ctx| async move {
+                let mut held = vec![ctx.message(), ctx.message(), ctx.message()];
+                // One that has ended, in the middle, makes room; the others are found all the same.
+                held.remove(1).finish().await;
+                held.extend((2..open).map(|_| ctx.message()));
+                for message in &held {
+                    message.token(format!("{} ", message.id())).await;
+                }
+                tokio::task::yield_now().await;
+                Ok(())
+            },
+        )
+    };
+    let options = EngineOptions::default().with_max_open_messages(3);
+    let (told, _) = bounded(definition(3), options.clone()).await;
+    assert_eq!((told.ended(), told.text()), ("completed".into(), "m1 m3 m4 ".into()));
+    let (told, message) = bounded(definition(4), options).await;
+    assert_eq!(told.ended(), "failed: too_many_open_messages");
+    assert!(
+        message.contains("`node` has 3 messages open, the limit of `EngineOptions::max_open_messages`"),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_visit_that_spawns_more_tasks_than_may_run_fails_and_names_the_bound() {
+    let definition = |at_once: u32| {
+        play(
+            |node| node,
+            move |ctx| async move {
+                // As many as one likes, one after the other.
+                for _ in 0..100 {
+                    ctx.spawn(async {});
+                    tokio::task::yield_now().await;
+                }
+                for _ in 0..at_once {
+                    ctx.spawn(sleep(Duration::from_secs(1)));
+                }
+                Ok(())
+            },
+        )
+    };
+    let options = EngineOptions::default().with_max_tasks(3);
+    assert_eq!(bounded(definition(3), options.clone()).await.0.ended(), "completed");
+    let (told, message) = bounded(definition(4), options).await;
+    assert_eq!(told.ended(), "failed: too_many_tasks");
+    assert!(message.contains("`node` has 3 tasks, the limit of `EngineOptions::max_tasks`"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panicked_before_others_were_spawned_fails_the_visit_too() {
+    let told = run(play(
+        |node| node,
+        |ctx| async move {
+            ctx.spawn(async { panic!("on purpose") });
+            tokio::task::yield_now().await;
+            ctx.spawn(async {});
+            Ok(())
+        },
+    ))
+    .await;
+    assert_eq!(told.ended(), "failed: node_panicked");
 }
