@@ -341,7 +341,7 @@ fn event(node: &NodeName, event_type: EventType, data: &Value) -> Event {
 }
 
 fn broken(error: LogError) -> NodeError {
-    NodeError::coded(error.code(), "the execution's log takes no more entries").caused_by(error)
+    NodeError::coded(error.code(), "the execution's log takes no more entries").caused_by(error).conclusive()
 }
 
 fn check_size(execution: &Execution, size: usize) -> Result<(), ControlError> {

@@ -262,7 +262,7 @@ pub enum Error {
     },
     /// A token filter's pattern is no regular expression.
     #[error(
-        "`pattern` of node `{node}` of workflow `{workflow}` is no regular expression; mend it, or put `\\` before what stands for itself; its source says where"
+        "`pattern` of node `{node}` of workflow `{workflow}` is no regular expression; mend it, or put `\\` before what stands for itself: {error}"
     )]
     Pattern {
         /// The workflow.
@@ -270,7 +270,7 @@ pub enum Error {
         /// The node.
         node: String,
         /// What is wrong with it.
-        source: regex::Error,
+        error: regex::Error,
     },
     /// An option leaves no room to work.
     #[error("`{option}` of node `{node}` of workflow `{workflow}` is {value}; it must be {legal}")]
@@ -402,9 +402,9 @@ impl NodeError {
         Self { conclusive: true, ..self }
     }
 
-    /// Whether no other attempt can help: it says so, or the log refused an entry.
-    pub(crate) fn is_conclusive(&self) -> bool {
-        self.conclusive || self.source.as_ref().is_some_and(|source| source.is::<streamnest_log::Error>())
+    /// Whether no other attempt can help.
+    pub(crate) const fn is_conclusive(&self) -> bool {
+        self.conclusive
     }
 
     /// The error of a node, as the node outside it sees it.
@@ -443,8 +443,15 @@ impl NodeError {
 /// So that `?` takes any error. `NodeError` is no `std::error::Error` itself, which is what makes this possible.
 impl<E: StdError + Send + Sync + 'static> From<E> for NodeError {
     fn from(error: E) -> Self {
-        let source = Some(Box::new(error).into());
-        Self { source, code: "node_failed", public: None, retryable: false, conclusive: false, origin: None }
+        let source: Box<dyn StdError + Send + Sync> = Box::new(error);
+        Self {
+            source: Some(source),
+            code: "node_failed",
+            public: None,
+            retryable: false,
+            conclusive: false,
+            origin: None,
+        }
     }
 }
 

@@ -444,7 +444,8 @@ impl NodeOutput {
     pub(crate) fn fault(&self) -> Option<NodeError> {
         Some(match self.lock().fault.as_deref()? {
             Fault::Log(error) => NodeError::coded(error.code(), "the execution's log takes no more entries")
-                .caused_by(error.clone()),
+                .caused_by(error.clone())
+                .conclusive(),
             Fault::Panicked(what) => {
                 let message = format!("the {what} of node `{}` panicked", self.plan.name);
                 NodeError::coded("node_panicked", message)

@@ -205,10 +205,10 @@ impl Place<'_> {
 
     fn token(&self, options: TokenOptions, bounds: Bounds) -> Result<TokenPlan, Error> {
         let pattern = options.filter.pattern.as_deref().map(Regex::new).transpose();
-        let pattern = pattern.map_err(|source| Error::Pattern {
+        let pattern = pattern.map_err(|error| Error::Pattern {
             workflow: self.workflow.into(),
             node: self.node.into(),
-            source,
+            error,
         })?;
         let buffer_size = options.buffer_size.unwrap_or(bounds.buffer_size);
         // JSON may escape each byte of a text into six; the rest of the payload is small.
