@@ -33,8 +33,15 @@ use crate::{
 
 /// What a page of an allowed origin may send.
 const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
-const CORS_HEADERS: [&str; 5] =
-    ["authorization", "content-type", "idempotency-key", "if-none-match", "last-event-id"];
+const CORS_HEADERS: [&str; 7] = [
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-none-match",
+    "last-event-id",
+    "traceparent",
+    "tracestate",
+];
 /// What it may read of an answer besides what every page may.
 const CORS_EXPOSED: [&str; 6] =
     ["content-location", "etag", "last-event-id", "location", "retry-after", "www-authenticate"];

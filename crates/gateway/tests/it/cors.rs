@@ -31,7 +31,11 @@ async fn a_page_of_an_allowed_origin_may_send_a_token_and_read_what_it_needs() {
     let server = server(false).await;
     let first = asked_first(&server).await;
     assert_eq!((first.status, first.header("access-control-allow-origin")), (204, Some(PAGE)));
-    lists(&first, "access-control-allow-headers", &["authorization", "content-type", "last-event-id"]);
+    lists(
+        &first,
+        "access-control-allow-headers",
+        &["authorization", "content-type", "last-event-id", "traceparent"],
+    );
     let answer = server.ask("GET", "/executions", &[("origin", PAGE)], "").await;
     assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE));
     lists(
