@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, future::Future, pin::Pin, sync::Arc};
 
-use crate::{AttributeChange, Attributes, Entry, Epoch, LogName, Seq, Status, Term, Timestamp};
+use crate::{AttributeChange, Attributes, Entry, Epoch, LogName, Passage, Seq, Status, Term, Timestamp};
 
 /// A future on the heap: the price of a trait object, paid at the cold edge only.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -114,6 +114,26 @@ pub trait StoredLog: Send + Sync + 'static {
         max_entries: usize,
         max_bytes: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Entry>>, StoreError>>;
+
+    /// As [`read`](Self::read), but only what the entries say, each payload behind `lead`, and until about `max_bytes` of that.
+    ///
+    /// What a store keeps may be served so without making an entry of each: a store that can does.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_passage(
+        &self,
+        from: Seq,
+        max_entries: usize,
+        max_bytes: usize,
+        lead: Option<u8>,
+    ) -> BoxFuture<'_, Result<Passage, StoreError>> {
+        let read = self.read(from, max_entries, max_bytes);
+        Box::pin(async move {
+            let entries = read.await?;
+            Ok(Passage::gather(&entries, lead))
+        })
+    }
 
     /// Forgets every entry up to and including `up_to`.
     ///

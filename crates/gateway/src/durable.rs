@@ -8,6 +8,7 @@ mod create;
 mod execution;
 mod headers;
 mod live;
+mod pieces;
 mod query;
 mod read;
 mod refusal;
@@ -25,6 +26,7 @@ use streamnest_log::durable::Streams;
 use streamnest_protocol::durable::{ROOT, Target};
 
 use self::headers::Headers;
+pub(crate) use self::pieces::Pieces;
 use crate::{
     access::{Action, Visitor},
     guard::Encrypted,

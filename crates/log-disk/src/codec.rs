@@ -313,6 +313,11 @@ impl<'a> Entries<'a> {
         Some((entries, self.read_changes()?))
     }
 
+    /// The payloads of the entries, as they lie there. `None` for one that cannot be read, and what follows it.
+    pub(crate) fn payloads(mut self) -> impl Iterator<Item = Option<&'a [u8]>> {
+        (0..self.count).map(move |_| EntryHead::read(&mut self.rest).map(|head| head.payload))
+    }
+
     /// What the record says beside its entries: its changes, the newest status, the time of the last entry.
     pub(crate) fn summary(mut self) -> Option<Summary> {
         let (mut status, mut time) = (None, None);

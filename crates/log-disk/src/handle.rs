@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use streamnest_core::{
-    Appended, AttributeChange, BoxFuture, Class, Entry, Seq, Status, StoreError, StoredHead, StoredLog, Term,
+    Appended, AttributeChange, BoxFuture, Class, Entry, Passage, Seq, Status, StoreError, StoredHead,
+    StoredLog, Term,
 };
 
 use crate::{
     codec::{self, Kind},
     completion,
     log::{self, Log, LogState, seq},
+    passage,
     queue::What,
     read::{self, Wanted},
     store::Inner,
@@ -120,6 +122,20 @@ impl StoredLog for DiskLog {
         let (log, wanted) =
             (self.log.clone(), Wanted { from: from.get(), entries: max_entries.max(1), bytes: max_bytes });
         self.inner.readers.give(move || promise.keep(read::read(&log, wanted)));
+        Box::pin(async move { done.await.unwrap_or_else(|| Err(crate::queue::closed())) })
+    }
+
+    fn read_passage(
+        &self,
+        from: Seq,
+        max_entries: usize,
+        max_bytes: usize,
+        lead: Option<u8>,
+    ) -> BoxFuture<'_, Result<Passage, StoreError>> {
+        let (promise, done) = completion::pair();
+        let (log, blocks) = (self.log.clone(), self.inner.blocks.clone());
+        let wanted = Wanted { from: from.get(), entries: max_entries.max(1), bytes: max_bytes };
+        self.inner.readers.give(move || promise.keep(passage::read(&log, &blocks, wanted, lead)));
         Box::pin(async move { done.await.unwrap_or_else(|| Err(crate::queue::closed())) })
     }
 

@@ -31,6 +31,7 @@
 //! # }
 //! ```
 
+mod blocks;
 mod catalog;
 mod codec;
 mod commit;
@@ -42,6 +43,7 @@ mod handle;
 mod index;
 mod log;
 mod options;
+mod passage;
 mod queue;
 mod read;
 mod readers;

@@ -94,6 +94,9 @@ pub struct DiskOptions {
     pub max_index_bytes: u64,
     /// Threads that read from the disk for cold readers. Default 2.
     pub readers: usize,
+    /// Bytes of small payloads of streams that were read from the disk and stay in memory for whoever reads them next. Default 32
+    /// MiB. None stay if it is 0.
+    pub max_cached_bytes: usize,
 }
 
 impl Default for DiskOptions {
@@ -108,6 +111,7 @@ impl Default for DiskOptions {
             compact_above: 0.5,
             max_index_bytes: 256 << 20,
             readers: 2,
+            max_cached_bytes: 32 << 20,
         }
     }
 }
@@ -137,6 +141,7 @@ setters! {
     with_compact_above compact_above: f64,
     with_max_index_bytes max_index_bytes: u64,
     with_readers readers: usize,
+    with_max_cached_bytes max_cached_bytes: usize,
 }
 
 impl DiskOptions {

@@ -38,33 +38,38 @@ pub(crate) fn read(log: &Log, wanted: Wanted) -> Result<Vec<Arc<Entry>>, StoreEr
         decoder: Decoder::default(),
     };
     loop {
-        let chapter = {
-            let state = log.lock();
-            if found.next <= state.trimmed {
-                // Entries that were found before it was trimmed may still be served.
-                return found.or_error(|| StoreError::Trimmed { trimmed: seq(state.trimmed) });
-            }
-            if found.next > state.durable {
-                return Ok(found.entries);
-            }
-            let at = state.chapters.partition_point(|chapter| chapter.last < found.next);
-            match state.chapters.get(at) {
-                Some(chapter) if chapter.first <= found.next => part_from(chapter, found.next),
-                // Between chapters, or after the last: what lay there is damaged.
-                chapter => {
-                    let to = chapter.map_or(state.durable, |chapter| chapter.first - 1);
-                    let near = chapter.or_else(|| state.chapters.last());
-                    let file = near
-                        .map_or_else(|| "a segment that is gone".into(), |chapter| chapter.segment.name());
-                    let (from, to) = (found.next_seq(), seq(to));
-                    return found.or_error(|| StoreError::Damaged { from, to, file, offset: 0 });
-                }
-            }
+        let chapter = match find(log, found.next) {
+            Ok(Some(chapter)) => chapter,
+            Ok(None) => return Ok(found.entries),
+            // Entries that were found before it was trimmed may still be served.
+            Err(error) => return found.or_error(error),
         };
         match found.read_chapter(&chapter) {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return Ok(found.entries),
-            Err(error) => return found.or_error(|| error),
+            Err(error) => return found.or_error(error),
+        }
+    }
+}
+
+/// The chapter that has the entry `next`, with some of its extents; `None` if that is not durable.
+pub(crate) fn find(log: &Log, next: u64) -> Result<Option<Chapter>, StoreError> {
+    let state = log.lock();
+    if next <= state.trimmed {
+        return Err(StoreError::Trimmed { trimmed: seq(state.trimmed) });
+    }
+    if next > state.durable {
+        return Ok(None);
+    }
+    let at = state.chapters.partition_point(|chapter| chapter.last < next);
+    match state.chapters.get(at) {
+        Some(chapter) if chapter.first <= next => Ok(Some(part_from(chapter, next))),
+        // Between chapters, or after the last: what lay there is damaged.
+        chapter => {
+            let to = chapter.map_or(state.durable, |chapter| chapter.first - 1);
+            let near = chapter.or_else(|| state.chapters.last());
+            let file = near.map_or_else(|| "a segment that is gone".into(), |chapter| chapter.segment.name());
+            Err(StoreError::Damaged { from: seq(next), to: seq(to), file, offset: 0 })
         }
     }
 }
@@ -85,8 +90,8 @@ impl Reading<'_> {
     }
 
     /// What was found, or the error if nothing was.
-    fn or_error(self, error: impl FnOnce() -> StoreError) -> Result<Vec<Arc<Entry>>, StoreError> {
-        if self.entries.is_empty() { Err(error()) } else { Ok(self.entries) }
+    fn or_error(self, error: StoreError) -> Result<Vec<Arc<Entry>>, StoreError> {
+        if self.entries.is_empty() { Err(error) } else { Ok(self.entries) }
     }
 
     /// Reads on in a chapter that has the next entry. `Break` if there is enough.
@@ -208,7 +213,7 @@ fn part_from(chapter: &Chapter, from: u64) -> Chapter {
 }
 
 /// The extents of a chapter that hold `from` and what follows; not all of them.
-fn extents(log: &Log, chapter: &Chapter, from: u64) -> io::Result<Vec<Extent>> {
+pub(crate) fn extents(log: &Log, chapter: &Chapter, from: u64) -> io::Result<Vec<Extent>> {
     match &chapter.extents {
         Extents::Here(extents) => Ok(extents.clone()),
         Extents::Stored(pages) => {
@@ -249,6 +254,6 @@ fn look_through(log: &Log, chapter: &Chapter, from: u64) -> io::Result<Vec<Exten
     Ok(extents)
 }
 
-fn unavailable(error: io::Error) -> StoreError {
+pub(crate) fn unavailable(error: io::Error) -> StoreError {
     StoreError::Unavailable { source: Arc::new(error) }
 }

@@ -49,9 +49,22 @@ impl Header {
         (header.length as usize <= MAX_BODY).then_some(header)
     }
 
+    /// What a header says of its log and of the length of its record, without a look at its checksum: for those who need only to
+    /// get past it, and notice when they have gone wrong. `None` if that is no header.
+    pub(crate) fn peek(bytes: &[u8]) -> Option<(u64, usize)> {
+        let mut reader = Reader::new(bytes.get(..HEADER)?.strip_prefix(&MAGIC)?);
+        let (length, log) = (reader.u32()?, reader.u64()?);
+        Some((log, HEADER + length as usize))
+    }
+
     /// The length of the record, in bytes.
     pub(crate) const fn record_length(&self) -> usize {
         HEADER + self.length as usize
+    }
+
+    /// The body behind this header in `bytes`, which begin with it, if it is whole and sound.
+    pub(crate) fn body<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        bytes.get(HEADER..self.record_length()).filter(|body| crc32fast::hash(body) == self.body_crc)
     }
 
     /// What a header that is not sound would say if one of its bits were not flipped, if that is clear.
@@ -119,11 +132,8 @@ pub(crate) enum Found<'a> {
 pub(crate) fn read(bytes: &[u8], offset: usize) -> Option<Found<'_>> {
     let rest = bytes.get(offset..).filter(|rest| !rest.is_empty())?;
     let header = Header::read(rest);
-    if let Some(header) = header {
-        let body = rest.get(HEADER..header.record_length());
-        if let Some(body) = body.filter(|body| crc32fast::hash(body) == header.body_crc) {
-            return Some(Found::Record { header, body, end: offset + header.record_length() });
-        }
+    if let Some((header, body)) = header.and_then(|header| Some((header, header.body(rest)?))) {
+        return Some(Found::Record { header, body, end: offset + header.record_length() });
     }
     let said = header.or_else(|| Header::guess(rest));
     // Where the header says that the next record begins is the first place to look; then every place.

@@ -22,7 +22,7 @@ pub(crate) const VERSION: u32 = 1;
 /// Records of one log are read with one read if no more than so many bytes of other logs lie between them.
 const MERGE_GAP: u64 = 4 << 10;
 /// The longest extent that grows by merging, in bytes.
-const MERGE_SPAN: u64 = 256 << 10;
+pub(crate) const MERGE_SPAN: u64 = 256 << 10;
 
 /// A segment, full or growing.
 pub(crate) struct Segment {

@@ -20,6 +20,7 @@ use streamnest_core::{
 
 use crate::{
     DiskOptions, Error,
+    blocks::Blocks,
     catalog::Catalog,
     codec::{self, State},
     commit::{Committer, is_full},
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) queue: Queue,
     pub(crate) compactor: Compactor,
     pub(crate) readers: Readers,
+    pub(crate) blocks: Arc<Blocks>,
     /// Bytes of memory that all logs take in the catalog, about.
     index_bytes: AtomicU64,
     catalog: Mutex<Catalog>,
@@ -145,6 +147,7 @@ impl DiskStore {
         catalog.segments.insert(active.id, active.clone());
         let index_bytes = catalog.by_name.values().map(|log| log.lock().weight()).sum();
         let readers = files.io("", Readers::start(options.readers))?;
+        let blocks = Arc::new(Blocks::new(options.max_cached_bytes));
         let inner = Arc::new(Inner {
             files,
             options,
@@ -152,6 +155,7 @@ impl DiskStore {
             queue: Queue::default(),
             compactor: Compactor::default(),
             readers,
+            blocks,
             index_bytes: AtomicU64::new(index_bytes),
             catalog: Mutex::new(catalog),
         });

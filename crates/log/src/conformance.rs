@@ -102,6 +102,7 @@ cases! {
     durability::nothing_is_read_before_it_is_durable,
     durability::the_seal_is_durable_after_the_last_entry,
     reading::a_read_keeps_to_its_limits_and_returns_at_least_one,
+    reading::a_passage_is_what_the_entries_say,
     reading::a_read_past_the_end_is_empty,
     reading::trimmed_entries_are_gone_and_said_to_be,
     reading::trimming_everything_keeps_counting,

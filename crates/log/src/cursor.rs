@@ -228,10 +228,7 @@ impl Cursor {
         read: Result<Vec<Arc<Entry>>, StoreError>,
         limit: ReadLimit,
     ) -> Result<Option<Read>, Error> {
-        let (last, trimmed) = {
-            let state = self.log.lock();
-            (state.last, state.ledger.trimmed())
-        };
+        let (last, trimmed) = self.log.kept();
         let seq = self.place.seq;
         match read {
             Ok(entries) if entries.first().is_some_and(|first| first.seq() == seq.next()) => {
@@ -239,15 +236,10 @@ impl Cursor {
             }
             Ok(_) if trimmed > seq => Ok(None),
             Ok(_) => Err(Error::Store(missing(seq))),
-            // The store may have been trimmed by someone else, so its word counts too.
-            Err(StoreError::Trimmed { trimmed: stored }) if stored.max(trimmed) > seq && stored <= last => {
-                Ok(Some(self.place.skip_to(stored.max(trimmed), GapReason::Trimmed)))
+            Err(error) => {
+                let Gap { to, reason, .. } = self.log.gap(seq, error)?;
+                Ok(Some(self.place.skip_to(to, reason)))
             }
-            Err(error @ StoreError::Damaged { from, to, .. }) if from == seq.next() && to <= last => {
-                tracing::error!(log = self.log.identity().subject(), %error, "entries cannot be served");
-                Ok(Some(self.place.skip_to(to, GapReason::Damaged)))
-            }
-            Err(error) => Err(Error::Store(error)),
         }
     }
 }
@@ -266,7 +258,8 @@ fn read_cold(
     Box::pin(async move { stored.read(seq.next(), entries, limit.bytes).await })
 }
 
-fn missing(seq: Seq) -> StoreError {
+/// The error of a store that has not got what it said was durable.
+pub(crate) fn missing(seq: Seq) -> StoreError {
     let source =
         std::io::Error::other(format!("entries after {seq} are visible but the store has not got them"));
     StoreError::Unavailable { source: Arc::new(source) }
@@ -275,10 +268,7 @@ fn missing(seq: Seq) -> StoreError {
 impl Place {
     /// Takes from the hot tail; `None` if the next entry is not in it.
     fn take_hot(&mut self, state: &State, limit: ReadLimit) -> Option<Read> {
-        // What is hot ends with `last` and has no gaps, so its first entry, which is cold memory, need not be looked at.
-        let before = state.last.get().checked_sub(state.hot.len() as u64)?;
-        let offset = self.seq.get().checked_sub(before)?;
-        self.take(state.hot.range(usize::try_from(offset).ok()?..), state.last, limit)
+        self.take(state.hot_after(self.seq)?, state.last, limit)
     }
 
     /// Takes as many of `entries`, which follow this place, as the limit allows.

@@ -20,6 +20,6 @@ mod streams;
 pub use append::{Append, Outcome};
 pub use facts::{Creation, Facts, Fork, ForkAt, made_at};
 pub use options::StreamOptions;
-pub use reader::{Chunk, Reader};
+pub use reader::{Chunk, EntriesOf, Reader};
 pub use stream::{Stand, Stream};
 pub use streams::{Created, Streams};

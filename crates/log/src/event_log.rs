@@ -89,6 +89,14 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The entries after `seq`; `None` if the next one is not at hand.
+    pub(crate) fn hot_after(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<Entry>>> {
+        // What is hot ends with `last` and has no gaps, so its first entry, which is cold memory, need not be looked at.
+        let before = self.last.get().checked_sub(self.hot.len() as u64)?;
+        let offset = seq.get().checked_sub(before)?;
+        Some(self.hot.range(usize::try_from(offset).ok()?..))
+    }
+
     /// Takes changes of attributes that the store has accepted. Which change that is, counted from 1.
     pub(crate) fn accept_changes(&mut self, changes: Vec<AttributeChange>) -> u64 {
         self.pending_bytes += changes.iter().map(weight).sum::<usize>();

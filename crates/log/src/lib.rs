@@ -45,6 +45,7 @@ mod memory;
 mod once;
 mod options;
 mod pace;
+mod passage;
 mod registry;
 mod retention;
 mod subscriptions;

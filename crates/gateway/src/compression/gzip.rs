@@ -3,11 +3,11 @@
 use std::io::{self, Write as _};
 
 use axum::response::Response;
-use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::CompressionOptions;
+use crate::durable::Pieces;
 
 /// What is compressed where it is asked for, in bytes: about half a millisecond's work at the default level. More is left to a
 /// thread that serves nobody.
@@ -31,10 +31,10 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 pub(crate) async fn gzip(
     options: &CompressionOptions,
     asked: &HeaderMap,
-    body: Bytes,
+    body: Pieces,
     response: &mut Response,
-) -> Bytes {
-    if !options.enabled || body.len() < options.threshold {
+) -> Pieces {
+    if !options.enabled || body.length() < options.threshold {
         return body;
     }
     let headers = response.headers_mut();
@@ -43,7 +43,7 @@ pub(crate) async fn gzip(
         return body;
     }
     // A little is done at once; what takes longer would hold up whoever else this thread serves.
-    let compressed = match body.len() {
+    let compressed = match body.length() {
         ..=AT_ONCE => compress(&body, options.level),
         _ => {
             let (body, level) = (body.clone(), options.level);
@@ -52,7 +52,7 @@ pub(crate) async fn gzip(
         }
     };
     match compressed {
-        Ok(compressed) if compressed.len() < body.len() => {
+        Ok(compressed) if compressed.len() < body.length() => {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             compressed.into()
         }
@@ -60,9 +60,9 @@ pub(crate) async fn gzip(
     }
 }
 
-fn compress(body: &[u8], level: u32) -> io::Result<Vec<u8>> {
+fn compress(body: &Pieces, level: u32) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-    encoder.write_all(body)?;
+    body.iter().try_for_each(|piece| encoder.write_all(piece))?;
     encoder.finish()
 }
 

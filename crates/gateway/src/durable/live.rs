@@ -14,12 +14,7 @@ use streamnest_protocol::durable::{collapse, header as names, sse};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{
-    empty, put,
-    query::ReadQuery,
-    refusal::refuse,
-    subject::{Subject, messages},
-};
+use super::{empty, pieces::Pieces, put, query::ReadQuery, refusal::refuse, subject::Subject};
 use crate::{
     http::Refusal,
     leaving::Leaving,
@@ -42,7 +37,7 @@ struct Live {
     subject: Subject,
     reader: Reader,
     /// What was read before the response began.
-    first: Option<Chunk>,
+    first: Option<Chunk<Bytes>>,
     echoed: Option<String>,
     /// When the connection ends, so that readers come together again at caches (§10.2).
     until: Instant,
@@ -59,7 +54,7 @@ pub(super) async fn open(
     mut reader: Reader,
 ) -> Result<Response, Refusal> {
     let place = place(shared)?;
-    let first = reader.read(shared.options.max_write_bytes).await.map_err(refuse)?;
+    let first = subject.read(&mut reader, shared.options.max_write_bytes).await.map_err(refuse)?;
     let mut response = empty(StatusCode::OK);
     put(&mut response, header::CONTENT_TYPE.as_str(), sse::CONTENT_TYPE);
     put(&mut response, header::CACHE_CONTROL.as_str(), "private, no-cache, no-transform");
@@ -92,14 +87,16 @@ impl Live {
             // The first tells the reader where it stands, whatever it holds.
             let (chunk, is_told) = match self.first.take() {
                 Some(first) => (first, false),
-                None => match self.reader.read(self.shared.options.max_write_bytes).await {
-                    Ok(chunk) => (chunk, true),
-                    Err(error) => {
-                        // The reader comes back and is told over HTTP.
-                        tracing::debug!(%error, "live read ended");
-                        return None;
+                None => {
+                    match self.subject.read(&mut self.reader, self.shared.options.max_write_bytes).await {
+                        Ok(chunk) => (chunk, true),
+                        Err(error) => {
+                            // The reader comes back and is told over HTTP.
+                            tracing::debug!(%error, "live read ended");
+                            return None;
+                        }
                     }
-                },
+                }
             };
             if !chunk.is_empty() || chunk.closed || !is_told {
                 let events = self.events(&chunk);
@@ -118,17 +115,17 @@ impl Live {
         }
     }
 
-    fn events(&mut self, chunk: &Chunk) -> Bytes {
+    fn events(&mut self, chunk: &Chunk<Bytes>) -> Bytes {
         let mut out = Vec::new();
-        let messages = messages(chunk);
-        if !messages.is_empty() {
+        if !chunk.is_empty() {
             let content_type = &self.subject.content_type;
+            let pieces = Pieces::of(content_type, chunk);
             if content_type.is_json() {
-                sse::json(messages.iter().map(|message| &message[..]), &mut out);
+                sse::json(pieces.iter().map(|piece| &piece[..]), &mut out);
             } else if content_type.is_text() {
-                sse::text(&String::from_utf8_lossy(&messages.concat()), &mut out);
+                sse::text(&String::from_utf8_lossy(&pieces.concat()), &mut out);
             } else {
-                sse::bytes(&messages.concat(), &mut out);
+                sse::bytes(&pieces.concat(), &mut out);
             }
         }
         let cursor = collapse::cursor(self.shared.logs.now(), self.echoed.as_deref(), random());

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use streamnest_core::Lifetime;
 use streamnest_log::durable::{Chunk, Reader};
-use streamnest_protocol::durable::{Offset, collapse, etag, header as names, json};
+use streamnest_protocol::durable::{Offset, collapse, etag, header as names};
 
 use super::{
-    Asked, empty, live, put,
+    Asked, empty, live,
+    pieces::Pieces,
+    put,
     query::{Live, ReadQuery},
     refusal::refuse,
-    subject::{Subject, each_message, messages},
+    subject::Subject,
 };
 use crate::{compression::gzip, http::Refusal, leaving::Leaving, limits::REPLAY_BYTES, shared::Shared};
 
@@ -66,7 +68,7 @@ async fn catch_up(
     mut reader: Reader,
 ) -> Result<Response, Refusal> {
     let from_now = query.offset == Some(Offset::Now);
-    let chunk = reader.read(shared.options.max_stream_read_bytes).await.map_err(refuse)?;
+    let chunk = subject.read(&mut reader, shared.options.max_stream_read_bytes).await.map_err(refuse)?;
     count(shared, asked, &chunk)?;
     let mut response = respond(shared, asked, subject, &chunk, from_now).await?;
     if from_now {
@@ -77,12 +79,11 @@ async fn catch_up(
 
 /// Counts what is read again. It is counted once it is known how much that is, so what is refused was read for nothing, but
 /// not sent.
-fn count(shared: &Shared, asked: &Asked, chunk: &Chunk) -> Result<(), Refusal> {
+fn count(shared: &Shared, asked: &Asked, chunk: &Chunk<Bytes>) -> Result<(), Refusal> {
     if !shared.limits.counts_replay() {
         return Ok(());
     }
-    let bytes =
-        chunk.parts.iter().flat_map(|(_, entries)| entries).map(|entry| entry.event().payload().len()).sum();
+    let bytes = chunk.parts.iter().map(Bytes::len).sum();
     if bytes < REPLAY_BYTES {
         return Ok(());
     }
@@ -97,7 +98,7 @@ async fn long_poll(
     mut reader: Reader,
 ) -> Result<Response, Refusal> {
     let bytes = shared.options.max_stream_read_bytes;
-    let mut chunk = reader.read(bytes).await.map_err(refuse)?;
+    let mut chunk = subject.read(&mut reader, bytes).await.map_err(refuse)?;
     count(shared, asked, &chunk)?;
     if chunk.is_empty() && !chunk.closed {
         let _subscribed = subject.subscribe();
@@ -107,7 +108,7 @@ async fn long_poll(
             () = tokio::time::sleep(shared.options.long_poll_timeout) => {}
             () = Leaving::new(shared) => {}
         }
-        chunk = reader.read(bytes).await.map_err(refuse)?;
+        chunk = subject.read(&mut reader, bytes).await.map_err(refuse)?;
     }
     let mut response = if chunk.is_empty() {
         let mut response = empty(StatusCode::NO_CONTENT);
@@ -129,7 +130,7 @@ async fn respond(
     shared: &Shared,
     asked: &Asked,
     subject: &Subject,
-    chunk: &Chunk,
+    chunk: &Chunk<Bytes>,
     from_now: bool,
 ) -> Result<Response, Refusal> {
     let tag = etag::etag(subject.id, asked.visitor.tenant(), chunk.from, chunk.next, chunk.closed);
@@ -141,10 +142,10 @@ async fn respond(
         let mut response = Response::new(Body::empty());
         put(&mut response, "content-type", subject.content_type.as_str());
         let options = &shared.options.compression;
-        let body = gzip(options, &asked.parts.headers, body(subject, chunk), &mut response).await;
-        let length = body.len();
-        *response.body_mut() = Body::from(body);
-        put(&mut response, "content-length", length);
+        let body = Pieces::of(&subject.content_type, chunk);
+        let body = gzip(options, &asked.parts.headers, body, &mut response).await;
+        put(&mut response, "content-length", body.length());
+        *response.body_mut() = Body::new(body);
         response
     };
     stand(&mut response, chunk);
@@ -159,7 +160,7 @@ async fn respond(
 
 /// What a cache may do. Who may read a stream is not known to it, so only the reader's own may keep anything. Where
 /// nothing follows yet, something may a moment later.
-fn caching(shared: &Shared, subject: &Subject, chunk: &Chunk) -> String {
+fn caching(shared: &Shared, subject: &Subject, chunk: &Chunk<Bytes>) -> String {
     if chunk.is_empty() {
         return "private, no-cache".into();
     }
@@ -168,7 +169,7 @@ fn caching(shared: &Shared, subject: &Subject, chunk: &Chunk) -> String {
     format!("private, max-age={max_age}, stale-while-revalidate={stale}")
 }
 
-fn stand(response: &mut Response, chunk: &Chunk) {
+fn stand(response: &mut Response, chunk: &Chunk<Bytes>) {
     put(response, names::NEXT_OFFSET, chunk.next);
     if chunk.up_to_date {
         put(response, names::UP_TO_DATE, true);
@@ -176,22 +177,4 @@ fn stand(response: &mut Response, chunk: &Chunk) {
     if chunk.closed {
         put(response, names::CLOSED, true);
     }
-}
-
-/// The messages as one body. A single one is passed on as it lies there; many are copied once, to their place.
-fn body(subject: &Subject, chunk: &Chunk) -> Bytes {
-    let entries = || chunk.parts.iter().flat_map(|(_, entries)| entries);
-    let bytes = entries().map(|entry| entry.event().payload().len() + 1).sum::<usize>();
-    let mut out = Vec::new();
-    if subject.content_type.is_json() {
-        out.reserve(bytes + 2);
-        json::array(messages(chunk).iter().map(|message| &message[..]), &mut out);
-        return out.into();
-    }
-    if entries().nth(1).is_none() {
-        return messages(chunk).pop().unwrap_or_default();
-    }
-    out.reserve(bytes);
-    each_message(chunk, |message| out.extend_from_slice(message));
-    out.into()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use streamnest_core::{Entry, ExecutionId, Lifetime, LogName, NamesLog as _, Timestamp};
 use streamnest_log::{
-    Cursor, EventLog, Start,
+    Cursor, Error, EventLog, Start,
     durable::{Chunk, Reader, Stand, Stream, Streams},
 };
 use streamnest_protocol::{
@@ -100,6 +100,23 @@ impl Subject {
         }
     }
 
+    /// Takes what there is, about `bytes` of it: what was appended, or for an execution the frames of the native protocol. In JSON
+    /// mode a comma stands before each message.
+    pub(super) async fn read(&self, reader: &mut Reader, bytes: usize) -> Result<Chunk<Bytes>, Error> {
+        let lead = self.content_type.is_json().then_some(json::BETWEEN);
+        match &self.kind {
+            Kind::Stream(_) => reader.read_passage(bytes, lead).await,
+            Kind::Execution { .. } => {
+                let chunk = reader.read(bytes).await?;
+                Ok(chunk.map(|parts| {
+                    let mut out = Vec::new();
+                    parts.iter().for_each(|(log, entries)| put_frames(log, entries, &mut out));
+                    vec![out.into()]
+                }))
+            }
+        }
+    }
+
     /// Counts among the subscribers of an execution until it is dropped, so that a run which is to end when nobody looks
     /// goes on.
     pub(super) fn subscribe(&self) -> Option<Cursor> {
@@ -110,30 +127,18 @@ impl Subject {
     }
 }
 
-/// The messages of a chunk: what was appended, or for an execution the frames of the native protocol.
-pub(super) fn messages(chunk: &Chunk) -> Vec<Bytes> {
-    let mut messages = Vec::new();
-    each_message(chunk, |message| messages.push(message.clone()));
-    messages
-}
-
-/// Shows each message of a chunk to `take`, in order.
-pub(super) fn each_message(chunk: &Chunk, mut take: impl FnMut(&Bytes)) {
-    for (log, entries) in &chunk.parts {
-        match log.identity().execution() {
-            Some(_) => frames(log, entries).iter().for_each(&mut take),
-            None => entries.iter().for_each(|entry| take(&entry.event().payload_bytes())),
-        }
-    }
-}
-
-/// The JSON frames of entries. They are cut out of the bytes that WebSockets are sent, which are encoded once for all.
-fn frames(log: &EventLog, entries: &[Arc<Entry>]) -> Vec<Bytes> {
+/// Adds the JSON frames of entries to `out`, a comma before each. They are cut out of the bytes that WebSockets are sent, which
+/// are encoded once for all.
+fn put_frames(log: &EventLog, entries: &[Arc<Entry>], out: &mut Vec<u8>) {
     let mut encoded = Vec::new();
     log.encoded::<WebSocketFrame>(entries, &mut encoded);
-    let mut frames = Vec::with_capacity(entries.len());
+    out.reserve(encoded.iter().map(Bytes::len).sum());
     for block in &encoded {
-        frames.extend(websocket::text_payloads(block).filter_map(Result::ok).map(|range| block.slice(range)));
+        for frame in
+            websocket::text_payloads(block).filter_map(Result::ok).filter_map(|range| block.get(range))
+        {
+            out.push(json::BETWEEN);
+            out.extend_from_slice(frame);
+        }
     }
-    frames
 }

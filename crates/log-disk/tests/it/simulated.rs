@@ -141,6 +141,13 @@ impl Disk {
         Arc::new(after)
     }
 
+    /// Makes of each file what `edit` leaves, under those who have it open.
+    pub(crate) fn overwrite(&self, edit: impl Fn(&str, &mut Vec<u8>)) {
+        for (name, content) in self.names.lock().unwrap().iter() {
+            edit(name, &mut content.bytes.lock().unwrap());
+        }
+    }
+
     /// The names and lengths of the files.
     pub(crate) fn files(&self) -> Vec<(String, usize)> {
         let names = self.names.lock().unwrap();

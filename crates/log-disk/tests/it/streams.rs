@@ -90,7 +90,11 @@ impl World {
         let chunk = reader.read(usize::MAX).await.unwrap();
         assert!(chunk.up_to_date);
         let entries = chunk.parts.iter().flat_map(|(_, entries)| entries);
-        String::from_utf8(entries.flat_map(|entry| entry.event().payload().to_vec()).collect()).unwrap()
+        let text: Vec<u8> = entries.flat_map(|entry| entry.event().payload().to_vec()).collect();
+        reader.go_after(after).unwrap();
+        let said = reader.read_passage(usize::MAX, None).await.unwrap();
+        assert_eq!((said.parts.concat(), said.next, said.closed), (text.clone(), chunk.next, chunk.closed));
+        String::from_utf8(text).unwrap()
     }
 }
 

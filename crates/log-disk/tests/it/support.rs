@@ -141,13 +141,44 @@ impl Probe {
         self.heard.state.lock().unwrap().0.last.get()
     }
 
-    /// Everything from `from` on: entries, and the gaps between them. Every entry is held to be as it was written.
+    /// Everything from `from` on: entries, and the gaps between them. Every entry is held to be as it was written, and what they
+    /// say to be the same if it is read without them.
     pub(crate) fn read_all(&self, from: u64) -> Read {
-        let mut read = Read::default();
+        let (read, said) = self.read_entries(from);
+        // The second time some of it is in memory.
+        for _ in 0..2 {
+            assert_eq!(self.read_passages(from), (read.gaps.clone(), said.clone()), "from {from}");
+        }
+        read
+    }
+
+    /// The gaps, and what entries say, a zero before each.
+    fn read_passages(&self, from: u64) -> (Vec<(u64, u64)>, Vec<u8>) {
+        let (mut gaps, mut said, mut next) = (Vec::new(), Vec::new(), from);
+        loop {
+            match wait(self.log.read_passage(seq(next), 100, 1 << 12, Some(0))) {
+                Ok(passage) if passage.entries() == 0 => return (gaps, said),
+                Ok(passage) => {
+                    next += passage.entries();
+                    passage.into_pieces().iter().for_each(|piece| said.extend_from_slice(piece));
+                }
+                Err(StoreError::Trimmed { trimmed }) => next = trimmed.get() + 1,
+                Err(StoreError::Damaged { from, to, .. }) => {
+                    assert_eq!(from.get(), next, "a gap begins where the reader stands");
+                    gaps.push((from.get(), to.get()));
+                    next = to.get() + 1;
+                }
+                Err(error) => panic!("a passage from {next} cannot be read: {error}"),
+            }
+        }
+    }
+
+    fn read_entries(&self, from: u64) -> (Read, Vec<u8>) {
+        let (mut read, mut said) = (Read::default(), Vec::new());
         let mut next = from;
         loop {
             match wait(self.log.read(seq(next), 100, 1 << 16)) {
-                Ok(entries) if entries.is_empty() => return read,
+                Ok(entries) if entries.is_empty() => return (read, said),
                 Ok(entries) => {
                     for found in entries {
                         assert_eq!(found.seq().get(), next, "entries come in order and without gaps");
@@ -157,6 +188,8 @@ impl Probe {
                             sized(next, size).event(),
                             "entry {next} is not as it was written"
                         );
+                        said.push(0);
+                        said.extend_from_slice(found.event().payload());
                         read.entries.push(next);
                         next += 1;
                     }

@@ -7,7 +7,7 @@ use streamnest_log_disk::DiskOptions;
 
 use crate::{
     simulated::Disk,
-    support::{Probe, chaos, name, open, small, wait},
+    support::{Probe, chaos, name, open, seq, small, wait},
 };
 
 const FIRST: &str = "0000000000000001.log";
@@ -188,5 +188,31 @@ fn an_index_that_is_damaged_or_gone_is_made_anew() {
                 assert_eq!(log.log.head().attributes.len(), 1);
             }
         }
+    }
+}
+
+#[test]
+fn what_is_kept_in_memory_is_read_from_the_disk_once_and_never_without_room() {
+    let disk = Disk::new();
+    {
+        let store = open(&disk, small());
+        let log = Probe::create(&store, "a").unwrap();
+        for _ in 0..20 {
+            log.durable(log.append(3, 100).unwrap()).unwrap();
+        }
+    }
+    for (room, kept) in [(1 << 20, true), (0, false)] {
+        let disk = disk.kill();
+        let store = open(&disk, small().with_max_cached_bytes(room));
+        let log = Probe::open(&store, "a").unwrap();
+        let read = || wait(log.log.read_passage(seq(1), 1, 1, None)).is_ok();
+        assert!(read());
+        // The whole of every segment is another from now on.
+        disk.overwrite(|name, bytes| {
+            if name.ends_with(".log") {
+                bytes.iter_mut().for_each(|byte| *byte ^= 1);
+            }
+        });
+        assert_eq!(read(), kept, "with room for {room} bytes");
     }
 }

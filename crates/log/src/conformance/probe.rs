@@ -11,7 +11,7 @@ use std::{
 
 use streamnest_core::{
     Appended, AttributeChange, DurabilityWatch, Entry, Event, EventType, ExecutionId, LogName, LogStore,
-    Mark, NamesLog as _, NodeName, Seq, StoreError, StoredHead, StoredLog, Term, Timestamp, payload,
+    Mark, NamesLog as _, NodeName, Passage, Seq, StoreError, StoredHead, StoredLog, Term, Timestamp, payload,
 };
 use tokio::sync::Notify;
 
@@ -234,6 +234,12 @@ impl Probe {
     pub(super) async fn read(&self, from: u64, entries: usize, bytes: usize) -> Vec<Arc<Entry>> {
         let read = self.log.read(seq(from), entries, bytes).await;
         read.unwrap_or_else(|error| broken(&format!("a read from {from} is refused"), &error))
+    }
+
+    /// Reads what entries from `from` on say; at most `entries` and about `bytes`.
+    pub(super) async fn passage(&self, from: u64, entries: usize, bytes: usize, lead: Option<u8>) -> Passage {
+        let read = self.log.read_passage(seq(from), entries, bytes, lead).await;
+        read.unwrap_or_else(|error| broken(&format!("a passage from {from} is refused"), &error))
     }
 
     /// Holds that the log holds exactly `expected`, read in pieces.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streamnest_core::{LogStore, StoreError};
 
-use super::probe::{Probe, entries, same, seq};
+use super::probe::{Probe, entries, raw, same, seq};
 use crate::wake::yield_once;
 
 pub(super) async fn a_read_keeps_to_its_limits_and_returns_at_least_one(store: Arc<dyn LogStore>) {
@@ -27,6 +27,55 @@ pub(super) async fn a_read_keeps_to_its_limits_and_returns_at_least_one(store: A
         assert!((least..=most).contains(&some.len()), "{} entries for the bytes of 10", some.len());
         same(&some, rest.get(..some.len()).unwrap_or_default());
     }
+}
+
+pub(super) async fn a_passage_is_what_the_entries_say(store: Arc<dyn LogStore>) {
+    let log = Probe::open(&store, "passage").await;
+    let mut all = entries(0, 30, 100);
+    log.append(0, &all).await;
+    // Long ones, and one that says nothing, among short ones.
+    all.extend(
+        [(31, 70_000), (32, 10), (33, 400_000), (34, 0), (35, 5)]
+            .map(|(seq, bytes)| raw(seq, &vec![b'r'; bytes])),
+    );
+    for entry in all.iter().skip(30) {
+        log.append(entry.seq().get() - 1, std::slice::from_ref(entry)).await;
+    }
+    for lead in [None, Some(b',')] {
+        for (from, limit, bytes) in [
+            (1, 1_000, usize::MAX),
+            (7, 5, usize::MAX),
+            (29, 1_000, usize::MAX),
+            (1, 1_000, 1),
+            (3, 1_000, 500),
+            (32, 4, 50_000),
+        ] {
+            let (mut next, mut said) = (from, Vec::new());
+            loop {
+                let passage = log.passage(next, limit, bytes, lead).await;
+                let begun = said.len();
+                let entries = passage.entries() as usize;
+                if entries == 0 {
+                    break;
+                }
+                assert!(entries <= limit, "from {next}, at most {limit} entries, there are {entries}");
+                passage.into_pieces().iter().for_each(|piece| said.extend_from_slice(piece));
+                let read = all.iter().skip(next as usize - 1).take(entries);
+                let expected =
+                    read.flat_map(|entry| lead.into_iter().chain(entry.event().payload().iter().copied()));
+                let same = said.iter().skip(begun).copied().eq(expected);
+                assert!(same, "{entries} entries from {next} do not say what was appended");
+                next += entries as u64;
+            }
+            assert_eq!(next, 36, "a reader of passages from {from} does not come to the end");
+        }
+    }
+    let answer = log.log.trim(log.term, seq(20));
+    assert!(answer.is_ok(), "a trim is refused: {answer:?}");
+    let refused = log.log.read_passage(seq(20), 10, 1 << 20, None).await;
+    let right = matches!(refused, Err(StoreError::Trimmed { trimmed }) if trimmed == seq(20));
+    assert!(right, "a passage from 20, trimmed up to 20, is answered {refused:?}");
+    assert_eq!(log.passage(21, 1, 1 << 20, None).await.entries(), 1);
 }
 
 pub(super) async fn a_read_past_the_end_is_empty(store: Arc<dyn LogStore>) {

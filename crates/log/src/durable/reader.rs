@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use streamnest_core::{Entry, Position, Seq};
+use bytes::Bytes;
+use streamnest_core::{Entry, Passage, Position, Seq};
 
 use super::{
     place::{Chain, Segment},
@@ -22,12 +23,12 @@ pub struct Reader {
     stream: Option<Arc<Stream>>,
 }
 
-/// What a reader found.
+/// What a reader found, in parts: of [entries](EntriesOf), or of the [bytes](Bytes) that they say.
 #[derive(Clone, Debug)]
-pub struct Chunk {
-    /// Entries that follow each other, with the logs that hold them; empty if there are none at the moment.
-    pub parts: Vec<(Arc<EventLog>, Vec<Arc<Entry>>)>,
-    /// Before the first one.
+pub struct Chunk<T> {
+    /// What follows each other; none if there is nothing at the moment.
+    pub parts: Vec<T>,
+    /// Before the first entry.
     pub from: Position,
     /// After the last one.
     pub next: Position,
@@ -35,6 +36,36 @@ pub struct Chunk {
     pub up_to_date: bool,
     /// Whether nothing will ever follow.
     pub closed: bool,
+}
+
+/// Entries that follow each other, and the log that holds them.
+pub type EntriesOf = (Arc<EventLog>, Vec<Arc<Entry>>);
+
+/// How far a read has come, and where it is to end.
+struct Walk {
+    at: Seq,
+    tail: Seq,
+    closed: bool,
+    /// Bytes that are wanted yet.
+    left: usize,
+}
+
+impl Walk {
+    /// How much to read next of the segment that has it; `None` if there is no more, or enough.
+    fn next<'a>(&self, chain: &'a Chain, began: Seq) -> Option<(&'a Segment, ReadLimit)> {
+        if self.at >= self.tail || (self.at > began && self.left == 0) {
+            return None;
+        }
+        let segment = chain.of(self.at.next());
+        let entries = segment.end.unwrap_or(self.tail).distance_from(self.at);
+        let entries = usize::try_from(entries).unwrap_or(usize::MAX).min(BATCH_ENTRIES);
+        Some((segment, ReadLimit { entries, bytes: self.left }))
+    }
+
+    fn took(&mut self, entries: u64, bytes: usize) {
+        self.at = self.at.forward(entries);
+        self.left = self.left.saturating_sub(bytes);
+    }
 }
 
 impl Reader {
@@ -81,33 +112,58 @@ impl Reader {
     ///
     /// # Cancel safety
     /// Safe: the reader moves when this returns.
-    pub async fn read(&mut self, bytes: usize) -> Result<Chunk, Error> {
-        let (tail, closed) = self.chain.tail();
-        let (mut at, mut parts, mut taken) = (self.at, Vec::<(Arc<EventLog>, Vec<Arc<Entry>>)>::new(), 0);
-        while at < tail && (parts.is_empty() || taken < bytes) {
-            let segment = self.chain.of(at.next());
-            let left = segment.end.unwrap_or(tail).distance_from(at);
-            let limit = ReadLimit {
-                entries: usize::try_from(left).unwrap_or(usize::MAX).min(BATCH_ENTRIES),
-                bytes: bytes.saturating_sub(taken),
-            };
-            let batch: Vec<_> = match segment.next(at, limit).await? {
+    pub async fn read(&mut self, bytes: usize) -> Result<Chunk<EntriesOf>, Error> {
+        let (mut walk, mut parts) = (self.walk(bytes), Vec::<EntriesOf>::new());
+        while let Some((segment, limit)) = walk.next(&self.chain, self.at) {
+            let batch: Vec<_> = match segment.next(walk.at, limit).await? {
                 Read::Batch(batch) => batch.into_iter().collect(),
                 // What lies before it is given first.
-                Read::Gap(_) if !parts.is_empty() => break,
+                Read::Gap(_) if walk.at > self.at => break,
                 Read::Gap(gap) => return Err(self.missing(segment, gap)),
             };
-            taken += batch.iter().map(|entry| entry.event().payload().len()).sum::<usize>();
-            at = at.forward(batch.len() as u64);
+            walk.took(batch.len() as u64, batch.iter().map(|entry| entry.event().payload().len()).sum());
             match parts.last_mut() {
                 Some((log, entries)) if Arc::ptr_eq(log, &segment.log) => entries.extend(batch),
                 _ => parts.push((segment.log.clone(), batch)),
             }
         }
+        Ok(self.chunk(&walk, parts))
+    }
+
+    /// As [`read`](Self::read), but only what the entries say, each payload behind `lead`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    /// Safe: the reader moves when this returns.
+    pub async fn read_passage(&mut self, bytes: usize, lead: Option<u8>) -> Result<Chunk<Bytes>, Error> {
+        let (mut walk, mut parts) = (self.walk(bytes), Vec::new());
+        while let Some((segment, limit)) = walk.next(&self.chain, self.at) {
+            match segment.passage(walk.at, limit, lead).await? {
+                Ok(passage) => {
+                    walk.took(passage.entries(), passage.bytes());
+                    parts.extend(passage.into_pieces());
+                }
+                Err(_) if walk.at > self.at => break,
+                Err(gap) => return Err(self.missing(segment, gap)),
+            }
+        }
+        Ok(self.chunk(&walk, parts))
+    }
+
+    fn walk(&self, bytes: usize) -> Walk {
+        let (tail, closed) = self.chain.tail();
+        Walk { at: self.at, tail, closed, left: bytes }
+    }
+
+    /// What was read, after which the reader stands.
+    fn chunk<T>(&mut self, walk: &Walk, parts: Vec<T>) -> Chunk<T> {
         let from = self.chain.position(self.at);
-        self.at = at;
-        let up_to_date = at >= tail;
-        Ok(Chunk { parts, from, next: self.chain.position(at), up_to_date, closed: closed && up_to_date })
+        self.at = walk.at;
+        let up_to_date = walk.at >= walk.tail;
+        let (next, closed) = (self.chain.position(walk.at), walk.closed && up_to_date);
+        Chunk { parts, from, next, up_to_date, closed }
     }
 
     /// The error of entries that `segment` does not have.
@@ -140,12 +196,20 @@ impl Reader {
     }
 }
 
-impl Chunk {
+impl<T> Chunk<T> {
     /// Whether there are no entries.
-    pub const fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.from == self.next
     }
 
+    /// The same stretch, told otherwise.
+    pub fn map<U>(self, tell: impl FnOnce(Vec<T>) -> Vec<U>) -> Chunk<U> {
+        let Self { parts, from, next, up_to_date, closed } = self;
+        Chunk { parts: tell(parts), from, next, up_to_date, closed }
+    }
+}
+
+impl Chunk<EntriesOf> {
     /// The first entry.
     pub(super) fn first(&self) -> Option<&Arc<Entry>> {
         self.parts.first().and_then(|(_, entries)| entries.first())
@@ -162,5 +226,15 @@ impl Segment {
         let mut cursor = self.log.observer(self.start(at)).unabridged();
         // They were there a moment ago, so the log is gone if nothing is.
         cursor.next_batch(limit).await?.ok_or(Error::Removed)
+    }
+
+    /// What the entries after the stream's entry `at` say, which are there.
+    async fn passage(
+        &self,
+        at: Seq,
+        limit: ReadLimit,
+        lead: Option<u8>,
+    ) -> Result<Result<Passage, Gap>, Error> {
+        self.log.passage(self.local(at), limit, lead).await?.ok_or(Error::Removed)
     }
 }

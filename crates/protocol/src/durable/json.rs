@@ -9,6 +9,13 @@ use super::Invalid;
 /// The media type of streams in this mode.
 pub const MEDIA_TYPE: &str = "application/json";
 
+/// What stands before the messages of a response.
+pub const BEFORE: &[u8] = b"[";
+/// What stands between any two of them.
+pub const BETWEEN: u8 = b',';
+/// What stands after them.
+pub const AFTER: &[u8] = b"]";
+
 /// The messages of one request.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Messages {
@@ -34,7 +41,7 @@ pub fn messages(body: &[u8]) -> Result<Messages, Invalid> {
     let mut bytes = Vec::with_capacity(text.len());
     for message in &messages {
         if !bytes.is_empty() {
-            bytes.push(b',');
+            bytes.push(BETWEEN);
         }
         bytes.extend_from_slice(message.get().as_bytes());
     }
@@ -71,18 +78,6 @@ pub fn prefix(batch: &[u8], count: u64) -> Option<usize> {
         }
     }
     (seen + 1 == count && !batch.is_empty()).then_some(batch.len())
-}
-
-/// Appends the array of the messages of `batches`.
-pub fn array<'a>(batches: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (index, batch) in batches.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(batch);
-    }
-    out.push(b']');
 }
 
 #[cfg(test)]
@@ -139,13 +134,5 @@ mod tests {
         for body in [&b"[[]]"[..], b"null", b"[", b"]", b"{}"] {
             assert!(!is_nothing(body), "{body:?}");
         }
-    }
-
-    #[test]
-    fn an_array_holds_every_message() {
-        let mut out = Vec::new();
-        array([&b"1,2"[..], b"{}"], &mut out);
-        array([], &mut out);
-        assert_eq!(out, b"[1,2,{}][]");
     }
 }

@@ -18,17 +18,10 @@ pub fn text(text: &str, out: &mut Vec<u8>) {
     lines.end();
 }
 
-/// Appends a `data` event of stored JSON batches: one array.
-pub fn json<'a>(batches: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+/// Appends a `data` event of the pieces of a JSON array.
+pub fn json<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     let mut lines = Lines::begin(out);
-    lines.push(b"[");
-    for (index, batch) in batches.into_iter().enumerate() {
-        if index > 0 {
-            lines.push(b",");
-        }
-        lines.push(batch);
-    }
-    lines.push(b"]");
+    pieces.into_iter().for_each(|piece| lines.push(piece));
     lines.end();
 }
 
@@ -157,7 +150,7 @@ mod tests {
     #[test]
     fn json_is_one_array_however_it_was_written() {
         let mut out = Vec::new();
-        json([&b"{\"a\":\n 1},2"[..], b"3"], &mut out);
+        json([&b"["[..], b"{\"a\":\n 1},2", b",3", b"]"], &mut out);
         let value: serde_json::Value = serde_json::from_str(&read(&out)).unwrap();
         assert_eq!(value, serde_json::json!([{"a": 1}, 2, 3]));
     }

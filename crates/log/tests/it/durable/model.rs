@@ -109,6 +109,10 @@ async fn run(operations: Vec<Operation>) {
                 let got: Vec<u8> = entries.flat_map(|entry| entry.event().payload().to_vec()).collect();
                 let wanted: String = model.appends[skip..].iter().map(|(_, body)| body.as_str()).collect();
                 assert_eq!(String::from_utf8(got).unwrap(), wanted);
+                reader.go_after(after).unwrap();
+                let said = reader.read_passage(usize::MAX, None).await.unwrap();
+                assert_eq!(said.parts.concat(), wanted.as_bytes());
+                assert_eq!((said.from, said.next, said.closed), (chunk.from, chunk.next, chunk.closed));
                 assert_eq!((chunk.up_to_date, chunk.closed), (true, model.closed));
                 let tail = model.appends.last().map_or(Position::BEFORE_FIRST, |(position, _)| *position);
                 assert_eq!(chunk.next, tail);
