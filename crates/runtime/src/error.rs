@@ -85,9 +85,7 @@ pub enum Error {
         second: String,
     },
     /// An edge names no node.
-    #[error(
-        "`{option}` of node `{by}` of workflow `{workflow}` names `{name}`, which is no node; {suggestion}name one of: {known}"
-    )]
+    #[error("`{option}` of node `{by}` of workflow `{workflow}` names `{name}`, which is no node; {way_out}")]
     UnknownNode {
         /// The workflow.
         workflow: String,
@@ -97,10 +95,8 @@ pub enum Error {
         by: String,
         /// The name.
         name: String,
-        /// The nearest name, as `did you mean …? If not, `, or nothing.
-        suggestion: String,
-        /// The names there are, separated by commas.
-        known: String,
+        /// The nearest name, if one is near, and the names that there are.
+        way_out: String,
     },
     /// A node comes after one that never leads to it.
     #[error(

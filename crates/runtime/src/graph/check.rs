@@ -71,8 +71,7 @@ fn find<W: Workflow>(
         option,
         by: by.into(),
         name: name.into(),
-        suggestion: nearest(name, names()),
-        known: names().collect::<Vec<_>>().join(", "),
+        way_out: format!("{}name one of: {}", nearest(name, names()), names().collect::<Vec<_>>().join(", ")),
     })
 }
 
