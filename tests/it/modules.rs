@@ -451,7 +451,7 @@ async fn a_workflow_that_no_module_provides_is_told_by_its_name() {
     let error = Streamnest::builder().module(module).build().await.unwrap_err();
     assert_eq!(
         format!("{error:?}"),
-        "application cannot be built: workflow `Author` in module `AppModule` needs `Author`, which no module provides; \
+        "workflow `Author` in module `AppModule` needs `Author`, which no module provides; \
          add `Author` to the `providers(…)` of `AppModule`, or import a module that exports it"
     );
 }

@@ -131,8 +131,15 @@ fn write(piece: &Piece, out: &mut Vec<u8>) -> Said {
             Some(("data", lines(text), None))
         }
         Piece::Json(batches) => {
-            durable::json(batches.iter().map(String::as_bytes), out);
-            Some(("data", lines(&format!("[{}]", batches.join(","))), None))
+            // In the pieces that a store has.
+            let mut pieces = vec!["["];
+            for batch in batches {
+                pieces.extend([batch, ","]);
+            }
+            pieces.pop_if(|piece| *piece == ",");
+            pieces.push("]");
+            durable::json(pieces.iter().map(|piece| piece.as_bytes()), out);
+            Some(("data", lines(&pieces.concat()), None))
         }
         Piece::Bytes(bytes) => {
             durable::bytes(bytes, out);
