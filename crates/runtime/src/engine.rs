@@ -427,12 +427,7 @@ impl Engine {
         drop(starting);
         let trace = execution.trace().trace_id();
         tracing::info!(execution = %id, workflow = %workflow.name(), %trace, "execution started");
-        let (run, span) = (start(execution.clone()), execution.span());
-        // A span that nobody records is memory that each token would touch.
-        match span.is_disabled() {
-            true => self.0.tasks.spawn(run),
-            false => self.0.tasks.spawn(run.instrument(span)),
-        };
+        self.spawn(&execution, start(execution.clone()));
         if request.on_disconnect.unwrap_or(workflow.on_disconnect()) == OnDisconnect::Cancel {
             self.0.tasks.spawn(cancel_when_left(execution.clone(), self.0.options.disconnect_grace));
         }

@@ -34,7 +34,10 @@ impl RunTrace {
 impl Execution {
     /// The same execution, started by a part of this trace.
     pub(crate) fn in_trace(self, caller: Option<TraceContext>) -> Self {
-        Self { trace: RunTrace::new(caller), ..self }
+        match caller {
+            None => self,
+            caller => Self { trace: RunTrace::new(caller), ..self },
+        }
     }
 
     /// Its own part of its trace.
