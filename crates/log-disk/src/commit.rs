@@ -293,7 +293,11 @@ impl Committer {
         for item in batch.items {
             if let Some(log) = item.log {
                 let mut state = log.lock();
-                self.inner.weigh(std::mem::take(&mut state.pending_bytes), 0);
+                let pending = std::mem::take(&mut state.pending_bytes);
+                // A log that was deleted meanwhile has taken all its weight along.
+                if !state.deleted {
+                    self.inner.weigh(pending, 0);
+                }
                 state.pending.clear();
                 if let Some(watch) = &state.watch
                     && !watches.iter().any(|known| Arc::ptr_eq(known, watch))
