@@ -76,12 +76,6 @@ impl OtlpLayer {
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for OtlpLayer {
-    fn enabled(&self, metadata: &Metadata<'_>, ctx: Context<'_, S>) -> bool {
-        // Asked only where it is added without a filter of its own, and then it may turn nothing off for others.
-        let _ = (metadata, ctx);
-        true
-    }
-
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         if !<Gathered as Filter<S>>::enabled(&Gathered, span.metadata(), &ctx) {
