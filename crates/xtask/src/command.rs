@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
 };
 
@@ -102,8 +102,9 @@ impl Run {
     pub(crate) fn start(mut self) -> Result<Running, String> {
         let line = self.line();
         let child = self.command.stderr(Stdio::inherit()).spawn();
-        let child = child.map_err(|error| format!("cannot start `{line}`: {error}"))?;
-        Ok(Running { child, line })
+        let mut child = child.map_err(|error| format!("cannot start `{line}`: {error}"))?;
+        let said = child.stdout.take().ok_or_else(|| format!("`{line}` has no standard output"))?;
+        Ok(Running { child, line, said: BufReader::new(said) })
     }
 
     /// Runs it to its end.
@@ -147,21 +148,23 @@ impl Run {
 pub(crate) struct Running {
     child: Child,
     line: String,
+    /// Kept open to the end, or the program could not print any more.
+    said: BufReader<ChildStdout>,
 }
 
 impl Running {
     /// Shows its standard output until a line of it begins with `words`; returns the rest of that line.
     ///
     /// # Errors
-    /// If it ends before, or was waited for already.
+    /// If it ends before.
     pub(crate) fn wait_for(&mut self, words: &str) -> Result<String, String> {
-        let stdout =
-            self.child.stdout.take().ok_or_else(|| format!("`{}` was waited for already", self.line))?;
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            println!("{line}");
+        let mut line = String::new();
+        while self.said.read_line(&mut line).is_ok_and(|length| length > 0) {
+            print!("{line}");
             if let Some(rest) = line.strip_prefix(words) {
                 return Ok(rest.trim().to_owned());
             }
+            line.clear();
         }
         Err(format!("`{}` ended without saying `{words}`", self.line))
     }
