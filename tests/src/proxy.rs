@@ -264,9 +264,10 @@ async fn pass(
             to.shutdown().await?;
             return Ok(None);
         }
-        to.write_all(&buffer[..read]).await?;
         passed += read as u64;
+        // Counted first: who has got them all may ask at once how many they were.
         count.fetch_add(read as u64, Ordering::AcqRel);
+        to.write_all(&buffer[..read]).await?;
         if lane.slice.is_some() {
             // The reader gets its turn before the next piece comes.
             tokio::task::yield_now().await;
