@@ -6,6 +6,7 @@ mod counts;
 mod debian;
 mod durable;
 mod guide;
+mod programs;
 
 use std::time::{Duration, Instant};
 
@@ -191,7 +192,7 @@ fn rustdoc(workspace: &Workspace) -> Result<Report, Failed> {
 }
 
 fn release(workspace: &Workspace) -> Result<Report, Failed> {
-    let servers = browser::servers(workspace)?;
+    let servers = programs::servers(workspace)?;
     let names: Vec<&str> = servers.iter().map(|server| server.name).collect();
     Report::checked(format!("built {}", names.join(", ")))
 }

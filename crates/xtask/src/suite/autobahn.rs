@@ -6,14 +6,12 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use super::{Failed, Report, browser, counts::Counts};
+use super::{Failed, Report, counts::Counts, programs};
 use crate::{
     command::{Run, which},
     workspace::Workspace,
@@ -38,17 +36,21 @@ const PYTHON: &str = "STREAMNEST_PYTHON27";
 pub(super) fn run(workspace: &Workspace) -> Result<Report, Failed> {
     let python = python(workspace)?;
     let packages = packages(workspace, &python)?;
-    let program = build(workspace)?;
+    let program = build(workspace)?.display().to_string();
     let folder = workspace.root().join("target/autobahn");
     let reports = folder.join("reports");
     // What an earlier run has left is not for this one to be judged by.
     let _ = fs::remove_dir_all(&reports);
-    let server = Server::start(&program)?;
+    let server =
+        Run::new(workspace, &program).args(["--listen", "127.0.0.1:0", "--memory", "--log", "error"]);
+    let mut server = server.start()?;
+    let [mounted, served] =
+        ["mounted on http://", "listening on http://"].map(|words| server.wait_for(words));
     let specification = json!({
         "outdir": reports,
         "servers": [
-            {"agent": "served", "url": format!("ws://{}/echo", server.served)},
-            {"agent": "mounted", "url": format!("ws://{}/mounted/echo", server.mounted)},
+            {"agent": "served", "url": format!("ws://{}/echo", served?)},
+            {"agent": "mounted", "url": format!("ws://{}/mounted/echo", mounted?)},
         ],
         "cases": CASES,
         "exclude-cases": [],
@@ -129,51 +131,8 @@ fn packages(workspace: &Workspace, python: &Path) -> Result<PathBuf, String> {
 
 /// The server. It is built as the tests are, so that nothing is built twice.
 fn build(workspace: &Workspace) -> Result<PathBuf, String> {
-    let output = Run::cargo(workspace)
-        .args(["test", "--no-run", "--locked", "--workspace"])
-        .args(["--message-format", "json-render-diagnostics"])
-        .only_stderr()
-        .run()?;
-    browser::executable(&output.stdout, "echo-server").ok_or_else(|| "cargo built no `echo-server`".into())
-}
-
-/// The server in a process of its own. It is killed when this is dropped.
-struct Server {
-    process: Child,
-    served: String,
-    mounted: String,
-}
-
-impl Server {
-    fn start(program: &Path) -> Result<Self, String> {
-        let process = Command::new(program)
-            .args(["--listen", "127.0.0.1:0", "--memory", "--log", "error"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
-        let mut server = Self { process, served: String::new(), mounted: String::new() };
-        let lines = server.process.stdout.take().map(|stdout| BufReader::new(stdout).lines());
-        for line in lines.into_iter().flatten().map_while(Result::ok) {
-            match line.split_once(" on http://") {
-                Some(("mounted", address)) => server.mounted = address.into(),
-                Some(("listening", address)) => server.served = address.into(),
-                _ => return Err(format!("`echo-server` said {line:?}")),
-            }
-            if !server.served.is_empty() && !server.mounted.is_empty() {
-                return Ok(server);
-            }
-        }
-        Err("`echo-server` did not say where it listens".into())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself, which the cases have noticed.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    programs::build(Run::cargo(workspace).args(["test", "--no-run", "--locked", "--workspace"]))?
+        .program("echo-server")
 }
 
 /// What the suite found.

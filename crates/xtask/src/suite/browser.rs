@@ -1,12 +1,10 @@
 //! The browser tests: a page in Chromium against a real server.
 
-use std::path::{Path, PathBuf};
-
-use serde_json::Value;
+use std::path::Path;
 
 use super::{
     debian::{self, Program},
-    guide,
+    guide, programs,
 };
 use crate::{
     command::{Output, Run},
@@ -25,46 +23,6 @@ const CHROMIUM: Program = Program {
     packages: &["chromium", "fonts-liberation"],
 };
 
-/// An example that the tests start, and the variable by which they find it.
-pub(super) struct Server {
-    pub(super) name: &'static str,
-    pub(super) variable: &'static str,
-    pub(super) path: PathBuf,
-}
-
-/// The names of those examples and their variables.
-const SERVERS: [(&str, &str); 3] = [
-    ("content-generation", "STREAMNEST_SERVER"),
-    ("token-fountain", "STREAMNEST_FOUNTAIN"),
-    ("approval", "STREAMNEST_APPROVAL"),
-];
-
-/// Builds the examples that the tests start, as their users do.
-pub(super) fn servers(workspace: &Workspace) -> Result<Vec<Server>, String> {
-    let packages = SERVERS.iter().flat_map(|(name, _)| ["--package", name]);
-    let output = Run::cargo(workspace)
-        .args(["build", "--locked", "--release"])
-        .args(packages)
-        .args(["--message-format", "json-render-diagnostics"])
-        .only_stderr()
-        .run()?;
-    let server = |(name, variable): (&'static str, &'static str)| {
-        let path =
-            executable(&output.stdout, name).ok_or_else(|| format!("cargo built no program `{name}`"))?;
-        Ok(Server { name, variable, path })
-    };
-    SERVERS.into_iter().map(server).collect()
-}
-
-/// Finds the path of the program `name` in cargo's messages, one JSON object each line.
-pub(super) fn executable(messages: &str, name: &str) -> Option<PathBuf> {
-    messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
-        let is_it = message.pointer("/target/name")? == name;
-        let path = message.get("executable")?.as_str()?;
-        is_it.then(|| path.into())
-    })
-}
-
 /// Runs the tests.
 pub(super) fn run(workspace: &Workspace) -> Result<Output, String> {
     check_node(workspace)?;
@@ -79,7 +37,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Output, String> {
         .args(["--test", "--test-reporter=spec", "--test-timeout=600000"])
         .inside(folder);
     tests = tests.env("STREAMNEST_CHROMIUM", chromium);
-    for server in servers(workspace)? {
+    for server in programs::servers(workspace)? {
         tests = tests.env(server.variable, server.path);
     }
     tests.env("STREAMNEST_HAIKU", guide::build(workspace)?).run_to_end()
@@ -114,15 +72,5 @@ mod tests {
         for bad in ["v18.19.1", "v20.18.3", "none", ""] {
             assert!(!is_recent(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn finds_a_program_in_the_messages_of_cargo() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"name":"content-generation"},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"token-fountain"},"executable":"/t/release/token-fountain"}
-{"reason":"compiler-artifact","target":{"name":"content-generation"},"executable":"/t/release/content-generation"}
-{"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(messages, "content-generation"), Some("/t/release/content-generation".into()));
-        assert_eq!(executable(messages, "by-hand"), None);
     }
 }

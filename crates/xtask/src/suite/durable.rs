@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Failed, Report, browser, counts::Counts};
+use super::{Failed, Report, browser, counts::Counts, programs};
 use crate::{
     command::{Run, which},
     workspace::Workspace,
@@ -43,7 +43,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Report, Failed> {
         ])
         .inside(folder)
         .env("STREAMNEST_PYTHON", python);
-    for server in browser::servers(workspace)? {
+    for server in programs::servers(workspace)? {
         tests = tests.env(server.variable, server.path);
     }
     let ended = tests.run_to_end()?;

@@ -9,8 +9,9 @@ use std::{
 };
 
 use super::{
-    Failed, Report, browser,
+    Failed, Report,
     debian::{self, Program},
+    programs,
 };
 use crate::{command::Run, workspace::Workspace};
 
@@ -57,11 +58,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Report, Failed> {
 /// Builds the program as the page has it; returns where it is.
 pub(super) fn build(workspace: &Workspace) -> Result<PathBuf, String> {
     let folder = write(workspace, &Page::read(workspace, PAGE)?)?;
-    let output = stranger(workspace, &folder)
-        .args(["build", "--message-format", "json-render-diagnostics"])
-        .only_stderr()
-        .run()?;
-    browser::executable(&output.stdout, NAME).ok_or_else(|| format!("cargo built no program `{NAME}`"))
+    programs::build(stranger(workspace, &folder).args(["build"]))?.program(NAME)
 }
 
 /// Cargo in the program's folder. What it builds is kept with the rest, so that a second time is quick.
