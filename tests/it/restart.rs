@@ -1,5 +1,8 @@
 //! What survives a server: a crash in the middle of a run, and a second server on the same directory.
 
+#[cfg(target_os = "linux")]
+mod first_byte;
+
 use std::{fs, path::Path, sync::Arc};
 
 use clap::Parser as _;
