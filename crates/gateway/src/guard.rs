@@ -116,9 +116,25 @@ impl Access {
     }
 }
 
-/// The address that a host is, if it is no name.
+/// The address that a host is, if it is no name: one of IPv6 stands in brackets (RFC 3986 §3.2.2).
 fn address_of(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse().map(IpAddr::V6).ok(),
+        None => host.parse().map(IpAddr::V4).ok(),
+    }
+}
+
+/// Whether a host is followed by a port or by nothing. The type lets more pass: anything behind an address of IPv6, a sign before
+/// a port, and a name before the host.
+fn is_plain(authority: &Authority) -> bool {
+    match authority.as_str().strip_prefix(authority.host()) {
+        _ if authority.host().is_empty() => false,
+        Some("") => true,
+        Some(rest) => rest.strip_prefix(':').is_some_and(|port| {
+            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        }),
+        None => false,
+    }
 }
 
 /// Whether a host is this machine, under its own name for itself.
@@ -138,7 +154,7 @@ pub(crate) fn split_origin(origin: &str) -> Option<(Scheme, Authority)> {
         _ => return None,
     };
     let authority = authority.parse::<Authority>().ok()?;
-    (!authority.as_str().contains('@')).then_some((scheme, authority))
+    is_plain(&authority).then_some((scheme, authority))
 }
 
 /// The layer around every route: checks, then answers to browsers that ask for an allowed page, and counts what is refused.
@@ -256,9 +272,6 @@ fn authority_of(request: &Request) -> Result<Authority, Refusal> {
         Some(authority) => Some(authority.clone()),
         None => host.and_then(|host| host.parse().ok()),
     };
-    // It may be followed by a port and by nothing else, which the type alone does not say.
-    let is_plain =
-        |authority: &Authority| authority.port_u16().is_some() || authority.host() == authority.as_str();
     authority.filter(is_plain).ok_or_else(Refusal::no_host)
 }
 

@@ -9,6 +9,33 @@ fn access() -> Access {
 }
 
 #[test]
+fn a_host_is_followed_by_a_port_or_by_nothing() {
+    let read = |host: &str| {
+        let request = Request::builder().uri("/").header("host", host).body(axum::body::Body::empty());
+        authority_of(&request.unwrap()).ok().map(|authority| authority.to_string())
+    };
+    for host in ["localhost", "127.0.0.1", "[::1]", "run.example"] {
+        for rest in ["", ":0", ":80", ":00080", ":65535"] {
+            let whole = format!("{host}{rest}");
+            assert_eq!(read(&whole), Some(whole.clone()), "{whole}");
+        }
+        for rest in
+            [":", ":65536", ":+80", ":-1", ":8 0", ":80x", ":80:80", "/", "/x", "?x", "#x", ":80/", " "]
+        {
+            assert_eq!(read(&format!("{host}{rest}")), None, "{host}{rest}");
+        }
+        for before in ["ada@", "ada:secret@", "@"] {
+            assert_eq!(read(&format!("{before}{host}")), None, "{before}{host}");
+        }
+    }
+    for host in
+        ["[::1]&:80", "[::1]&", "[::1]x:80", "[::1].evil.example", "[::1]::80", "[::1", "::1", "", ":80"]
+    {
+        assert_eq!(read(host), None, "{host}");
+    }
+}
+
+#[test]
 fn only_the_servers_own_names_are_hosts() {
     let (access, local) = (access(), Some("192.168.1.5".parse().unwrap()));
     for (host, expected) in [
@@ -23,6 +50,9 @@ fn only_the_servers_own_names_are_hosts() {
         ("other.example", false),
         ("localhost.evil.example", false),
         ("evil.example:8080", false),
+        ("localhost&", false),
+        ("127.0.0.1&:80", false),
+        ("[127.0.0.1]", false),
     ] {
         assert_eq!(access.allows_host(&host.parse().unwrap(), local), expected, "{host}");
     }

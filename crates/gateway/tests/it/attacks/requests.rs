@@ -179,6 +179,25 @@ pub(crate) async fn run(watch: &mut Watch) {
         watch.took(name, expected, answer.status).await;
     }
     let end = "connection: close\r\n\r\n";
+    // What looks like one of the server's own names to one reader and is none to another.
+    let hosts = [
+        ("[::1]&:80", 400),
+        ("[::1]x", 400),
+        ("[::1].evil.example:80", 400),
+        ("localhost:+80", 400),
+        ("localhost:65536", 400),
+        ("localhost:80.evil.example", 400),
+        ("evil.example@localhost", 400),
+        ("localhost@evil.example", 400),
+        ("localhost&", 403),
+        ("127.0.0.1&:80", 403),
+        ("127.0.0.1.evil.example:80", 403),
+    ];
+    for (host, expected) in hosts {
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\n{end}");
+        let status = status_of(watch, request.as_bytes()).await;
+        watch.took(format!("the host {host}"), expected, status).await;
+    }
     let raw: [(&str, String, u16); 6] = [
         (
             "two lengths",
