@@ -18,6 +18,9 @@ const QUOTED_CHARACTERS: usize = 128;
 /// When somebody comes back whose token could not be checked, for its key is not known yet.
 const KEYS_AGAIN: Duration = Duration::from_secs(5);
 
+/// When somebody comes back who is refused for now, unless the refusal knows better, in seconds.
+const AGAIN: HeaderValue = HeaderValue::from_static("1");
+
 /// An answer in JSON. Nothing here may be kept by a cache: it is about what goes on now.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
@@ -284,7 +287,11 @@ impl From<streamnest_log::Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = with_json(self.status, self.body.to_json().into_bytes());
-        response.headers_mut().extend(self.headers);
+        let headers = response.headers_mut();
+        headers.extend(self.headers);
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.entry(header::RETRY_AFTER).or_insert(AGAIN);
+        }
         response.extensions_mut().insert(RefusedWith(self.body.error.code));
         response
     }
