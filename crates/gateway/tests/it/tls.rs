@@ -108,7 +108,13 @@ async fn a_certificate_that_changes_is_shown_and_a_broken_one_is_not() {
     let (_folder, options) = files(FIRST);
     let options = options.with_reload(Duration::from_millis(1));
     let server = server(options.clone()).await;
-    connect(&server, FIRST.0, "http/1.1").await.unwrap();
+    let writer = server.held("a").await;
+    let request = format!("wss://localhost:{}/ws", server.address.port()).into_client_request().unwrap();
+    let stream = connect(&server, FIRST.0, "http/1.1").await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    let subscribe =
+        json!({"type": "subscribe_execution", "payload": {"executionId": "a", "events": ["token"]}});
+    socket.send(Message::text(subscribe.to_string())).await.unwrap();
     // A key that does not belong to it, then half a file: the one before goes on.
     fs::write(&options.key_file, NEXT.1).unwrap();
     connect(&server, FIRST.0, "http/1.1").await.unwrap();
@@ -123,6 +129,16 @@ async fn a_certificate_that_changes_is_shown_and_a_broken_one_is_not() {
     .await
     .expect("the new certificate is shown");
     assert!(connect(&server, FIRST.0, "http/1.1").await.is_err(), "the old one is not any more");
+    // Who was there before goes on by the certificate that it knows.
+    say(&writer, 0, 10).await;
+    let mut heard = Vec::new();
+    while heard.len() < 10 {
+        if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            heard.extend(frame["payload"]["content"].as_str().map(String::from));
+        }
+    }
+    assert_eq!(heard, (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]
