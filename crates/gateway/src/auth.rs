@@ -37,6 +37,7 @@ pub(crate) use self::{
     guest::leash,
     key_set::Surroundings,
     rejected::Rejected,
+    revocation::revoke,
     ticket::issue,
 };
 use crate::Error;
@@ -92,7 +93,7 @@ impl Authenticator {
         let _ = self.keys.refresh(Keys::are_missing, &self.surroundings);
     }
 
-    /// How old the oldest key set is that comes from a URL.
+    /// How old the oldest key set is that was read.
     pub(crate) fn keys_age(&self) -> Option<Duration> {
         self.keys.age()
     }
@@ -128,7 +129,7 @@ impl Authenticator {
             validation.required_spec_claims.clear();
             (validation.validate_exp, validation.validate_aud) = (false, false);
             match decode::<Claims>(token, &key.decoding, &validation) {
-                Ok(token) => Some(token.claims.check(&self.options, now)),
+                Ok(token) => Some(token.claims.check(&self.options, now, key.mark.clone())),
                 Err(error) => {
                     if let ErrorKind::Json(error) = error.kind() {
                         // The signature was good, so these are its issuer's own words. They may be long.
@@ -151,19 +152,27 @@ impl Authenticator {
     pub(crate) fn redeem(&self, ticket: &str, now: Timestamp) -> Result<Arc<Principal>, Rejected> {
         let unknown = || Rejected::Invalid { reason: "the ticket is used, expired or unknown".into() };
         let principal = self.tickets.redeem(ticket).ok_or_else(unknown)?;
-        if self.time_left(&principal, now).is_zero() {
-            return Err(Rejected::Expired);
+        self.still_good(&principal, now)?;
+        Ok(principal)
+    }
+
+    /// Whether a token that was good has neither expired since, nor been revoked.
+    pub(crate) fn still_good(&self, principal: &Principal, now: Timestamp) -> Result<(), Rejected> {
+        match self.time_left(principal, now).is_zero() {
+            true => Err(Rejected::Expired),
+            false => self.check_again(principal, now),
         }
-        self.checked(principal, now)
     }
 
     fn checked(&self, principal: Arc<Principal>, now: Timestamp) -> Result<Arc<Principal>, Rejected> {
         self.check_again(&principal, now).map(|()| principal)
     }
 
-    /// Whether it was revoked. Whoever enters a connection asks anew, for it may have been just before that.
+    /// Whether it was revoked, or the key that signed it withdrawn. Whoever enters a connection asks anew, for it may have been
+    /// just before that.
     pub(crate) fn check_again(&self, principal: &Principal, now: Timestamp) -> Result<(), Rejected> {
-        match self.revocations.concern(principal, now) {
+        let is_withdrawn = principal.mark.as_ref().is_some_and(|mark| !self.keys.have(mark));
+        match is_withdrawn || self.revocations.concern(principal, now) {
             true => Err(Rejected::Revoked),
             false => Ok(()),
         }

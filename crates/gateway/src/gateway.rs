@@ -95,12 +95,7 @@ impl Gateway {
     /// # Errors
     /// [`Error::TooManyRevocations`], and then nothing is revoked.
     pub fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
-        let Some(auth) = self.0.auth() else { return Ok(()) };
-        let now = self.0.logs.now();
-        auth.revoke(revocation, now)?;
-        tracing::info!(?revocation, "tokens revoked");
-        self.0.people.expel(|principal| revocation.concerns(principal, now));
-        Ok(())
+        self.0.revoke(revocation).map(|_| ())
     }
 
     /// Lets in more origins and hosts than its options name, in the form that [`GatewayOptions::allowed_origins`] and

@@ -22,7 +22,7 @@ use axum::{
 use http::{Method, StatusCode, Uri};
 use serde::Serialize;
 
-pub(crate) use body::{header, read as read_body};
+pub(crate) use body::{header, parse, read as read_body, take};
 pub(crate) use executions::id_of as executions_id;
 pub(crate) use idempotency::Idempotency;
 pub(crate) use query::Query;
@@ -51,6 +51,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/tickets", post(auth::issue))
         .route("/metrics", get(metrics::metrics))
         .route("/admin/statistics", get(metrics::statistics))
+        .route("/admin/revocations", post(auth::revoke))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(console::router())

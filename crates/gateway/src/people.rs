@@ -73,13 +73,11 @@ impl People {
         Some(Present { people: self.clone(), key, number })
     }
 
-    /// Ends the connections of everyone whom `concerns` is about.
-    pub(crate) fn expel(&self, concerns: impl Fn(&Principal) -> bool) {
-        for presence in self.lock().people.values().flatten() {
-            if concerns(&presence.principal) {
-                presence.line.tell(Signal::Revoked);
-            }
-        }
+    /// Ends the connections of everyone whom `concerns` is about; how many those are.
+    pub(crate) fn expel(&self, concerns: impl Fn(&Principal) -> bool) -> usize {
+        let inner = self.lock();
+        let expelled = inner.people.values().flatten().filter(|presence| concerns(&presence.principal));
+        expelled.map(|presence| presence.line.tell(Signal::Revoked)).count()
     }
 
     /// How many there are.

@@ -15,7 +15,7 @@ use streamnest_log::{Registry, durable::Streams};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AccessPolicy, Error, GatewayOptions,
+    AccessPolicy, Error, GatewayOptions, Revocation,
     auth::{Authenticator, Surroundings},
     compression::Compressor,
     directory::{Directory, Signal},
@@ -132,11 +132,13 @@ impl Shared {
             let _ = tls.set(Tls::new(options.clone())?);
         }
         let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
+        let people = Arc::<People>::default();
         if let Some(authentication) = &options.authentication {
             let surroundings = Surroundings {
                 tasks: tasks.clone(),
                 ending: ending.clone(),
-                fetches: metrics.fetches().clone(),
+                readings: metrics.readings().clone(),
+                people: people.clone(),
             };
             let _ = auth.set(Authenticator::new(authentication.clone(), surroundings)?);
         }
@@ -148,7 +150,7 @@ impl Shared {
             tls,
             auth,
             policy,
-            people: Arc::default(),
+            people,
             directory: Arc::default(),
             idempotency: Idempotency::new(options.max_idempotency_keys, options.idempotency_ttl),
             tasks,
@@ -190,12 +192,23 @@ impl Shared {
         self.auth.set(authenticator).is_ok()
     }
 
+    /// Takes no token any more that `revocation` is about, and ends the connections that were opened with one; how many.
+    pub(crate) fn revoke(&self, revocation: &Revocation) -> Result<usize, Error> {
+        let Some(auth) = self.auth() else { return Ok(0) };
+        let now = self.logs.now();
+        auth.revoke(revocation, now)?;
+        let connections = self.people.expel(|principal| revocation.concerns(principal, now));
+        tracing::info!(?revocation, connections, "tokens revoked");
+        Ok(connections)
+    }
+
     /// What key sets need to be read anew.
     pub(crate) fn surroundings(&self) -> Surroundings {
         Surroundings {
             tasks: self.tasks.clone(),
             ending: self.ending.clone(),
-            fetches: self.metrics.fetches().clone(),
+            readings: self.metrics.readings().clone(),
+            people: self.people.clone(),
         }
     }
 
@@ -232,6 +245,7 @@ impl Shared {
     /// if even of those there are too many.
     pub(crate) fn turn_away(&self, refused: &Refused) -> Option<Seat> {
         let mut seat = Seat::among(&self.turned_away, MAX_TURNED_AWAY)?;
+        self.metrics.refused(refused.refusal.code());
         seat.turned_away = Some(refused.retry_after);
         Some(seat)
     }

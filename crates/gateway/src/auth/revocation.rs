@@ -2,14 +2,25 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
 use streamnest_core::{Tenant, Timestamp};
 
 use super::Principal;
-use crate::Error;
+use crate::{
+    Error,
+    access::Visitor,
+    http::{Refusal, json, parse, take},
+    shared::Shared,
+};
 
 /// Whose tokens are not taken any more. A token that is issued later is, except for one of the same name.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -21,6 +32,10 @@ pub enum Revocation {
     Subject(String),
     /// All tokens of a tenant.
     Tenant(Tenant),
+    /// The token of this name, if it is of the tenant.
+    TokenOf(Tenant, String),
+    /// All tokens of a subject in the tenant.
+    SubjectOf(Tenant, String),
 }
 
 impl Revocation {
@@ -32,6 +47,12 @@ impl Revocation {
             Self::Token(id) => principal.token_id() == Some(id),
             Self::Subject(subject) => is_older && principal.subject() == subject,
             Self::Tenant(tenant) => is_older && principal.tenant() == tenant,
+            Self::TokenOf(tenant, id) => {
+                principal.tenant() == tenant && principal.token_id() == Some(id.as_str())
+            }
+            Self::SubjectOf(tenant, subject) => {
+                is_older && principal.tenant() == tenant && principal.subject() == subject
+            }
         }
     }
 }
@@ -63,12 +84,59 @@ impl Revocations {
         if made.is_empty() {
             return false;
         }
-        let token = principal.token_id().map(|id| Revocation::Token(id.into()));
-        let subject = Revocation::Subject(principal.subject().into());
-        let tenant = Revocation::Tenant(principal.tenant().clone());
-        [token, Some(subject), Some(tenant)].iter().flatten().any(|revocation| {
+        let (tenant, subject) = (principal.tenant(), principal.subject());
+        let token = |of: fn(Tenant, String) -> Revocation| {
+            principal.token_id().map(|id| of(tenant.clone(), id.into()))
+        };
+        let concerning = [
+            token(|_, id| Revocation::Token(id)),
+            token(Revocation::TokenOf),
+            Some(Revocation::Subject(subject.into())),
+            Some(Revocation::SubjectOf(tenant.clone(), subject.into())),
+            Some(Revocation::Tenant(tenant.clone())),
+        ];
+        concerning.iter().flatten().any(|revocation| {
             made.get(revocation)
                 .is_some_and(|at| at.after(self.ttl) > now && revocation.concerns(principal, *at))
         })
     }
+}
+
+/// What is revoked by a request: one of the two.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Asked {
+    token: Option<String>,
+    subject: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    connections: usize,
+}
+
+/// `POST /admin/revocations`, for whoever administers, within its own tenant.
+pub(crate) async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (Some(_), Visitor::Known(principal)) = (shared.auth(), &visitor) else {
+        return Err(Refusal::not_found("/admin/revocations"));
+    };
+    visitor.must_administer()?;
+    let tenant = principal.tenant().clone();
+    let asked: Asked = parse(&take(request.into_body(), &shared.options).await?)?;
+    let revocation = match (asked.token, asked.subject) {
+        (Some(token), None) => Revocation::TokenOf(tenant, token),
+        (None, Some(subject)) => Revocation::SubjectOf(tenant, subject),
+        _ => {
+            let message = "body has to name one `token`, by its `jti`, or one `subject`";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", message));
+        }
+    };
+    let connections = shared
+        .revoke(&revocation)
+        .map_err(|error| Refusal::new(StatusCode::INSUFFICIENT_STORAGE, error.code(), error.to_string()))?;
+    Ok(json(StatusCode::OK, &Revoked { connections }))
 }

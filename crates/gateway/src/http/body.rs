@@ -11,7 +11,7 @@ use super::Refusal;
 use crate::GatewayOptions;
 
 /// Reads the body of a request for an execution or a workflow.
-pub(super) async fn take(body: Body, options: &GatewayOptions) -> Result<Bytes, Refusal> {
+pub(crate) async fn take(body: Body, options: &GatewayOptions) -> Result<Bytes, Refusal> {
     read(body, options.max_body_bytes, "GatewayOptions::max_body_bytes", options.request_timeout).await
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn read(
 }
 
 /// Reads an object; an empty body is one without fields.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| {
         let message = format!("body cannot be read: {error}");
