@@ -74,17 +74,17 @@ impl Drop for Traffic {
     }
 }
 
-/// Counts fetches of key sets.
+/// Counts readings of key sets.
 #[derive(Clone, Debug)]
-pub(crate) struct Fetches(Family<Label, Counter>);
+pub(crate) struct Readings(Family<Label, Counter>);
 
-impl Fetches {
+impl Readings {
     fn new(all: Family<Label, Counter>) -> Self {
-        let fetches = Self(all);
+        let readings = Self(all);
         for outcome in ["succeeded", "failed"] {
-            drop(fetches.0.get_or_create(&[("outcome", outcome.into())]));
+            drop(readings.0.get_or_create(&[("outcome", outcome.into())]));
         }
-        fetches
+        readings
     }
 
     pub(crate) fn succeeded(&self) {
@@ -113,7 +113,7 @@ pub(crate) struct Metrics {
     logs: Gauge,
     log_bytes: Gauge,
     compressed: Counter,
-    fetches: Fetches,
+    readings: Readings,
     keys_age: Gauge,
     tasks: Gauge,
 }
@@ -136,7 +136,7 @@ impl Metrics {
         let gaps = family("gaps", "Gaps that readers were told, by reason");
         let refusals = family("refusals", "Refused requests, by the code of the error");
         let closes = family("closes", "Connections that the server closed, by close code");
-        let fetches = family("key_set_fetches", "Fetches of key sets by URL, by outcome");
+        let readings = family("key_set_readings", "Readings of key sets, by outcome");
         let connections = Family::<Label, Gauge>::default();
         registry.register("connections", "Open connections, by transport", connections.clone());
         let subscriptions = Gauge::default();
@@ -155,7 +155,7 @@ impl Metrics {
         let compressed = Counter::default();
         registry.register("compressed_blocks", "Blocks of logs that were compressed", compressed.clone());
         let keys_age = Gauge::default();
-        registry.register("key_set_age_seconds", "Age of the oldest key set by URL", keys_age.clone());
+        registry.register("key_set_age_seconds", "Age of the oldest key set", keys_age.clone());
         let tasks = Gauge::default();
         registry.register("tasks", "Tasks of the program that have not ended", tasks.clone());
         // Both are there from the start, so that a rate is known from the first connection on.
@@ -181,7 +181,7 @@ impl Metrics {
             logs,
             log_bytes,
             compressed,
-            fetches: Fetches::new(fetches),
+            readings: Readings::new(readings),
             keys_age,
             tasks,
         }
@@ -234,9 +234,9 @@ impl Metrics {
         self.lag.observe(entries as f64);
     }
 
-    /// What counts fetches of key sets.
-    pub(crate) const fn fetches(&self) -> &Fetches {
-        &self.fetches
+    /// What counts readings of key sets.
+    pub(crate) const fn readings(&self) -> &Readings {
+        &self.readings
     }
 
     /// Who is told of runs that end.

@@ -6,7 +6,7 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Value};
 use streamnest_core::{Tenant, Timestamp};
 
-use super::{AuthenticationOptions, Principal, Rejected};
+use super::{AuthenticationOptions, Principal, Rejected, key::Mark};
 use crate::access::{Pattern, Scopes};
 
 /// The longest subject, in bytes (OpenID Connect Core §2).
@@ -85,11 +85,12 @@ impl<'de> Deserialize<'de> for Texts {
 }
 
 impl Claims {
-    /// Checks times, issuer and audience, and makes of it who asks.
+    /// Checks times, issuer and audience, and makes of it who asks, by a token that the key `mark` has signed.
     pub(super) fn check(
         self,
         options: &AuthenticationOptions,
         now: Timestamp,
+        mark: Option<Mark>,
     ) -> Result<Principal, Rejected> {
         let bad = |reason: &str| Rejected::Invalid { reason: reason.into() };
         let leeway = options.leeway;
@@ -147,6 +148,7 @@ impl Claims {
             token_id: self.jti.map(Into::into),
             issued_at: self.iat.map(Seconds::timestamp),
             expires_at,
+            mark,
             claims: claims.into(),
         })
     }

@@ -4,7 +4,9 @@ use std::{fs::File, io::Read as _, path::Path, sync::Arc, time::Duration};
 
 use jsonwebtoken::{
     Algorithm as Jwa, AlgorithmFamily, DecodingKey, DecodingKeyKind,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
+    jwk::{
+        AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse, ThumbprintHash,
+    },
 };
 use tokio::sync::watch;
 
@@ -28,7 +30,12 @@ pub(super) struct Key {
     pub(super) id: Option<String>,
     pub(super) algorithms: Vec<Jwa>,
     pub(super) decoding: DecodingKey,
+    /// Which key of a set it is, however often that is read; `None` for one that stays.
+    pub(super) mark: Option<Mark>,
 }
+
+/// Which key of a set one is: its thumbprint (RFC 7638), its `kid` and what it may be used with.
+pub(super) type Mark = Arc<str>;
 
 /// All keys: those that stay, and the sets that change.
 pub(super) struct Keys {
@@ -43,7 +50,15 @@ impl Keys {
         for source in &options.keys {
             let (place, algorithms, read) = match source {
                 TokenKey::SetFile { path, algorithms } => {
-                    (Place::File(path.clone()), algorithms, Some(read(source)?))
+                    let read = read(source)?;
+                    if read.is_empty() {
+                        // From a set that is there later it would mean that all were withdrawn.
+                        return Err(format!(
+                            "has the key set {}, which holds no key for signatures with an allowed algorithm",
+                            path.display()
+                        ));
+                    }
+                    (Place::File(path.clone()), algorithms, Some(read))
                 }
                 TokenKey::SetUrl { url, algorithms } => {
                     read(source)?;
@@ -85,12 +100,17 @@ impl Keys {
             .or_else(|| self.sets.iter().find_map(|set| set.current().iter().find_map(&mut each)))
     }
 
+    /// Whether a key is still there.
+    pub(super) fn have(&self, mark: &Mark) -> bool {
+        self.sets.iter().any(|set| set.has(mark))
+    }
+
     /// Whether there is a set of which nothing is known yet.
     pub(super) fn are_missing(&self) -> bool {
         self.sets.iter().any(|set| set.is_missing())
     }
 
-    /// How old the oldest set is that comes from a URL.
+    /// How old the oldest set is that was read.
     pub(super) fn age(&self) -> Option<Duration> {
         self.sets.iter().filter_map(|set| set.age()).max()
     }
@@ -108,7 +128,12 @@ pub(super) fn read(source: &TokenKey) -> Result<Vec<Key>, String> {
                 ));
             }
             let algorithms = of_family(algorithms, AlgorithmFamily::Hmac, "a secret")?;
-            Ok(vec![Key { id: id.clone(), algorithms, decoding: DecodingKey::from_secret(secret) }])
+            Ok(vec![Key {
+                id: id.clone(),
+                algorithms,
+                decoding: DecodingKey::from_secret(secret),
+                mark: None,
+            }])
         }
         TokenKey::Public { pem, algorithms, id } => {
             let family = algorithms.first().map(|first| first.family());
@@ -122,7 +147,7 @@ pub(super) fn read(source: &TokenKey) -> Result<Vec<Key>, String> {
                 decoding.map_err(|error| format!("has a public key that cannot be read: {error}"))?;
             check_strength(&decoding)?;
             let algorithms = of_family(algorithms, decoding.family(), "a public key")?;
-            Ok(vec![Key { id: id.clone(), algorithms, decoding }])
+            Ok(vec![Key { id: id.clone(), algorithms, decoding, mark: None }])
         }
         TokenKey::SetFile { path, algorithms } => read_file(path, algorithms)
             .map_err(|reason| format!("has the key set {}, which {reason}", path.display())),
@@ -197,14 +222,13 @@ pub(super) fn read_file(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Key
     of_set(&text, algorithms)
 }
 
-/// The keys of a set that may be used.
+/// The keys of a set that may be used; none of one whose keys were all withdrawn.
 pub(super) fn of_set(text: &str, algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
     let set: JwkSet =
         serde_json::from_str(text).map_err(|error| format!("is no JSON Web Key Set: {error}"))?;
     let keys: Vec<_> = set.keys.iter().filter_map(|jwk| of_jwk(jwk, algorithms)).collect();
     match keys.len() {
-        0 => Err("holds no key for signatures with an allowed algorithm".into()),
-        1..=MAX_SET => Ok(keys),
+        ..=MAX_SET => Ok(keys),
         count => Err(format!("holds {count} keys, over the limit of {MAX_SET}")),
     }
 }
@@ -248,7 +272,12 @@ fn of_jwk(value: &serde_json::Value, allowed: &[Algorithm]) -> Option<Key> {
         .map(|algorithm| algorithm.jwa())
         .filter(|algorithm| named.is_none_or(|named| named == *algorithm))
         .collect();
-    (!algorithms.is_empty()).then(|| Key { id: common.key_id.clone(), algorithms, decoding })
+    if algorithms.is_empty() {
+        return None;
+    }
+    let (id, thumbprint) = (common.key_id.clone(), jwk.thumbprint(ThumbprintHash::SHA256).ok()?);
+    let mark = Some(format!("{thumbprint} {algorithms:?} {id:?}").into());
+    Some(Key { id, algorithms, decoding, mark })
 }
 
 fn jwa_of(named: KeyAlgorithm) -> Option<Jwa> {

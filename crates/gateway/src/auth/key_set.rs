@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -13,9 +13,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Algorithm,
     fetch::Fetch,
-    key::{self, Key},
+    key::{self, Key, Mark},
 };
-use crate::metrics::Fetches;
+use crate::{metrics::Readings, people::People};
+
+/// The least time between two looks at a set for those who are connected, however young its keys have to be.
+const LEAST_WATCH: Duration = Duration::from_millis(100);
 
 /// What a set needs of the gateway to be read anew.
 #[derive(Clone)]
@@ -24,14 +27,18 @@ pub(crate) struct Surroundings {
     pub(crate) tasks: TaskTracker,
     /// Nothing is read for a gateway that ends.
     pub(crate) ending: CancellationToken,
-    /// Counts what was fetched.
-    pub(crate) fetches: Fetches,
+    /// Counts what was read.
+    pub(crate) readings: Readings,
+    /// Who is connected, and leaves when the key of its token is withdrawn.
+    pub(crate) people: Arc<People>,
 }
 
 /// A set of keys, as it was when it was read last.
 ///
-/// At most one task reads it at a time, and a pause follows each: tokens decide whether it is read anew, never how often. What
-/// cannot be read leaves the keys as they were.
+/// At most one task reads it at a time, and a pause follows each: tokens decide whether it is read anew, never how often. While
+/// somebody is connected it is read anew also without them. What cannot be read leaves the keys as they were. A key that is not in
+/// what was read is withdrawn, and with the last one all of them: none of its tokens is taken any more, and who is connected by one
+/// is not any longer.
 pub(super) struct KeySet {
     place: Place,
     algorithms: Vec<Algorithm>,
@@ -56,6 +63,8 @@ struct State {
     tried: Option<Instant>,
     /// Ends when the reading does that goes on now.
     reading: Option<watch::Receiver<()>>,
+    /// Whether a task reads it for those who are connected.
+    watched: bool,
 }
 
 impl fmt::Display for Place {
@@ -83,7 +92,7 @@ impl KeySet {
             algorithms,
             pause,
             max_age,
-            state: Mutex::new(State { keys, read, tried: read, reading: None }),
+            state: Mutex::new(State { keys, read, tried: read, reading: None, watched: false }),
         }
     }
 
@@ -97,11 +106,14 @@ impl KeySet {
         self.state().read.is_none()
     }
 
-    /// How old its keys are, if they come from a URL.
+    /// Whether a key is still in it.
+    pub(super) fn has(&self, mark: &Mark) -> bool {
+        self.state().keys.iter().any(|key| key.mark.as_ref() == Some(mark))
+    }
+
+    /// How old its keys are, if they are known.
     pub(super) fn age(&self) -> Option<Duration> {
-        matches!(self.place, Place::Url { .. })
-            .then(|| self.state().read.map(|read| read.elapsed()))
-            .flatten()
+        self.state().read.map(|read| read.elapsed())
     }
 
     /// Sees to it that it is read anew where that is due. Gives the end of that, if whoever asks should wait for it: a file is
@@ -113,6 +125,9 @@ impl KeySet {
     ) -> Option<watch::Receiver<()>> {
         let waits = is_wanted || matches!(self.place, Place::File(_));
         let mut state = self.state();
+        if !std::mem::replace(&mut state.watched, true) {
+            surroundings.tasks.spawn(Self::watch(Arc::downgrade(self), self.max_age, surroundings.clone()));
+        }
         if let Some(reading) = &state.reading {
             return waits.then(|| reading.clone());
         }
@@ -124,17 +139,30 @@ impl KeySet {
         let (done, reading) = watch::channel(());
         state.reading = Some(reading.clone());
         drop(state);
-        let (set, fetches, ending) =
-            (self.clone(), surroundings.fetches.clone(), surroundings.ending.clone());
+        let (set, around) = (self.clone(), surroundings.clone());
         surroundings.tasks.spawn(async move {
             let read = tokio::select! {
                 read = set.read() => Some(read),
-                () = ending.cancelled() => None,
+                () = around.ending.cancelled() => None,
             };
-            set.take(read, &fetches);
+            set.take(read, &around);
             drop(done);
         });
         waits.then_some(reading)
+    }
+
+    /// Sees to it that those who are connected by a key that was withdrawn hear of it, also when no token comes.
+    async fn watch(set: Weak<Self>, every: Duration, surroundings: Surroundings) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(every.max(LEAST_WATCH)) => {}
+                () = surroundings.ending.cancelled() => return,
+            }
+            let Some(set) = set.upgrade() else { return };
+            if surroundings.people.count() > 0 {
+                set.refresh(false, &surroundings);
+            }
+        }
     }
 
     async fn read(&self) -> Result<Vec<Key>, String> {
@@ -153,24 +181,36 @@ impl KeySet {
     }
 
     /// Takes what was read, if it was.
-    fn take(&self, read: Option<Result<Vec<Key>, String>>, fetches: &Fetches) {
-        let is_remote = matches!(self.place, Place::Url { .. });
+    fn take(&self, read: Option<Result<Vec<Key>, String>>, surroundings: &Surroundings) {
         let now = Instant::now();
+        let mut withdrawn: Vec<Mark> = Vec::new();
         let mut state = self.state();
         (state.reading, state.tried) = (None, Some(now));
         match read {
             Some(Ok(keys)) => {
-                tracing::debug!(set = %self.place, keys = keys.len(), "key set was read");
-                (state.keys, state.read) = (keys.into(), Some(now));
-                is_remote.then(|| fetches.succeeded());
+                let before = std::mem::replace(&mut state.keys, keys.into());
+                state.read = Some(now);
+                withdrawn.extend(before.iter().filter_map(|key| key.mark.clone()));
+                withdrawn.retain(|mark| !state.keys.iter().any(|key| key.mark.as_ref() == Some(mark)));
+                tracing::debug!(set = %self.place, keys = state.keys.len(), "key set was read");
+                surroundings.readings.succeeded();
             }
             Some(Err(error)) => {
                 let age = state.read.map(|read| read.elapsed());
-                tracing::warn!(set = %self.place, error, ?age, "key set cannot be read, and the keys stay as they were");
-                is_remote.then(|| fetches.failed());
+                tracing::error!(set = %self.place, error, ?age, "key set cannot be read, and the keys stay as they were");
+                surroundings.readings.failed();
             }
             None => {}
         }
+        if withdrawn.is_empty() {
+            return;
+        }
+        let left = state.keys.len();
+        drop(state);
+        tracing::warn!(set = %self.place, withdrawn = withdrawn.len(), left, "keys were withdrawn");
+        surroundings
+            .people
+            .expel(|principal| principal.mark.as_ref().is_some_and(|mark| withdrawn.contains(mark)));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -55,7 +55,8 @@ pub struct AuthenticationOptions {
     pub max_tickets: usize,
     /// How long a ticket of `POST /tickets` is valid, if it is not used before. Default 30 s.
     pub ticket_ttl: Duration,
-    /// How old the keys of a file may become before it is read anew. Default 10 s.
+    /// How old the keys of a file may become before it is read anew: for as long as a key may be good that was taken out of it.
+    /// Default 10 s. While somebody is connected it is read as often, but at most every 100 ms.
     pub key_refresh: Duration,
     /// How old the keys of a URL may become before they are fetched anew, while those that are known go on being used. Default 15
     /// min: for as long as a key may be good that its issuer has withdrawn.
@@ -95,7 +96,10 @@ pub enum TokenKey {
         /// The `kid` of its tokens; `None` takes any.
         id: Option<String>,
     },
-    /// A set of keys in a file, which may change: JWKS (RFC 7517 §5).
+    /// A set of keys in a file, which may change: JWKS (RFC 7517 §5). A key that is not in it any more is withdrawn: tokens that it
+    /// signed are not taken, and connections that were opened by one are closed with 4401. A set without keys withdraws them all.
+    /// What cannot be read, or is no set, leaves the keys as they were, which the log and `streamnest_key_set_readings` tell; a
+    /// server does not start with it, nor with a set without keys.
     SetFile {
         /// The file, at most 1 MiB.
         path: PathBuf,
@@ -103,7 +107,7 @@ pub enum TokenKey {
         algorithms: Vec<Algorithm>,
     },
     /// A set of keys by URL, which may change: JWKS (RFC 7517 §5). It is fetched when the first token comes, and anew when it is
-    /// old or a token names a key that is not in it; what cannot be fetched leaves the keys as they were.
+    /// old or a token names a key that is not in it. Keys are withdrawn, and stay when it cannot be fetched, as those of a file.
     SetUrl {
         /// The URL: `https`, or `http` of the loopback address. What it holds is at most 1 MiB. A redirection is not followed.
         url: String,

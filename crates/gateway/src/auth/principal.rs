@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use streamnest_core::{Tenant, Timestamp};
 
+use super::key::Mark;
 use crate::access::{Pattern, Scopes};
 
 /// Who asks, from the claims of a token.
@@ -28,6 +29,8 @@ pub struct Principal {
     pub(super) token_id: Option<Box<str>>,
     pub(super) issued_at: Option<Timestamp>,
     pub(super) expires_at: Timestamp,
+    /// The key of a set that its token is signed by.
+    pub(super) mark: Option<Mark>,
     /// The other claims, as JSON; empty if there are none.
     pub(super) claims: Box<str>,
 }
@@ -63,6 +66,14 @@ impl Principal {
     /// What tells it from every other principal. No tenant's key holds a slash.
     pub(crate) fn key(&self) -> String {
         format!("{}/{}", self.tenant, self.subject)
+    }
+
+    /// Whether its token says the same of what it may do as another's, for any policy.
+    pub(crate) fn may_the_same(&self, other: &Self) -> bool {
+        self.scopes == other.scopes
+            && self.executions == other.executions
+            && self.streams == other.streams
+            && self.claims == other.claims
     }
 
     /// Whether it is the same one as another, whatever their tokens say.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     access::{Action, Visitor},
-    auth::Rejected,
+    auth::{Rejected, Secret},
     compact::Compact,
     metrics::Transport,
 };
@@ -28,10 +28,16 @@ use crate::{
 /// A request that takes time. The next one is read when it is done.
 pub(super) enum Running {
     Answering(Answering),
-    /// Goes on when what it needs is there, which another task sees to at this moment: its log is open, or its key is known.
+    /// Goes on when the log that it needs is open, which another task sees to at this moment.
     Opening {
         opened: BoxFuture<'static, ()>,
         request: Box<Request>,
+    },
+    /// A token is checked when the key sets are read that it may need, once: by then they may be too old again.
+    Reading {
+        read: BoxFuture<'static, ()>,
+        token: Secret,
+        reply_to: Option<String>,
     },
 }
 
@@ -50,9 +56,8 @@ impl Connection {
         let Request { id, command } = request;
         tracing::debug!(command = command.command_type(), "request");
         if let ClientCommand::Authentication { token } = &command {
-            if let Some(opened) = self.shared.auth().and_then(|auth| auth.refresh(token.reveal())) {
-                let request = Box::new(Request { id, command });
-                self.running = Some(Running::Opening { opened, request });
+            if let Some(read) = self.shared.auth().and_then(|auth| auth.refresh(token.reveal())) {
+                self.running = Some(Running::Reading { read, token: token.reveal().into(), reply_to: id });
                 return;
             }
             return self.authenticate(token.reveal(), id.as_deref());
@@ -344,6 +349,15 @@ impl Connection {
                 {
                     self.ask_again();
                     self.on_request(*request);
+                }
+                return;
+            }
+            Some(Running::Reading { read, .. }) => {
+                if read.as_mut().poll(cx).is_ready()
+                    && let Some(Running::Reading { token, reply_to, .. }) = self.running.take()
+                {
+                    self.ask_again();
+                    self.authenticate(token.reveal(), reply_to.as_deref());
                 }
                 return;
             }

@@ -185,8 +185,8 @@ async fn a_key_set_by_url_is_fetched_once_and_kids_that_are_unknown_cause_no_mor
     }
     assert_eq!(issuer.connections(), 1);
     let text = metrics(&server).await;
-    assert_eq!(metric(&text, "streamnest_key_set_fetches_total{outcome=\"succeeded\"}"), 1.0);
-    assert_eq!(metric(&text, "streamnest_key_set_fetches_total{outcome=\"failed\"}"), 0.0);
+    assert_eq!(metric(&text, "streamnest_key_set_readings_total{outcome=\"succeeded\"}"), 1.0);
+    assert_eq!(metric(&text, "streamnest_key_set_readings_total{outcome=\"failed\"}"), 0.0);
 }
 
 #[tokio::test]
@@ -225,6 +225,33 @@ async fn a_withdrawn_key_is_good_for_no_longer_than_its_set_may_be_old() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), withdrawn).await.expect("it is refused");
+}
+
+#[tokio::test]
+async fn who_is_connected_by_a_key_that_the_issuer_withdraws_is_let_go_though_no_token_comes() {
+    let issuer = Issuer::start(keys(&[&jwk(EC, "old"), &jwk(ED, "new")])).await;
+    let authentication = options(&issuer.url())
+        .with_key_fetch_pause(Duration::from_millis(1))
+        .with_key_max_age(Duration::from_millis(1));
+    let server = server(authentication).await;
+    let mut sockets = Vec::new();
+    for token in [token(EC, "old"), token(ED, "new")] {
+        let mut socket = Socket::open(&server).await;
+        socket.send(json!({"type": "authentication", "payload": {"token": token}})).await;
+        socket.expect("authentication_success").await;
+        sockets.push(socket);
+    }
+    issuer.show(keys(&[&jwk(ED, "new")]));
+    assert_eq!(sockets[0].until_close().await.0, Some(4401));
+    issuer.show("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n".into());
+    let fetched = issuer.connections();
+    while issuer.connections() < fetched + 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    sockets[1].send(json!({"type": "ping"})).await;
+    sockets[1].expect("pong").await;
+    issuer.show(keys(&[]));
+    assert_eq!(sockets[1].until_close().await.0, Some(4401));
 }
 
 #[tokio::test]
@@ -276,7 +303,7 @@ async fn what_cannot_be_fetched_leaves_the_keys_as_they_were_and_is_told() {
             "elsewhere",
         ),
         (ok("{\"keys\": ["), "no JSON"),
-        (ok("{\"keys\": []}"), "no keys"),
+        (ok("{\"kind\": \"error\"}"), "no set"),
         (huge, "too much"),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".into(), "no HTTP"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".into(), "cut off"),
@@ -290,7 +317,7 @@ async fn what_cannot_be_fetched_leaves_the_keys_as_they_were_and_is_told() {
     }
     let text = metrics(&server).await;
     assert_eq!(
-        metric(&text, "streamnest_key_set_fetches_total{outcome=\"failed\"}"),
+        metric(&text, "streamnest_key_set_readings_total{outcome=\"failed\"}"),
         wrong.len() as f64,
         "each is told once"
     );

@@ -141,8 +141,7 @@ async fn rotation(watch: &mut Watch) {
     let write = |keys: Value| fs::write(&path, json!({"keys": keys}).to_string()).unwrap();
     write(json!([jwk(&key, Algorithm::RS256, "old")]));
     let set = TokenKey::set_file(&path, [Allowed::Rs256, Allowed::Es256]);
-    let authentication =
-        AuthenticationOptions::new(set).with_key_refresh(std::time::Duration::from_millis(1));
+    let authentication = AuthenticationOptions::new(set).with_key_refresh(std::time::Duration::from_nanos(1));
     let options = GatewayOptions::default().with_authentication(Some(authentication));
     let server = Server::with_options(options).await;
     let header = Header { kid: Some("old".into()), ..Header::new(Algorithm::RS256) };
