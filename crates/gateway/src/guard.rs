@@ -212,9 +212,11 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
         return finish(&shared.access, response, None);
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let reads = matches!(method, Method::GET | Method::HEAD);
     let mut response = next.run(request).await;
     if let (Some(auth), Admission::Admitted(Visitor::Known(principal))) = (shared.auth(), &admission) {
-        response = auth::leash(&shared, auth, principal, response).unwrap_or_else(Refusal::into_response);
+        response =
+            auth::leash(&shared, auth, principal, reads, response).unwrap_or_else(Refusal::into_response);
     }
     let response = finish(&shared.access, response, asker);
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");

@@ -1,6 +1,8 @@
 //! What a token may be used for.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use crate::Error;
 
 /// What a token may be used for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -31,6 +33,21 @@ impl Scope {
             Self::Produce => "produce",
             Self::Admin => "admin",
         }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Error;
+
+    /// The word in a token.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], which has the words that there are.
+    fn from_str(word: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == word).ok_or_else(|| Error::InvalidOption {
+            option: "authentication.default_scopes",
+            reason: format!("names {word:?}; legal are {}", Self::ALL.map(Self::as_str).join(", ")),
+        })
     }
 }
 

@@ -20,23 +20,27 @@ use crate::{
     shared::Shared,
 };
 
-/// Lets an event stream go on only for as long as its reader's token is good and not revoked. Any other answer is left as it
-/// is.
+/// Lets an event stream go on only for as long as its reader's token is good and not revoked. What else was read is given only if
+/// the token is still good: a long-poll may have waited since. Of what changed something the answer is left as it is.
 pub(crate) fn leash(
     shared: &Shared,
     auth: &Authenticator,
     principal: &Arc<Principal>,
+    reads: bool,
     response: Response,
 ) -> Result<Response, Refusal> {
     let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !content_type.is_some_and(|value| value.starts_with(b"text/event-stream")) {
-        return Ok(response);
+        return match reads {
+            true => still_good(shared, auth, principal).map(|()| response),
+            false => Ok(response),
+        };
     }
     let stop = CancellationToken::new();
     let limit = shared.options.max_event_streams_per_user;
     let present = shared.people.enter(principal.clone(), Line::Stream(stop.clone()), limit);
     let present = present.ok_or_else(|| Refusal::too_many_streams(limit))?;
-    auth.check_again(principal, shared.logs.now()).map_err(|rejected| Refusal::unauthenticated(&rejected))?;
+    still_good(shared, auth, principal)?;
     let left = auth.time_left(principal, shared.logs.now());
     Ok(response.map(|body| {
         Body::new(Guest {
@@ -47,6 +51,10 @@ pub(crate) fn leash(
             _present: present,
         })
     }))
+}
+
+fn still_good(shared: &Shared, auth: &Authenticator, principal: &Principal) -> Result<(), Refusal> {
+    auth.still_good(principal, shared.logs.now()).map_err(|rejected| Refusal::unauthenticated(&rejected))
 }
 
 struct Guest {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use streamnest_core::ControlError;
 use streamnest_protocol::native::{AuthenticationSuccess, CloseCode, ServerFrame, TokenExpiring};
 use tokio::time::Instant;
 
 use super::Connection;
 use crate::{
     Principal,
-    access::Visitor,
+    access::{Action, Visitor},
     auth::{Admission, Rejected},
     people::{Line, Present},
 };
@@ -116,9 +117,12 @@ impl Connection {
         match std::mem::replace(&mut self.standing, Standing::Anyone) {
             Standing::Known(mut known) if known.principal.is_same(&principal) => {
                 known.present.renew(principal.clone());
-                known.principal = principal;
+                let before = std::mem::replace(&mut known.principal, principal.clone());
                 self.set_times(&mut known, Instant::now());
                 self.standing = Standing::Known(known);
+                if !principal.may_the_same(&before) {
+                    self.follow_what_may_be_read(&Visitor::Known(principal));
+                }
             }
             before @ (Standing::Known(_) | Standing::Rejected) => {
                 self.standing = before;
@@ -128,6 +132,27 @@ impl Connection {
         }
         tracing::debug!(subject = success.subject, "client is known");
         self.reply(&ServerFrame::AuthenticationSuccess(success), reply_to);
+    }
+
+    /// Ends what the client may not follow any more, by a new token that says other things than the one before.
+    fn follow_what_may_be_read(&mut self, visitor: &Visitor) {
+        let (shared, mut ended) = (self.shared.clone(), Vec::new());
+        self.subscriptions.retain(|known| {
+            let may = visitor.sees(&shared, &known.execution);
+            if !may {
+                ended.push(known.execution.clone());
+            }
+            may
+        });
+        for id in ended {
+            let error = ControlError::Forbidden { action: Action::Read.verb(), id };
+            self.reply(&ServerFrame::Error((&error).into()), None);
+        }
+        if self.events_view.take().is_some() {
+            let message =
+                "the new token does not say the same as the one before; send `subscribe_events` again";
+            self.reply(&ServerFrame::error("forbidden", message, false), None);
+        }
     }
 
     pub(super) fn refuse_in_answer(&mut self, rejected: &Rejected, reply_to: Option<&str>) {

@@ -71,6 +71,18 @@ fn signing(kind: &str, pem: &str) -> EncodingKey {
     }
 }
 
+fn jwk(kind: &str, pem: &str, algorithm: Jwa, id: &str) -> Value {
+    let mut jwk = Jwk::from_encoding_key(&signing(kind, pem), algorithm).unwrap();
+    jwk.common.key_id = Some(id.into());
+    serde_json::to_value(jwk).unwrap()
+}
+
+/// A token of `ada` for a minute, by a key of a set.
+fn signed(kind: &str, pem: &str, algorithm: Jwa, id: &str) -> String {
+    let header = Header { kid: Some(id.into()), ..Header::new(algorithm) };
+    encode(&header, &json!({"sub": "ada", "exp": seconds(60)}), &signing(kind, pem)).unwrap()
+}
+
 #[tokio::test]
 async fn tokens_of_every_algorithm_are_taken_where_it_is_allowed_and_nowhere_else() {
     let claims = json!({"sub": "ada", "exp": seconds(60)});
@@ -127,25 +139,16 @@ async fn keys_and_options_that_protect_nothing_are_refused_at_start() {
 async fn a_set_of_keys_in_a_file_may_change_while_the_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
-    let jwk = |kind: &str, pem: &str, algorithm: Jwa, id: &str| -> Value {
-        let mut jwk = Jwk::from_encoding_key(&signing(kind, pem), algorithm).unwrap();
-        jwk.common.key_id = Some(id.into());
-        serde_json::to_value(jwk).unwrap()
-    };
     let (old, new) = (jwk("rsa", KEYS[0].1, Jwa::RS256, "old"), jwk("ec", KEYS[1].1, Jwa::ES256, "new"));
     let write = |keys: Value| fs::write(&path, json!({"keys": keys}).to_string()).unwrap();
     write(json!([old, {"kty": "unheard of", "kid": "x"}]));
     let key = TokenKey::set_file(&path, [Algorithm::Rs256, Algorithm::Es256]);
-    let authentication = AuthenticationOptions::new(key).with_key_refresh(Duration::from_millis(1));
+    // It is read for each token.
+    let authentication = AuthenticationOptions::new(key).with_key_refresh(Duration::from_nanos(1));
     let server =
         Server::with_options(GatewayOptions::default().with_authentication(Some(authentication))).await;
-    let claims = json!({"sub": "ada", "exp": seconds(60)});
-    let sign = |kind: &str, pem: &str, algorithm: Jwa, id: &str| {
-        let header = Header { kid: Some(id.into()), ..Header::new(algorithm) };
-        encode(&header, &claims, &signing(kind, pem)).unwrap()
-    };
     let (by_old, by_new) =
-        (sign("rsa", KEYS[0].1, Jwa::RS256, "old"), sign("ec", KEYS[1].1, Jwa::ES256, "new"));
+        (signed("rsa", KEYS[0].1, Jwa::RS256, "old"), signed("ec", KEYS[1].1, Jwa::ES256, "new"));
     assert_eq!((ask(&server, &by_old).await.status, ask(&server, &by_new).await.status), (200, 401));
     write(json!([old, new]));
     assert_eq!((ask(&server, &by_old).await.status, ask(&server, &by_new).await.status), (200, 200));
@@ -155,7 +158,81 @@ async fn a_set_of_keys_in_a_file_may_change_while_the_server_runs() {
     fs::write(&path, "{\"keys\": [").unwrap();
     assert_eq!(ask(&server, &by_new).await.status, 200);
     // A name that is right with a key that is another's is no way in.
-    assert_eq!(ask(&server, &sign("rsa", KEYS[0].1, Jwa::RS256, "new")).await.status, 401);
+    assert_eq!(ask(&server, &signed("rsa", KEYS[0].1, Jwa::RS256, "new")).await.status, 401);
+    // A socket gets its answer, though the set is old again as soon as it was read.
+    let mut socket = Socket::open(&server).await;
+    socket.send(json!({"type": "authentication", "payload": {"token": by_new}})).await;
+    socket.expect("authentication_success").await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_withdrawn_ends_who_came_by_it_and_a_set_without_keys_withdraws_them_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let (old, new) = (jwk("rsa", KEYS[0].1, Jwa::RS256, "old"), jwk("ec", KEYS[1].1, Jwa::ES256, "new"));
+    let write = |keys: Value| fs::write(&path, json!({"keys": keys}).to_string()).unwrap();
+    write(json!([old, new]));
+    let set = TokenKey::set_file(&path, [Algorithm::Rs256, Algorithm::Es256]);
+    let keys = authentication().with_key(set).with_key_refresh(Duration::from_nanos(1));
+    let server = Server::with_options(options().with_authentication(Some(keys))).await;
+    let open = async |token: &str| {
+        let headers = [("authorization", &*bearer(token))];
+        let (mut socket, _) = Socket::shake(&server, "/ws", &headers).await.unwrap();
+        socket.expect("connected").await;
+        socket
+    };
+    let (by_old, by_new) =
+        (signed("rsa", KEYS[0].1, Jwa::RS256, "old"), signed("ec", KEYS[1].1, Jwa::ES256, "new"));
+    let by_secret = token_with("root", json!({"scope": "admin"}));
+    let (mut of_old, mut of_new, mut of_secret) =
+        (open(&by_old).await, open(&by_new).await, open(&by_secret).await);
+    let headers = [("content-type", "application/json"), ("authorization", &*bearer(&by_old))];
+    let ticket = server.ask("POST", "/tickets", &headers, "{}").await.json()["ticket"].clone();
+    server.ask("POST", "/workflows/held/executions", &headers, r#"{"input":{},"executionId":"a"}"#).await;
+    let stream = server.ask("GET", "/executions/a/events", &headers[1..], "");
+    let withdraw = async {
+        let followed = crate::engine::id("a").within(&Tenant::of_subject("ada").unwrap());
+        server.logs.get(&followed).unwrap().subscribers_become(|count| count > 0).await;
+        // The same key with other words about it is the same one.
+        let mut renewed = new.clone();
+        renewed["x5t"] = json!("abc");
+        write(json!([renewed]));
+    };
+    let (stream, ()) = tokio::join!(stream, withdraw);
+    assert!(stream.body.contains("running") && !stream.body.contains("completed"), "{stream:?}");
+    assert_eq!(of_old.until_close().await.0, Some(4401));
+    ask(&server, &by_old).await.error(401, "invalid_token");
+    server.get(&format!("/executions?ticket={}", ticket.as_str().unwrap())).await.error(401, "token_revoked");
+    of_new.send(json!({"type": "ping"})).await;
+    of_new.expect("pong").await;
+    write(json!([]));
+    assert_eq!(of_new.until_close().await.0, Some(4401));
+    ask(&server, &by_new).await.error(401, "invalid_token");
+    // What is no set says nothing about keys: there are none before and after, and it is counted.
+    fs::write(&path, "").unwrap();
+    let headers = [("authorization", &*bearer(&by_secret))];
+    loop {
+        let metrics = server.ask("GET", "/metrics", &headers, "").await.body;
+        if !metrics.contains("streamnest_key_set_readings_total{outcome=\"failed\"} 0\n") {
+            break;
+        }
+    }
+    ask(&server, &by_new).await.error(401, "invalid_token");
+    write(json!([new]));
+    while ask(&server, &by_new).await.status != 200 {}
+    of_secret.send(json!({"type": "ping"})).await;
+    of_secret.expect("pong").await;
+}
+
+#[tokio::test]
+async fn a_set_without_keys_is_refused_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    for keys in [json!([]), json!([{"kty": "unheard of"}])] {
+        fs::write(&path, json!({"keys": keys}).to_string()).unwrap();
+        let set = TokenKey::set_file(&path, [Algorithm::Es256]);
+        assert!(refused(AuthenticationOptions::new(set)).contains("holds no key"), "{keys}");
+    }
 }
 
 #[tokio::test]
@@ -389,6 +466,91 @@ async fn a_token_is_renewed_in_place_without_a_gap_and_only_by_the_same_subject(
 }
 
 #[tokio::test]
+async fn a_new_token_that_may_read_less_ends_what_was_followed_by_the_one_before() {
+    let server = Server::with_options(options()).await;
+    let headers = [("content-type", "application/json"), ("authorization", &*bearer(&token("ada")))];
+    for id in ["a", "b"] {
+        let body = json!({"input": {}, "executionId": id}).to_string();
+        server.ask("POST", "/workflows/held/executions", &headers, &body).await;
+    }
+    let (mut socket, _) = Socket::shake(&server, "/ws", &headers[1..]).await.unwrap();
+    socket.expect("connected").await;
+    for id in ["a", "b"] {
+        socket.subscribe(json!({"executionId": id, "events": ["token"]})).await;
+    }
+    socket.send(json!({"type": "subscribe_events", "payload": {"eventTypes": ["progress"]}})).await;
+    socket.expect("events_subscription_confirmed").await;
+    let renew = async |socket: &mut Socket, more: Value| {
+        let token = token_with("ada", more);
+        socket.send(json!({"type": "authentication", "payload": {"token": token}})).await;
+    };
+    // The same rights, whenever they were given.
+    renew(&mut socket, json!({"iat": seconds(-1)})).await;
+    socket.expect("authentication_success").await;
+    renew(&mut socket, json!({"executions": ["a"]})).await;
+    let told = socket.expect_error("forbidden").await;
+    assert!(told.contains("`b`"), "{told}");
+    let told = socket.expect_error("forbidden").await;
+    assert!(told.contains("subscribe_events"), "{told}");
+    socket.expect("authentication_success").await;
+    for id in ["b", "a"] {
+        let own = crate::engine::id(id).within(&Tenant::of_subject("ada").unwrap());
+        say(&server.logs.writer(&own).unwrap(), 0, 1).await;
+    }
+    let entry = socket.expect("token").await;
+    assert_eq!(entry["executionId"], "a", "{entry}");
+}
+
+#[tokio::test]
+async fn who_administers_revokes_within_its_tenant() {
+    let server = Server::with_options(options()).await;
+    let open = async |token: &str| {
+        let (mut socket, _) =
+            Socket::shake(&server, "/ws", &[("authorization", &bearer(token))]).await.unwrap();
+        socket.expect("connected").await;
+        socket
+    };
+    let old = |more: Value| {
+        let mut claims = json!({"iat": seconds(-10), "tenant": "press"});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        claims
+    };
+    let root = token_with("root", old(json!({"scope": "admin"})));
+    let (ada, bob) = (token_with("ada", old(json!({}))), token_with("bob", old(json!({"jti": "t1"}))));
+    // Of the same names in another tenant.
+    let (other_ada, other_bob) = (
+        token_with("ada", json!({"iat": seconds(-10), "tenant": "radio"})),
+        token_with("bob", json!({"iat": seconds(-10), "tenant": "radio", "jti": "t1"})),
+    );
+    let (mut of_ada, mut of_bob) = (open(&ada).await, open(&bob).await);
+    let (mut other_of_ada, mut other_of_bob) = (open(&other_ada).await, open(&other_bob).await);
+    let revoke = async |token: &str, body: Value| {
+        let headers = [("content-type", "application/json"), ("authorization", &*bearer(token))];
+        server.ask("POST", "/admin/revocations", &headers, &body.to_string()).await
+    };
+    revoke(&ada, json!({"subject": "bob"})).await.error(403, "forbidden");
+    for body in [json!({}), json!({"subject": "a", "token": "b"}), json!({"tenant": "radio"})] {
+        revoke(&root, body).await.error(400, "invalid_body");
+    }
+    let answer = revoke(&root, json!({"subject": "ada"})).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"connections": 1})));
+    assert_eq!(of_ada.until_close().await.0, Some(4401));
+    ask(&server, &ada).await.error(401, "token_revoked");
+    assert_eq!(revoke(&root, json!({"token": "t1"})).await.json(), json!({"connections": 1}));
+    assert_eq!(of_bob.until_close().await.0, Some(4401));
+    ask(&server, &bob).await.error(401, "token_revoked");
+    assert_eq!(ask(&server, &token_with("bob", json!({"tenant": "press"}))).await.status, 200);
+    for socket in [&mut other_of_ada, &mut other_of_bob] {
+        socket.send(json!({"type": "ping"})).await;
+        socket.expect("pong").await;
+    }
+    // Where nobody is asked who they are there is nothing to revoke.
+    let open = Server::start().await;
+    let json = [("content-type", "application/json")];
+    open.ask("POST", "/admin/revocations", &json, r#"{"subject":"ada"}"#).await.error(404, "not_found");
+}
+
+#[tokio::test]
 async fn an_event_stream_ends_with_its_token() {
     let server = Server::with_options(options()).await;
     let token = token_with("ada", json!({"exp": seconds(2)}));
@@ -441,6 +603,38 @@ async fn what_is_revoked_ends_at_once_and_comes_back_only_with_a_newer_token() {
     server.gateway.revoke(&Revocation::Token("t1".into())).unwrap();
     ask(&server, &named).await.error(401, "token_revoked");
     assert_eq!(ask(&server, &token("bob")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_long_poll_gives_nothing_that_came_after_its_token_was_revoked_or_had_expired() {
+    let server = Server::with_options(options()).await;
+    let ada = token_with("ada", json!({"iat": seconds(-10)}));
+    let headers = [("content-type", "application/json"), ("authorization", &*bearer(&ada))];
+    let body = r#"{"input":{},"executionId":"a"}"#;
+    server.ask("POST", "/workflows/held/executions", &headers, body).await;
+    let own = crate::engine::id("a").within(&Tenant::of_subject("ada").unwrap());
+    let log = server.logs.get(&own).unwrap();
+    let writer = server.logs.writer(&own).unwrap();
+    let path = "/v1/stream/executions/a?offset=now&live=long-poll";
+    let poll = async |token: &str| server.ask("GET", path, &[("authorization", &bearer(token))], "").await;
+    let expires = seconds(2);
+    let late = async {
+        log.subscribers_become(|count| count > 0).await;
+        while seconds(0) < expires {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        say(&writer, 0, 1).await;
+    };
+    let short = token_with("ada", json!({"exp": expires}));
+    let (answer, ()) = tokio::join!(poll(&short), late);
+    answer.error(401, "token_expired");
+    let revoked = async {
+        log.subscribers_become(|count| count > 0).await;
+        server.gateway.revoke(&Revocation::Subject("ada".into())).unwrap();
+        say(&writer, 1, 2).await;
+    };
+    let (answer, ()) = tokio::join!(poll(&ada), revoked);
+    answer.error(401, "token_revoked");
 }
 
 #[tokio::test]
