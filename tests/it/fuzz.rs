@@ -11,6 +11,7 @@ mod event_source;
 mod jwt;
 mod positions;
 mod program;
+mod requests;
 mod sse;
 mod stream_headers;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body};
 use http_body_util::BodyExt as _;
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 use streamnest::{
     Streamnest,
@@ -36,6 +36,7 @@ pub(super) struct Program {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
@@ -54,7 +55,7 @@ impl Program {
             let is_stream =
                 head.headers.get("content-type").is_some_and(|value| value == "text/event-stream");
             let body = if is_stream { Vec::new() } else { body.collect().await.unwrap().to_bytes().to_vec() };
-            Answer { status: head.status, body }
+            Answer { status: head.status, headers: head.headers, body }
         })
     }
 }

@@ -57,7 +57,7 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 /// A whole number in decimal, at most `most`.
-fn number(text: &str, most: u64) -> Option<u64> {
+pub(super) fn number(text: &str, most: u64) -> Option<u64> {
     let digit = |sum: u128, byte: u8| {
         byte.is_ascii_digit().then(|| (sum * 10 + u128::from(byte - b'0')).min(1 << 70))
     };
