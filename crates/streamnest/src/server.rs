@@ -25,7 +25,7 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 pub use self::tokens::TokenFlags;
-use crate::{App, Error};
+use crate::{App, Error, StreamingOptions};
 
 /// The standard flags: where to listen, who may ask, what to log.
 #[derive(Clone, Debug, Parser)]
@@ -77,15 +77,20 @@ pub struct ServerFlags {
     /// How to log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// Send spans of executions and their nodes to the OTLP collector at this URL: `http://localhost:4318`.
+    /// Send spans of executions and their nodes to the OTLP collector at this URL, `http://localhost:4318`, which takes them at
+    /// `/v1/traces` below it [env: OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT with that path].
     #[cfg(feature = "otlp")]
-    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// What the program is called there [default: its name].
+    /// What the program is called there [default: its name] [env: OTEL_SERVICE_NAME].
     #[cfg(feature = "otlp")]
-    #[arg(long, value_name = "NAME", env = "OTEL_SERVICE_NAME", requires = "otlp_endpoint")]
+    #[arg(long, value_name = "NAME", requires = "otlp_endpoint")]
     pub otlp_service_name: Option<String>,
 }
+
+/// What is told of a file that cannot be taken, for programs that have a `--config` of their own.
+const OTHER_CONFIG: &str = "if `--config` is this program's own flag, give the options in code, be they the defaults: \
+                            `StreamingModule::for_root`, or `AppBuilder::options`";
 
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -103,11 +108,23 @@ impl ServerFlags {
         Self::of(env::args_os().collect()).unwrap_or_else(|error| error.exit())
     }
 
-    /// The file of options that the program is given: it is read when the program is put together, before its other flags have
-    /// their effect. A program that has other flags than these, for it mounts the routes into one of its own, may have a `--config`
-    /// that is another matter: then only the variable counts, which is ours by its name.
-    pub(crate) fn config_file() -> Option<PathBuf> {
-        Self::config_in(env::args_os().collect()).or_else(|| env::var_os("STREAMNEST_CONFIG").map(Into::into))
+    /// The options of the file that the program is given, or else the defaults: they are read when the program is put together,
+    /// before its other flags have their effect. A program that has other flags than these, for it mounts the routes into one of
+    /// its own, may have a `--config` that is another matter: then only the variable counts, which is ours by its name. Where it is
+    /// its only flag nobody can tell, so that the refusal of a file that is none of ours says how to.
+    pub(crate) fn options_of_file() -> Result<StreamingOptions, Error> {
+        if let Some(path) = Self::config_in(env::args_os().collect()) {
+            return StreamingOptions::from_file(path).map_err(|error| match error {
+                Error::ConfigFile { path, reason } => {
+                    Error::ConfigFile { reason: format!("{}\n{OTHER_CONFIG}", reason.trim_end()), path }
+                }
+                other => other,
+            });
+        }
+        match env::var_os("STREAMNEST_CONFIG") {
+            Some(path) => StreamingOptions::from_file(PathBuf::from(path)),
+            None => Ok(StreamingOptions::default()),
+        }
     }
 
     fn config_in(arguments: Vec<OsString>) -> Option<PathBuf> {

@@ -122,10 +122,7 @@ impl StreamingModule {
 impl ModuleDefinition for StreamingModule {
     /// With the options of the file that `--config` or the variable `STREAMNEST_CONFIG` names, or else with defaults.
     fn module() -> Module {
-        Self::with(Provider::try_factory(|| match ServerFlags::config_file() {
-            Some(path) => StreamingOptions::from_file(path),
-            None => Ok(StreamingOptions::default()),
-        }))
+        Self::with(Provider::try_factory(ServerFlags::options_of_file))
     }
 }
 

@@ -24,9 +24,6 @@ use tokio::{
 use super::OtlpOptions;
 use crate::Error;
 
-/// Where a collector takes spans (OTLP 1.5, §HTTP request).
-const PATH: &str = "/v1/traces";
-
 /// Sends the spans of a layer, until it is dropped.
 #[derive(Debug)]
 pub struct OtlpExport {
@@ -49,14 +46,11 @@ impl OtlpExport {
             .https_or_http()
             .enable_http1()
             .build();
-        let endpoint = options.endpoint.trim_end_matches('/');
-        let has_path = endpoint.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
-        let endpoint = if has_path { endpoint.to_owned() } else { format!("{endpoint}{PATH}") };
         let mut exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(HyperClient::new(connector, options.timeout, None))
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(endpoint)
+            .with_endpoint(&options.traces_endpoint)
             .with_timeout(options.timeout)
             .build()
             .map_err(|error| refused(&error))?;

@@ -19,7 +19,9 @@ use tokio::sync::mpsc;
 use tracing::{
     Level, Metadata, Subscriber,
     field::{Field, Visit},
+    level_filters::LevelFilter,
     span::{Attributes, Id, Record},
+    subscriber::Interest,
 };
 use tracing_subscriber::{
     Layer,
@@ -35,12 +37,12 @@ const MAX_ATTRIBUTES: usize = 64;
 /// Where the spans of executions and nodes come from; they are at `debug`.
 const OURS: &str = "streamnest_runtime";
 
-/// Gathers spans: those of executions and nodes, and all others at `info` and above.
+/// Gathers spans.
 ///
 /// A span belongs to the trace that its fields name (`trace_id`, `span_id`, `parent_span_id`, `sampled`: an execution's do), or else
 /// to that of the span around it. What the caller did not sample is not gathered.
 #[derive(Debug)]
-pub struct OtlpLayer {
+pub(super) struct Spans {
     sender: mpsc::Sender<SpanData>,
     dropped: Arc<AtomicU64>,
 }
@@ -54,17 +56,34 @@ struct Open {
     fields: Fields,
 }
 
-/// Which spans are gathered; the layer's own filter, so that what is logged is another matter.
+/// Which spans are gathered: those of executions and nodes, and all others at `info` and above. It is the layer's own filter, so
+/// that what is logged is another matter; without one a layer has the whole program record everything.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gathered;
+pub(super) struct Gathered;
 
-impl<S> Filter<S> for Gathered {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        metadata.is_span() && (metadata.target().starts_with(OURS) || *metadata.level() <= Level::INFO)
+impl Gathered {
+    fn has(metadata: &Metadata<'_>) -> bool {
+        let level = *metadata.level();
+        let is_ours = metadata.target().starts_with(OURS) && level <= Level::DEBUG;
+        metadata.is_span() && (is_ours || level <= Level::INFO)
     }
 }
 
-impl OtlpLayer {
+impl<S> Filter<S> for Gathered {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        Self::has(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if Self::has(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::DEBUG)
+    }
+}
+
+impl Spans {
     pub(super) fn new(sender: mpsc::Sender<SpanData>) -> Self {
         Self { sender, dropped: Arc::default() }
     }
@@ -75,12 +94,9 @@ impl OtlpLayer {
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for OtlpLayer {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        if !<Gathered as Filter<S>>::enabled(&Gathered, span.metadata(), &ctx) {
-            return;
-        }
         let mut fields = Fields::default();
         attributes.record(&mut fields);
         let around = span

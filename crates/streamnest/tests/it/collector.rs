@@ -2,7 +2,13 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Uri},
+    routing::post,
+};
 use tokio::{
     net::TcpListener,
     sync::{Mutex, mpsc},
@@ -13,6 +19,8 @@ use tokio::{
 /// A span as it came, identifiers in hexadecimal.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Span {
+    /// Where it was sent.
+    pub(crate) path: String,
     pub(crate) service: String,
     pub(crate) name: String,
     pub(crate) trace: String,
@@ -35,7 +43,7 @@ pub(crate) struct Collector {
 impl Collector {
     pub(crate) async fn start() -> Self {
         let (sender, spans) = mpsc::unbounded_channel();
-        let routes = Router::new().route("/v1/traces", post(take)).with_state(Arc::new(sender));
+        let routes = Router::new().fallback(post(take)).with_state(Arc::new(sender));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() }).abort_handle();
@@ -64,7 +72,12 @@ impl Drop for Collector {
     }
 }
 
-async fn take(State(sender): State<Arc<mpsc::UnboundedSender<Span>>>, headers: HeaderMap, body: Bytes) {
+async fn take(
+    State(sender): State<Arc<mpsc::UnboundedSender<Span>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) {
     assert_eq!(headers["content-type"], "application/x-protobuf");
     // ExportTraceServiceRequest, ResourceSpans, ScopeSpans, Span: opentelemetry-proto 1.x.
     for resource_spans in of(&body, 1) {
@@ -72,7 +85,8 @@ async fn take(State(sender): State<Arc<mpsc::UnboundedSender<Span>>>, headers: H
         let service = attributes(resource.first().copied().unwrap_or_default(), 1).remove("service.name");
         for scope_spans in of(resource_spans, 2) {
             for span in of(scope_spans, 2) {
-                let _ = sender.send(Span { service: service.clone().unwrap(), ..read(span) });
+                let (path, service) = (uri.to_string(), service.clone().unwrap());
+                let _ = sender.send(Span { path, service, ..read(span) });
             }
         }
     }
@@ -85,6 +99,7 @@ fn read(span: &[u8]) -> Span {
     let failed =
         fields(status).iter().any(|(number, field)| *number == 3 && matches!(field, Field::Number(2)));
     Span {
+        path: String::new(),
         service: String::new(),
         name: text(bytes(5)),
         trace: hex(1),

@@ -8,5 +8,6 @@
     reason = "clippy knows the test functions as tests, and not what they share"
 )]
 
+mod by_environment;
 mod collector;
 mod spans;

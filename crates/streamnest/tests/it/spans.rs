@@ -86,6 +86,7 @@ async fn a_collector_gets_the_spans_of_a_run_in_its_callers_trace() {
     for span in &spans {
         println!("{span:?}");
         assert_eq!((span.trace.as_str(), span.service.as_str()), (TRACE, "letters"), "{span:?}");
+        assert_eq!(span.path, "/v1/traces", "{span:?}");
         assert!(span.began <= span.ended && span.began > 1_700_000_000_000_000_000, "{span:?}");
     }
     assert_eq!(spans.iter().map(|span| &span.id).collect::<HashSet<_>>().len(), 5);
@@ -114,6 +115,8 @@ async fn an_exporter_that_could_send_nothing_is_refused_by_name() {
     for (options, part) in [
         (OtlpOptions::new("localhost:4318"), "no URL of a collector"),
         (OtlpOptions::new("ftp://localhost"), "no URL of a collector"),
+        (OtlpOptions::new("http://"), "no URL of a collector"),
+        (OtlpOptions::new("http://localhost").with_traces_endpoint("localhost"), "no URL of a collector"),
         (OtlpOptions::new("https://ada:secret@localhost"), "holds a name or a password"),
         (OtlpOptions::new("http://localhost").with_max_batch(0), "`OtlpOptions::max_batch` is zero"),
         (OtlpOptions::new("http://localhost").with_interval(Duration::ZERO), "`OtlpOptions::interval`"),
@@ -125,10 +128,23 @@ async fn an_exporter_that_could_send_nothing_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn the_layer_has_nothing_recorded_that_it_does_not_send() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    let (layer, _export) = streamnest::otlp::start(OtlpOptions::new("http://localhost:1")).unwrap();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        assert!(tracing::span_enabled!(tracing::Level::INFO));
+        assert!(tracing::span_enabled!(target: "streamnest_runtime", tracing::Level::DEBUG));
+        assert!(!tracing::span_enabled!(tracing::Level::DEBUG));
+        assert!(!tracing::span_enabled!(target: "streamnest_runtime", tracing::Level::TRACE));
+        assert!(!tracing::event_enabled!(tracing::Level::ERROR));
+    });
+}
+
+#[tokio::test]
 async fn what_is_left_is_sent_at_the_end_and_what_finds_no_room_is_dropped() {
     use tracing_subscriber::layer::SubscriberExt as _;
     let collector = Collector::start().await;
-    let options = OtlpOptions::new(format!("http://{}/v1/traces", collector.address))
+    let options = OtlpOptions::new(format!("http://{}/", collector.address))
         .with_max_pending(10)
         .with_interval(Duration::from_secs(3600));
     let (layer, export) = streamnest::otlp::start(options).unwrap();
