@@ -3,7 +3,7 @@
 mod every;
 mod kept;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::json;
 use streamnest::{CorsOptions, Error, StreamingOptions, Streamnest};
@@ -134,6 +134,16 @@ async fn a_program_that_says_its_options_itself_takes_no_file() {
     let (_folder, path) = file("");
     let error = flags(&["--config", path.to_str().unwrap()]).unwrap().serve(&app().await).await.unwrap_err();
     assert_eq!(error.code(), "config_not_read");
+}
+
+#[tokio::test]
+async fn a_program_whose_own_flag_it_is_is_told_how_to_say_so() {
+    let (_folder, path) = file("orders: 7\n");
+    let program = Command::new(env!("CARGO_BIN_EXE_steps-server"));
+    let ended = { program }.arg("--config").arg(&path).env_remove("STREAMNEST_CONFIG").output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success() && said.contains(path.to_str().unwrap()), "{said}");
+    assert!(said.contains("if `--config` is this program's own flag, give the options in code"), "{said}");
 }
 
 #[tokio::test]

@@ -2,9 +2,12 @@
 //!
 //! The structs say themselves what they have: by their `Debug` form, which is derived and leaves nothing out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use streamnest::{AppBuilder, StreamingOptions, Streamnest};
+use streamnest::{
+    AppBuilder, AuthOptions, StreamingOptions, Streamnest,
+    gateway::{AuthenticationOptions, TokenKey},
+};
 use toml::{Table, Value};
 
 use super::file;
@@ -20,7 +23,6 @@ const ELSEWHERE: &[(&str, Result<&str, &str>)] = &[
     ("gateway.websocket", Ok("websocket.enabled")),
     ("gateway.authentication", Ok("gateway.authentication.enabled")),
     ("gateway.rate_limit", Ok("gateway.rate_limit.window")),
-    ("gateway.tls", Err("flags and code")),
     ("source", Err("no option, but where they come from")),
 ];
 /// Keys that have one legal word, and so no option.
@@ -111,6 +113,7 @@ fn other(key: &str, value: &Value) -> Value {
         Value::Float(number) => Value::Float(number / 2.0),
         Value::Boolean(is) => Value::Boolean(!is),
         Value::Array(_) if key.ends_with("algorithms") => Value::Array(vec!["RS256".into()]),
+        Value::Array(_) if key.ends_with("scopes") => Value::Array(vec!["admin".into()]),
         Value::Array(_) => Value::Array(vec!["192.0.2.0/24".into()]),
         Value::String(_) if key == "disk.durability" => "interval=7ms".into(),
         // Whatever it is in, it is one second more or less than a year.
@@ -171,12 +174,48 @@ fn the_documentation_tells_the_defaults() {
         "gateway.allowed_hosts",
         "gateway.trusted_proxies",
         "gateway.max_connections_per_address",
+        "gateway.tls",
     ];
     for (path, default) in defaults {
         let is_part = IN_GATEWAY.iter().any(|part| part.trim_end_matches('.') == path);
         if !is_part && !examples.contains(&path.as_str()) {
             assert_eq!(told[&path], default, "`{path}`");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_documentation_tells_the_defaults_of_who_may_ask_and_the_gateway_gets_them() {
+    let (_, table) = example();
+    let secret = "0123456789abcdef0123456789abcdef";
+    let told = read(&table).unwrap().authentication.unwrap();
+    let own = |mut options: AuthOptions| {
+        (options.jwks_file, options.algorithms) = (None, Vec::new());
+        options.with_secret_key(secret)
+    };
+    let gateway = async |authentication: AuthOptions| {
+        let options = StreamingOptions::default().with_authentication(authentication);
+        let app = Streamnest::builder().options(options).in_memory().build().await.unwrap();
+        app.gateway().options().authentication.clone().unwrap()
+    };
+    let defaults = AuthenticationOptions::new(TokenKey::secret(secret))
+        .with_issuers(vec!["https://id.example.org".into()])
+        .with_audiences(vec!["streams".into()])
+        .with_cookie(Some("session".into()));
+    assert_eq!(gateway(own(told)).await, defaults);
+    // Each key has its effect there.
+    for (key, value) in keys(&table) {
+        let Some(name) = key.strip_prefix("gateway.authentication.") else { continue };
+        if ["enabled", "strategy", "jwks_file", "algorithms"].contains(&name) {
+            continue;
+        }
+        // It may be five minutes at the most.
+        let value = if name == "leeway" { "31s".into() } else { other(&key, &value) };
+        let changed = with(&table, &key, value);
+        let changed = own(read(&changed).unwrap().authentication.unwrap());
+        let (changed, defaults) = (format!("{:#?}", gateway(changed).await), format!("{defaults:#?}"));
+        let lines = |text: &str| text.lines().map(String::from).collect::<BTreeSet<_>>();
+        assert!(lines(&changed) != lines(&defaults), "`{key}` has no effect");
     }
 }
 
@@ -193,7 +232,7 @@ async fn the_parts_get_the_options_of_the_file() {
     });
     let mut options = read(&table).unwrap();
     // Its keys are not there.
-    (options.authentication, options.data_dir) = (None, None);
+    (options.authentication, options.data_dir, options.gateway.tls) = (None, None, None);
     let directory = tempfile::tempdir().unwrap();
     let built = |builder: AppBuilder| builder.data_dir(directory.path()).build();
     let app = built(Streamnest::builder().options(options.clone())).await.unwrap();

@@ -40,6 +40,12 @@ pub struct TokenFlags {
     /// The greatest accepted age of a token [default: 24h].
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub jwt_expires_in: Option<Duration>,
+    /// Take a token also from the cookie of this name, of pages of the server's own origin and of allowed ones.
+    #[arg(long, value_name = "NAME")]
+    pub jwt_cookie: Option<String>,
+    /// Take a token also from the query parameter `access_token`, which proxies and histories may keep. A ticket is better.
+    #[arg(long)]
+    pub jwt_query_parameter: bool,
 }
 
 impl TokenFlags {
@@ -55,6 +61,8 @@ impl TokenFlags {
             jwt_issuer,
             jwt_audience,
             jwt_expires_in,
+            jwt_cookie,
+            jwt_query_parameter,
         } = self;
         let options = AuthOptions {
             secret_key_file: jwt_secret_file,
@@ -66,6 +74,8 @@ impl TokenFlags {
             issuers: jwt_issuer,
             audiences: jwt_audience,
             expires_in: jwt_expires_in,
+            cookie: jwt_cookie,
+            query_parameter: jwt_query_parameter.then_some(true),
             ..AuthOptions::default()
         };
         (options != AuthOptions::default()).then_some(options)

@@ -11,7 +11,9 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 use streamnest_core::duration;
-use streamnest_gateway::{Algorithm, CompressionOptions, GatewayOptions, RateLimitOptions, Secret};
+use streamnest_gateway::{
+    Algorithm, CompressionOptions, GatewayOptions, RateLimitOptions, Scope, Secret, TlsOptions,
+};
 use streamnest_log::{LogOptions, durable::StreamOptions};
 use streamnest_log_disk::DiskOptions;
 use streamnest_runtime::{EngineOptions, EventStreamProcessorOptions, TokenStreamingOptions};
@@ -52,6 +54,7 @@ macro_rules! gateway {
             rate_limit: Option<RateLimit>,
             compression: Option<Compression>,
             heartbeat: Option<Heartbeat>,
+            tls: Option<Tls>,
             max_connections_per_address: Option<usize>,
             send_buffer_bytes: Option<usize>,
             $($plain: Option<$type>,)*
@@ -62,6 +65,7 @@ macro_rules! gateway {
             /// Its bounds and times.
             fn bounds(&mut self) -> GatewayOptions {
                 let mut options = GatewayOptions::default();
+                options.tls = self.tls.take().map(Tls::options);
                 options.max_connections_per_address = self.max_connections_per_address.take();
                 put(&mut options.send_buffer_bytes, self.send_buffer_bytes.take().map(Some));
                 $(put(&mut options.$plain, self.$plain.take());)*
@@ -132,7 +136,31 @@ struct Authentication {
     algorithms: Vec<String>,
     issuers: Vec<String>,
     audiences: Vec<String>,
+    cookie: Option<String>,
+    query_parameter: Option<bool>,
+    default_scopes: Option<Vec<String>>,
+    max_token_bytes: Option<usize>,
+    max_unauthenticated_message_bytes: Option<usize>,
+    max_tickets: Option<usize>,
+    max_revocations: Option<usize>,
     expires_in: Option<Time>,
+    leeway: Option<Time>,
+    deadline: Option<Time>,
+    expiry_warning: Option<Time>,
+    ticket_ttl: Option<Time>,
+    key_refresh: Option<Time>,
+    key_max_age: Option<Time>,
+    key_fetch_pause: Option<Time>,
+    key_fetch_timeout: Option<Time>,
+}
+
+/// The certificate and its key go together.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+    reload: Option<Time>,
 }
 
 #[derive(Deserialize, Default)]
@@ -312,6 +340,8 @@ impl Authentication {
     fn options(self) -> Result<AuthOptions, String> {
         let Word(PhantomData) = self.strategy;
         let algorithms: Result<Vec<Algorithm>, _> = self.algorithms.iter().map(|name| name.parse()).collect();
+        let scopes: Option<Result<Vec<Scope>, _>> =
+            self.default_scopes.map(|names| names.iter().map(|name| name.parse()).collect());
         let mut options = AuthOptions {
             secret_key: self.secret_key.map(Secret::from),
             secret_key_file: self.secret_key_file,
@@ -322,11 +352,34 @@ impl Authentication {
             algorithms: algorithms.map_err(|error| error.to_string())?,
             issuers: self.issuers,
             audiences: self.audiences,
+            cookie: self.cookie,
+            query_parameter: self.query_parameter,
+            default_scopes: scopes.transpose().map_err(|error| error.to_string())?,
+            max_token_bytes: self.max_token_bytes,
+            max_unauthenticated_message_bytes: self.max_unauthenticated_message_bytes,
+            max_tickets: self.max_tickets,
+            max_revocations: self.max_revocations,
             expires_in: time(self.expires_in),
+            leeway: time(self.leeway),
+            deadline: time(self.deadline),
+            expiry_warning: time(self.expiry_warning),
+            ticket_ttl: time(self.ticket_ttl),
+            key_refresh: time(self.key_refresh),
+            key_max_age: time(self.key_max_age),
+            key_fetch_pause: time(self.key_fetch_pause),
+            key_fetch_timeout: time(self.key_fetch_timeout),
             ..AuthOptions::default()
         };
         put(&mut options.enabled, self.enabled);
         Ok(options)
+    }
+}
+
+impl Tls {
+    fn options(self) -> TlsOptions {
+        let mut options = TlsOptions::new(self.certificate_file, self.key_file);
+        put(&mut options.reload, time(self.reload));
+        options
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use streamnest_gateway::{Algorithm, AuthenticationOptions, Secret, TokenKey};
+use streamnest_gateway::{Algorithm, AuthenticationOptions, Scope, Secret, TokenKey};
 
 use crate::Error;
 
@@ -18,7 +18,7 @@ const MAX_KEY_FILE: u64 = 64 << 10;
 const OF_SETS: [Algorithm; 5] =
     [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
 
-/// Whose tokens are taken: `gateway.authentication`. Everything else about tokens is an option of [`AuthenticationOptions`].
+/// Whose tokens are taken, and where: `gateway.authentication`. What is `None` is as [`AuthenticationOptions`] has it by default.
 ///
 /// At least one key has to be named, unless it is not `enabled`.
 ///
@@ -56,6 +56,36 @@ pub struct AuthOptions {
     pub audiences: Vec<String>,
     /// The greatest accepted age of a token: the gateway checks tokens, it does not issue them. Default 24 h.
     pub expires_in: Option<Duration>,
+    /// The cookie that may hold a token too: [`AuthenticationOptions::cookie`].
+    pub cookie: Option<String>,
+    /// Whether the query parameter `access_token` may hold a token: [`AuthenticationOptions::query_parameter`].
+    pub query_parameter: Option<bool>,
+    /// What a token without `scope` may be used for: [`AuthenticationOptions::default_scopes`].
+    pub default_scopes: Option<Vec<Scope>>,
+    /// How much the issuer's clock and this one may differ: [`AuthenticationOptions::leeway`].
+    pub leeway: Option<Duration>,
+    /// The longest token, in bytes: [`AuthenticationOptions::max_token_bytes`].
+    pub max_token_bytes: Option<usize>,
+    /// How long a WebSocket may stand before its client authenticates: [`AuthenticationOptions::deadline`].
+    pub deadline: Option<Duration>,
+    /// The largest message of a client that is not authenticated, in bytes: [`AuthenticationOptions::max_unauthenticated_message_bytes`].
+    pub max_unauthenticated_message_bytes: Option<usize>,
+    /// How long before a token expires its connection is told: [`AuthenticationOptions::expiry_warning`].
+    pub expiry_warning: Option<Duration>,
+    /// Tickets that are valid at once: [`AuthenticationOptions::max_tickets`].
+    pub max_tickets: Option<usize>,
+    /// How long a ticket is valid: [`AuthenticationOptions::ticket_ttl`].
+    pub ticket_ttl: Option<Duration>,
+    /// How old the keys of a file may become before it is read anew: [`AuthenticationOptions::key_refresh`].
+    pub key_refresh: Option<Duration>,
+    /// How old the keys of a URL may become before they are fetched anew: [`AuthenticationOptions::key_max_age`].
+    pub key_max_age: Option<Duration>,
+    /// The least time between two fetches of a key set: [`AuthenticationOptions::key_fetch_pause`].
+    pub key_fetch_pause: Option<Duration>,
+    /// How long one fetch of a key set may take: [`AuthenticationOptions::key_fetch_timeout`].
+    pub key_fetch_timeout: Option<Duration>,
+    /// Revocations that are remembered at once: [`AuthenticationOptions::max_revocations`].
+    pub max_revocations: Option<usize>,
 }
 
 impl Default for AuthOptions {
@@ -72,77 +102,79 @@ impl Default for AuthOptions {
             issuers: Vec::new(),
             audiences: Vec::new(),
             expires_in: None,
+            cookie: None,
+            query_parameter: None,
+            default_scopes: None,
+            leeway: None,
+            max_token_bytes: None,
+            deadline: None,
+            max_unauthenticated_message_bytes: None,
+            expiry_warning: None,
+            max_tickets: None,
+            ticket_ttl: None,
+            key_refresh: None,
+            key_max_age: None,
+            key_fetch_pause: None,
+            key_fetch_timeout: None,
+            max_revocations: None,
         }
     }
 }
 
+/// Writes a setter for each field.
+macro_rules! setters {
+    ($($setter:ident($field:ident: $given:ty) $value:expr,)*) => {
+        impl AuthOptions {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+                #[must_use]
+                pub fn $setter(self, $field: $given) -> Self {
+                    Self { $field: $value, ..self }
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    with_enabled(enabled: bool) enabled,
+    with_algorithms(algorithms: impl Into<Vec<Algorithm>>) algorithms.into(),
+    with_issuers(issuers: Vec<String>) issuers,
+    with_audiences(audiences: Vec<String>) audiences,
+    with_secret_key(secret_key: impl Into<Secret>) Some(secret_key.into()),
+    with_secret_key_file(secret_key_file: impl Into<PathBuf>) Some(secret_key_file.into()),
+    with_public_key_file(public_key_file: impl Into<PathBuf>) Some(public_key_file.into()),
+    with_jwks_file(jwks_file: impl Into<PathBuf>) Some(jwks_file.into()),
+    with_jwks_url(jwks_url: impl Into<String>) Some(jwks_url.into()),
+    with_jwks_ca_file(jwks_ca_file: impl Into<PathBuf>) Some(jwks_ca_file.into()),
+    with_cookie(cookie: impl Into<String>) Some(cookie.into()),
+    with_expires_in(expires_in: Duration) Some(expires_in),
+    with_query_parameter(query_parameter: bool) Some(query_parameter),
+    with_default_scopes(default_scopes: Vec<Scope>) Some(default_scopes),
+    with_leeway(leeway: Duration) Some(leeway),
+    with_max_token_bytes(max_token_bytes: usize) Some(max_token_bytes),
+    with_deadline(deadline: Duration) Some(deadline),
+    with_max_unauthenticated_message_bytes(max_unauthenticated_message_bytes: usize) Some(max_unauthenticated_message_bytes),
+    with_expiry_warning(expiry_warning: Duration) Some(expiry_warning),
+    with_max_tickets(max_tickets: usize) Some(max_tickets),
+    with_ticket_ttl(ticket_ttl: Duration) Some(ticket_ttl),
+    with_key_refresh(key_refresh: Duration) Some(key_refresh),
+    with_key_max_age(key_max_age: Duration) Some(key_max_age),
+    with_key_fetch_pause(key_fetch_pause: Duration) Some(key_fetch_pause),
+    with_key_fetch_timeout(key_fetch_timeout: Duration) Some(key_fetch_timeout),
+    with_max_revocations(max_revocations: usize) Some(max_revocations),
+}
+
+/// Puts those fields that are given in place of their defaults.
+macro_rules! put_given {
+    ($given:ident => $options:ident: $($field:ident,)*) => {
+        $(if let Some($field) = $given.$field {
+            $options.$field = $field;
+        })*
+    };
+}
+
 impl AuthOptions {
-    /// Sets [`enabled`](Self::enabled).
-    #[must_use]
-    pub fn with_enabled(self, enabled: bool) -> Self {
-        Self { enabled, ..self }
-    }
-
-    /// Sets [`secret_key`](Self::secret_key).
-    #[must_use]
-    pub fn with_secret_key(self, secret_key: impl Into<Secret>) -> Self {
-        Self { secret_key: Some(secret_key.into()), ..self }
-    }
-
-    /// Sets [`secret_key_file`](Self::secret_key_file).
-    #[must_use]
-    pub fn with_secret_key_file(self, path: impl Into<PathBuf>) -> Self {
-        Self { secret_key_file: Some(path.into()), ..self }
-    }
-
-    /// Sets [`public_key_file`](Self::public_key_file).
-    #[must_use]
-    pub fn with_public_key_file(self, path: impl Into<PathBuf>) -> Self {
-        Self { public_key_file: Some(path.into()), ..self }
-    }
-
-    /// Sets [`jwks_file`](Self::jwks_file).
-    #[must_use]
-    pub fn with_jwks_file(self, path: impl Into<PathBuf>) -> Self {
-        Self { jwks_file: Some(path.into()), ..self }
-    }
-
-    /// Sets [`jwks_url`](Self::jwks_url).
-    #[must_use]
-    pub fn with_jwks_url(self, url: impl Into<String>) -> Self {
-        Self { jwks_url: Some(url.into()), ..self }
-    }
-
-    /// Sets [`jwks_ca_file`](Self::jwks_ca_file).
-    #[must_use]
-    pub fn with_jwks_ca_file(self, path: impl Into<PathBuf>) -> Self {
-        Self { jwks_ca_file: Some(path.into()), ..self }
-    }
-
-    /// Sets [`algorithms`](Self::algorithms).
-    #[must_use]
-    pub fn with_algorithms(self, algorithms: impl Into<Vec<Algorithm>>) -> Self {
-        Self { algorithms: algorithms.into(), ..self }
-    }
-
-    /// Sets [`issuers`](Self::issuers).
-    #[must_use]
-    pub fn with_issuers(self, issuers: Vec<String>) -> Self {
-        Self { issuers, ..self }
-    }
-
-    /// Sets [`audiences`](Self::audiences).
-    #[must_use]
-    pub fn with_audiences(self, audiences: Vec<String>) -> Self {
-        Self { audiences, ..self }
-    }
-
-    /// Sets [`expires_in`](Self::expires_in).
-    #[must_use]
-    pub fn with_expires_in(self, expires_in: Duration) -> Self {
-        Self { expires_in: Some(expires_in), ..self }
-    }
-
     /// Reads the keys. `None` if nobody is to be asked.
     ///
     /// # Errors
@@ -180,15 +212,30 @@ impl AuthOptions {
             }
             .into());
         };
-        let options = keys.fold(AuthenticationOptions::new(first), AuthenticationOptions::with_key);
-        let options = options
-            .with_issuers(self.issuers)
-            .with_audiences(self.audiences)
-            .with_key_roots(self.jwks_ca_file);
-        Ok(Some(match self.expires_in {
-            Some(age) => options.with_expires_in(age),
-            None => options,
-        }))
+        let mut options = keys.fold(AuthenticationOptions::new(first), AuthenticationOptions::with_key);
+        options.issuers = self.issuers;
+        options.audiences = self.audiences;
+        options.key_roots = self.jwks_ca_file;
+        options.cookie = self.cookie;
+        put_given! {
+            self => options:
+            expires_in,
+            query_parameter,
+            default_scopes,
+            leeway,
+            max_token_bytes,
+            deadline,
+            max_unauthenticated_message_bytes,
+            expiry_warning,
+            max_tickets,
+            ticket_ttl,
+            key_refresh,
+            key_max_age,
+            key_fetch_pause,
+            key_fetch_timeout,
+            max_revocations,
+        }
+        Ok(Some(options))
     }
 }
 
