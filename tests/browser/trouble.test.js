@@ -1,6 +1,9 @@
 // The console when things go wrong: an unknown run, a server that goes away, a script that does not belong.
 
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { openPage, startBrowser, startRun, waitForStatus } from "./harness/browser.js";
 import { startServer } from "./harness/server.js";
@@ -38,6 +41,32 @@ describe("the console in trouble", () => {
     await waitForStatus(page, "completed");
     assert.equal(await page.textContent("#stat-integrity"), "lost=0 doubled=0");
     await page.context().close();
+  });
+
+  it("asks again and comes back when a limit says, and not before", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "streamnest-"));
+    const config = join(folder, "options.toml");
+    await writeFile(config, '[gateway.rate_limit]\nwindow = "3s"\nmax_executions_per_user = 1\nmax_connections = 1\n');
+    const limited = await startServer("STREAMNEST_SERVER", { flags: ["--config", config] });
+    const { page } = await openPage(browser, limited.base);
+    await page.waitForSelector('#connection-state[data-phase="open"]');
+    // A backoff of its own would have it back after a quarter of a second.
+    const refusedAt = Date.now();
+    await page.reload();
+    await page.waitForSelector('#connection-state[data-phase="waiting"]');
+    await page.waitForSelector('#connection-state[data-phase="open"]');
+    const waited = Date.now() - refusedAt;
+    assert.ok(waited > 1_500, `it came back after ${waited} ms`);
+    const first = await startRun(page, "One");
+    const startedAt = Date.now();
+    await page.evaluate(() => history.replaceState(null, "", "/"));
+    const second = await startRun(page, "Two");
+    assert.notEqual(second, first);
+    assert.ok(Date.now() - startedAt > 1_500, `it started after ${Date.now() - startedAt} ms`);
+    await waitForStatus(page, "completed");
+    await page.context().close();
+    await limited.stop();
+    await rm(folder, { recursive: true });
   });
 
   it("stops inline scripts, so that the check for violations can fail", async () => {

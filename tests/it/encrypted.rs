@@ -1,11 +1,14 @@
 //! The client and a server that encrypts, whose certificate a private authority vouches for.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use serde_json::json;
 use streamnest_client::{Client, ClientOptions, Error, Item, RootCertificates};
+use streamnest_tests::program::Program;
 
 use crate::flags::Serving;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_steps-server");
 
 fn pem(name: &str) -> String {
     format!("{}/../crates/gateway/tests/it/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"))
@@ -49,6 +52,50 @@ async fn a_run_is_followed_by_tls_from_whom_the_given_authority_vouches_for() {
         assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>());
         assert_eq!(run.statistics().connections, 1);
     }
+}
+
+#[tokio::test]
+async fn a_program_shows_the_certificate_that_its_files_hold_now_and_who_follows_a_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |certificate: &str, key: &str| {
+        fs::copy(pem(key), folder.path().join("key.pem")).unwrap();
+        fs::copy(pem(certificate), folder.path().join("cert.pem")).unwrap();
+    };
+    put("tls.crt", "tls");
+    let options = r#"
+        [gateway.tls]
+        certificate_file = "FOLDER/cert.pem"
+        key_file = "FOLDER/key.pem"
+        reload = "100ms"
+    "#;
+    let options = options.replace("FOLDER", folder.path().to_str().unwrap());
+    let file = folder.path().join("options.toml");
+    fs::write(&file, options).unwrap();
+    let flags = ["--config", file.to_str().unwrap()];
+    let program = Program::start_with(SERVER, &folder.path().join("data"), &flags).await;
+    let url = format!("https://localhost:{}", program.address.port());
+    let by = |certificate: &str| client(&url, RootCertificates::File(pem(certificate).into()));
+    let started = by("tls.crt").start("steps", json!({"tokens": 100, "pause_ms": 20})).await.unwrap();
+    let mut run = by("tls.crt").subscribe(started.execution_id).connect().await.unwrap();
+    put("tls-next.crt", "tls-next");
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while by("tls-next.crt").start("steps", json!({"tokens": 1})).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the new certificate is shown");
+    assert_eq!(refused(by("tls.crt")).await.code(), "tls_failed");
+    let mut sequences = Vec::new();
+    while let Some(item) = tokio::time::timeout(Duration::from_secs(20), run.next()).await.unwrap() {
+        match item.unwrap() {
+            Item::Entry(entry) => sequences.push(entry.sequence.get()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>());
+    assert_eq!(run.statistics().connections, 1);
+    println!("entries={} connections=1 over_the_change=1", sequences.len());
 }
 
 #[tokio::test]

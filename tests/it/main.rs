@@ -34,5 +34,6 @@ mod shutdown;
 mod soak;
 mod stalled;
 mod storm;
+mod strangers;
 mod tokens;
 mod traces;

@@ -1,6 +1,6 @@
 //! A server in a process of its own, that can be asked to stop, or killed.
 
-use std::{net::SocketAddr, path::Path, process::Stdio};
+use std::{fs::File, net::SocketAddr, path::Path, process::Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -24,7 +24,14 @@ impl Program {
 
     /// As [`start`](Self::start), with more flags.
     pub async fn start_with(path: &str, directory: &Path, flags: &[&str]) -> Self {
-        Self::run(Command::new(path), directory, flags).await
+        Self::run(Command::new(path), directory, "error", flags).await
+    }
+
+    /// As [`start_with`](Self::start_with), where everything that can be logged goes to `log`.
+    pub async fn start_logging(path: &str, directory: &Path, flags: &[&str], log: File) -> Self {
+        let mut command = Command::new(path);
+        command.stderr(log);
+        Self::run(command, directory, "trace", flags).await
     }
 
     /// As [`start`](Self::start), where the program may have so many descriptors open at once.
@@ -34,12 +41,12 @@ impl Program {
             .args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh"])
             .arg(descriptors.to_string())
             .arg(path);
-        Self::run(shell, directory, &[]).await
+        Self::run(shell, directory, "error", &[]).await
     }
 
-    async fn run(mut command: Command, directory: &Path, flags: &[&str]) -> Self {
+    async fn run(mut command: Command, directory: &Path, log: &str, flags: &[&str]) -> Self {
         let mut child = command
-            .args(["--listen", "127.0.0.1:0", "--log", "error", "--data-dir"])
+            .args(["--listen", "127.0.0.1:0", "--log", log, "--data-dir"])
             .arg(directory)
             .args(flags)
             .stdout(Stdio::piped())
@@ -48,7 +55,7 @@ impl Program {
             .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().expect("a server says where it listens");
-        let address = line.strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+        let address = line.rsplit_once("://").and_then(|(_, address)| address.parse().ok());
         Self { address: address.unwrap_or_else(|| panic!("{line:?}")), child }
     }
 

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::header::HeaderName;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
-    tungstenite::{Message, protocol::WebSocketConfig},
+    WebSocketStream, client_async, client_async_with_config,
+    tungstenite::{Error, Message, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
 
 /// A WebSocket connection to a server.
@@ -35,6 +36,36 @@ impl Socket {
     /// Connects and reads nothing.
     pub async fn connect_silently(address: SocketAddr) -> Self {
         Self::upgrade(TcpStream::connect(address).await.unwrap(), address).await
+    }
+
+    /// Connects to `path` with more headers; the status of the answer if there is no WebSocket.
+    ///
+    /// # Errors
+    /// The handshake is refused, with this status.
+    pub async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Self, u16> {
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        match client_async(request, TcpStream::connect(address).await.unwrap()).await {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// What its close frame says, after whatever comes before it; `None` if the connection ends without one.
+    pub async fn closed(&mut self) -> Option<(u16, String)> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Close(close))) => {
+                    return close.map(|close| (close.code.into(), close.reason.to_string()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
     }
 
     async fn upgrade(stream: TcpStream, address: SocketAddr) -> Self {
