@@ -169,3 +169,22 @@ async fn a_list_goes_on_after_an_execution_that_is_there_and_after_no_other() {
     let (status, refused) = page("/executions?after=gone").await;
     assert_eq!((status.as_u16(), &refused["error"]["code"]), (404, &json!("unknown_execution")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_the_terminal_entry_may_delete_the_execution_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    // With a disk there is a moment between the entry that is read and the end of the run's own task.
+    let builder = Streamnest::builder().workflow(Steps::default()).data_dir(directory.path());
+    let server = Server::start(builder).await;
+    let mut socket = Socket::connect(server.address).await;
+    let json = [("content-type", "application/json")];
+    for number in 0..100 {
+        let id = format!("short-{number}");
+        start(&mut socket, &id, json!({"tokens": 1})).await;
+        assert_eq!(socket.entries().await.last().unwrap()["payload"]["status"], "completed");
+        let path = format!("/executions/{id}");
+        let (status, body) = http::json(server.address, "DELETE", &path, &json, None).await;
+        assert_eq!(status, 202, "{id}: {body}");
+        assert_eq!(http::json(server.address, "GET", &path, &[], None).await.0, 404);
+    }
+}

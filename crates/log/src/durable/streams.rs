@@ -233,8 +233,12 @@ impl Streams {
     /// [`Error::Store`], and then it stays.
     pub async fn delete(&self, stream: &Arc<Stream>) -> Result<(), Error> {
         stream.check()?;
-        if stream.is_execution() && !self.stand(stream).await?.closed {
-            return Err(Error::StillRunning { name: stream.name().clone() });
+        if stream.is_execution() {
+            // Whoever has read the terminal entry may delete, though that nothing follows may take a moment more to be written.
+            let head = self.writer(stream).await?.log().head();
+            if !head.sealed && !head.status.is_some_and(Status::is_terminal) {
+                return Err(Error::StillRunning { name: stream.name().clone() });
+            }
         }
         self.discard(stream).await
     }

@@ -83,8 +83,13 @@ impl ExecutionControl for Engine {
 
     fn delete<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<(), ControlError>> {
         Box::pin(async move {
-            if !self.find(id)?.has_ended() {
+            let known = self.find(id)?;
+            if !known.has_told_end() {
                 return Err(ControlError::StillRunning { id: id.clone() });
+            }
+            if let Known::Here(execution) = &known {
+                // Whoever has read the terminal entry may be here before the run's own task hears that it is written.
+                execution.end().await;
             }
             self.0.logs.remove(id).await.map_err(|error| {
                 tracing::error!(execution = %id, %error, "log could not be removed");

@@ -114,6 +114,16 @@ impl Known {
         }
     }
 
+    /// Whether it has ended as far as its readers know: its terminal entry is visible.
+    pub(super) fn has_told_end(&self) -> bool {
+        let log = match self {
+            Self::Here(execution) => execution.writer().log(),
+            Self::Outside(outside) => &outside.log,
+            Self::Kept(_) => return self.has_ended(),
+        };
+        self.has_ended() || log.head().status.is_some_and(Status::is_terminal)
+    }
+
     /// All but the open questions.
     pub(super) fn summary(&self) -> ExecutionSummary {
         match self {

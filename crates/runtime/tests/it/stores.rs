@@ -11,7 +11,8 @@ use std::{
 
 use streamnest_core::{
     Appended, AttributeChange, BoxFuture, Class, Delivery, DurabilityWatch, Entry, Epoch,
-    ExecutionControl as _, Listed, LogName, LogStore, Mark, Seq, StoreError, StoredHead, StoredLog, Term,
+    ExecutionControl as _, Listed, LogName, LogStore, Mark, Seq, Status, StoreError, StoredHead, StoredLog,
+    Term,
 };
 use streamnest_log::{LogOptions, ReadLimit, Start};
 use streamnest_runtime::{EngineOptions, EventOptions, NodeContext, NodeResult, TokenOptions};
@@ -457,6 +458,26 @@ async fn a_caller_that_gives_up_waiting_does_not_fill_the_memory() {
     tokio::join!(cancel, release);
     let last = run.log().head().last.get();
     assert!(last < 60, "{last} entries");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_read_the_terminal_entry_may_delete_at_once() {
+    let store = Judged::new(|_: &[Arc<Entry>]| Ok(Appended::Pending));
+    let engine = engine_on(play(|node| node, |_| async { Ok(()) }), store.clone());
+    for sealed_with_it in [true, false] {
+        let run = start(&engine).await;
+        let id = run.execution_id();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(engine.delete(id).await.unwrap_err().code(), "still_running", "nobody has read an end");
+        store.release(u64::from(u32::MAX), sealed_with_it);
+        // No task has run since: the run's own has not heard of it yet.
+        assert!(run.log().head().status.is_some_and(Status::is_terminal));
+        let deleted = engine.delete(id);
+        let seal = async { store.release(u64::from(u32::MAX), true) };
+        let (deleted, ()) = tokio::join!(biased; deleted, seal);
+        deleted.unwrap();
+        assert_eq!(engine.delete(id).await.unwrap_err().code(), "unknown_execution");
+    }
 }
 
 #[tokio::test(start_paused = true)]
