@@ -21,6 +21,7 @@ mod examples;
 mod flags;
 mod full;
 mod fuzz;
+mod half_open;
 mod modes;
 mod modules;
 mod once;

@@ -15,4 +15,5 @@ pub mod random;
 pub mod server;
 pub mod socket;
 pub mod transcript;
+pub mod unplugged;
 pub mod workflows;

@@ -11,6 +11,8 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
 
+use crate::unplugged::unplug;
+
 /// A WebSocket connection to a server.
 #[derive(Debug)]
 pub struct Socket(WebSocketStream<TcpStream>);
@@ -74,6 +76,11 @@ impl Socket {
         let url = format!("ws://{address}/ws");
         let (socket, _) = client_async_with_config(url, stream, Some(config)).await.unwrap();
         Self(socket)
+    }
+
+    /// From now on nothing arrives any more: see [`unplug`].
+    pub fn unplug(&self) {
+        unplug(self.0.get_ref());
     }
 
     /// Sends a command.

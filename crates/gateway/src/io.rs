@@ -10,38 +10,68 @@ use std::{
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
-/// A TCP connection whose peer has to take what it is owed within a limit.
+use crate::GatewayOptions;
+
+/// A TCP connection whose peer has to take what it is owed within a limit, and to acknowledge what was sent within another.
 ///
 /// A write that makes no progress for as long fails with [`io::ErrorKind::TimedOut`], so that a reader of an event
-/// stream that stopped reading does not keep its place for good.
+/// stream that stopped reading does not keep its place for good. An event stream has no answer by which a reader shows that it is
+/// there. Its system has one: it acknowledges what arrives, heartbeats too.
 pub(crate) struct Unstalled {
     stream: TcpStream,
     limit: Duration,
+    /// How long the peer may acknowledge nothing; `None` for as long as the system waits by itself, a quarter of an hour.
+    silence: Option<Duration>,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Unstalled {
-    pub(crate) const fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, stalled: None }
+    pub(crate) fn new(stream: TcpStream, options: &GatewayOptions) -> io::Result<Self> {
+        let silence = options.heartbeats.then_some(options.pong_timeout);
+        bound_silence(&stream, silence)?;
+        Ok(Self { stream, limit: options.slow_reader_limit, silence, stalled: None })
     }
 
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                bound_silence(&self.stream, self.silence)?;
+            }
             return written;
         }
-        let limit = self.limit;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        let stalled = match &mut self.stalled {
+            Some(stalled) => stalled,
+            None => {
+                // A reader that has no room left acknowledges no more either, and for that it has the limit of slow ones.
+                bound_silence(&self.stream, None)?;
+                self.stalled.insert(Box::pin(sleep_until(Instant::now() + self.limit)))
+            }
+        };
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "client takes nothing of what it is owed")))
     }
+}
+
+/// Lets the system end a connection whose peer acknowledges nothing of what was sent for so long (`TCP_USER_TIMEOUT`, RFC 5482).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bound_silence(stream: &TcpStream, silence: Option<Duration>) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(silence)
+}
+
+/// Other systems have no such bound for one connection.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
+fn bound_silence(_: &TcpStream, _: Option<Duration>) -> io::Result<()> {
+    Ok(())
 }
 
 impl AsyncRead for Unstalled {
@@ -94,7 +124,13 @@ impl Socket {
     /// Takes over an upgraded connection, and gives what was read of it too early.
     pub(crate) fn of(upgraded: Upgraded) -> (Self, Bytes) {
         match upgraded.downcast::<TokioIo<Unstalled>>() {
-            Ok(parts) => (Self::Tcp(parts.io.into_inner().stream), parts.read_buf),
+            Ok(parts) => {
+                let stream = parts.io.into_inner().stream;
+                // From here on pongs show that the client is there, and a connection that stalls is told why it ends. A socket that
+                // takes no options is found broken by the next read.
+                let _ = bound_silence(&stream, None);
+                (Self::Tcp(stream), parts.read_buf)
+            }
             Err(upgraded) => (Self::Foreign(Box::new(TokioIo::new(upgraded))), Bytes::new()),
         }
     }

@@ -100,7 +100,9 @@ pub struct GatewayOptions {
     pub heartbeats: bool,
     /// How often every connection and event stream gets a heartbeat. Default 30 s, below what proxies take for idle.
     pub heartbeat_interval: Duration,
-    /// How long a client may take to answer a ping before its connection is closed with 4440. Default 20 s.
+    /// How long a client may take to answer a ping before its connection is closed with 4440. A reader of an event stream answers
+    /// nothing: there it is how long its system may acknowledge nothing of what was sent, heartbeats too, on Linux and for
+    /// connections that [`Gateway::serve`](crate::Gateway::serve) accepts. Default 20 s.
     pub pong_timeout: Duration,
     /// How long a client may take nothing of what it is owed before its connection is closed, with 4441. Default 30 s.
     pub slow_reader_limit: Duration,

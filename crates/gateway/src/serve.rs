@@ -133,11 +133,14 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
             return turn_away(stream, &refusal).await;
         }
     };
-    if let Err(error) = prepare(&stream, &shared.options) {
-        tracing::debug!(%error, "connection is gone before it was served");
-        return;
-    }
     let local = stream.local_addr().ok();
+    let stream = match prepare(stream, &shared.options) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%error, "connection is gone before it was served");
+            return;
+        }
+    };
     let is_encrypted = shared.tls().is_some();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let version = request.version();
@@ -150,7 +153,6 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         is_encrypted.then(|| extensions.insert(Encrypted));
         route(router.clone(), request)
     });
-    let stream = Unstalled::new(stream, shared.options.slow_reader_limit);
     let served = match shared.tls().cloned() {
         None => serve_http1(TokioIo::new(stream), service, &shared).await,
         Some(tls) => match timeout(shared.options.request_timeout, shake(&tls, stream)).await {
@@ -260,13 +262,13 @@ impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Streams
     }
 }
 
-fn prepare(stream: &TcpStream, options: &GatewayOptions) -> io::Result<()> {
+fn prepare(stream: TcpStream, options: &GatewayOptions) -> io::Result<Unstalled> {
     // Frames are small and each counts; what belongs together is written together.
     stream.set_nodelay(true)?;
-    match options.send_buffer_bytes {
-        Some(bytes) => SockRef::from(stream).set_send_buffer_size(bytes),
-        None => Ok(()),
+    if let Some(bytes) = options.send_buffer_bytes {
+        SockRef::from(&stream).set_send_buffer_size(bytes)?;
     }
+    Unstalled::new(stream, options)
 }
 
 /// Tells a client that it may not connect now, without reading what it asks for.

@@ -1,0 +1,17 @@
+//! A peer whose packets vanish.
+
+use socket2::{SockFilter, SockRef};
+use tokio::net::TcpStream;
+
+/// `ret #0`, the filter that takes nothing (Linux, `Documentation/networking/filter.rst`).
+const NOTHING: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 0)];
+
+/// From now on nothing that is sent to `stream` arrives: the kernel throws each packet away before it is looked at, and
+/// acknowledges none, as if the cable had been pulled. While its owner keeps it and writes nothing, the other side hears nothing
+/// either.
+///
+/// # Panics
+/// On systems other than Linux.
+pub fn unplug(stream: &TcpStream) {
+    SockRef::from(stream).attach_filter(&NOTHING).expect("these tests run on Linux");
+}
