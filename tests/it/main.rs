@@ -8,6 +8,7 @@
 )]
 
 mod asks;
+mod batching;
 mod config;
 mod cuts;
 mod damaged;

@@ -47,23 +47,27 @@ impl Drop for Counted {
     }
 }
 
-/// Bytes that one connection has written, added to those of all now and then.
+/// What one connection has written, added to that of all now and then.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     bytes: u64,
-    all: Counter,
+    writes: u64,
+    all_bytes: Counter,
+    all_writes: Counter,
 }
 
 impl Traffic {
-    /// Counts bytes, for this connection only.
+    /// Counts one write of so many bytes, for this connection only.
     pub(crate) const fn add(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
+        self.writes += 1;
     }
 
     /// Adds them to those of all.
     pub(crate) fn fold(&mut self) {
-        if self.bytes > 0 {
-            self.all.inc_by(std::mem::take(&mut self.bytes));
+        if self.writes > 0 {
+            self.all_bytes.inc_by(std::mem::take(&mut self.bytes));
+            self.all_writes.inc_by(std::mem::take(&mut self.writes));
         }
     }
 }
@@ -103,6 +107,7 @@ pub(crate) struct Metrics {
     connected: Family<Label, Counter>,
     subscriptions: Gauge,
     sent_bytes: Family<Label, Counter>,
+    writes: Family<Label, Counter>,
     reconnects: Family<Label, Counter>,
     resumes: Family<Label, Counter>,
     gaps: Family<Label, Counter>,
@@ -130,6 +135,10 @@ impl Metrics {
         let sent_bytes = family(
             "sent_bytes",
             "Bytes that were sent, by transport; a connection adds its own with each heartbeat",
+        );
+        let writes = family(
+            "writes",
+            "Writes by which they were sent, by transport; a connection that lags sends more with each",
         );
         let reconnects = family("reconnects", "Connections that went on where another had stopped");
         let resumes = family("resumes", "Subscriptions that began at a position");
@@ -160,7 +169,7 @@ impl Metrics {
         registry.register("tasks", "Tasks of the program that have not ended", tasks.clone());
         // Both are there from the start, so that a rate is known from the first connection on.
         for transport in [Transport::WebSocket, Transport::EventStream] {
-            for family in [&connected, &sent_bytes, &reconnects, &resumes] {
+            for family in [&connected, &sent_bytes, &writes, &reconnects, &resumes] {
                 drop(family.get_or_create(&transport.label()));
             }
             drop(connections.get_or_create(&transport.label()));
@@ -171,6 +180,7 @@ impl Metrics {
             connected,
             subscriptions,
             sent_bytes,
+            writes,
             reconnects,
             resumes,
             gaps,
@@ -197,7 +207,13 @@ impl Metrics {
 
     /// What a connection writes is counted by this.
     pub(crate) fn traffic(&self, transport: Transport) -> Traffic {
-        Traffic { bytes: 0, all: self.sent_bytes.get_or_create_owned(&transport.label()) }
+        let label = transport.label();
+        Traffic {
+            bytes: 0,
+            writes: 0,
+            all_bytes: self.sent_bytes.get_or_create_owned(&label),
+            all_writes: self.writes.get_or_create_owned(&label),
+        }
     }
 
     /// Somebody subscribed; it counts until this is dropped.

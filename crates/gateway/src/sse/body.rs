@@ -229,7 +229,9 @@ impl http_body::Body for EventStream {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         let next = ready!(this.poll_next(cx));
-        this.traffic.add(next.as_ref().map_or(0, Bytes::len));
+        if let Some(next) = &next {
+            this.traffic.add(next.len());
+        }
         Poll::Ready(next.map(|next| Ok(Frame::data(next))))
     }
 }

@@ -1,0 +1,128 @@
+//! How much a connection is sent at once: what came since, be that one entry or thousands.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::{Value, json};
+use streamnest::Streamnest;
+use streamnest_tests::{
+    http::{self, EventStream},
+    proxy::{Fault, Gate, Proxy, Way},
+    server::Server,
+    socket::Socket,
+};
+use token_fountain::TokenFountain;
+use tokio::time::timeout;
+
+/// How long anything may take on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A sample of the server's metrics.
+async fn metric(server: SocketAddr, name: &str) -> u64 {
+    let (response, _) = http::request(server, "GET", "/metrics", &[], None).await;
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no `{name}` in {text}")).parse().unwrap()
+}
+
+/// How often the server has written to connections that are gone. Waits until all of them are.
+async fn writes(server: SocketAddr, transport: &str) -> u64 {
+    let gone = async {
+        while metric(server, &format!("streamnest_connections{{transport=\"{transport}\"}}")).await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("connections that were closed are gone");
+    metric(server, &format!("streamnest_writes_total{{transport=\"{transport}\"}}")).await
+}
+
+async fn start(server: &Server, id: &str, input: Value) {
+    let body = json!({"executionId": id, "input": input});
+    let path = "/workflows/token-fountain/executions";
+    assert_eq!(http::json(server.address, "POST", path, &[], Some(&body)).await.0, 202);
+}
+
+async fn over_websocket(address: SocketAddr, id: &str) -> Vec<Value> {
+    let mut socket = Socket::connect(address).await;
+    socket.subscribe(id, json!({"wait": true})).await;
+    socket.entries().await
+}
+
+async fn over_sse(address: SocketAddr, id: &str) -> Vec<Value> {
+    let mut events = EventStream::open(address, id, None).await.unwrap();
+    let mut entries = Vec::new();
+    while let Some((_, entry)) = events.next().await {
+        entries.push(entry);
+    }
+    entries
+}
+
+#[track_caller]
+fn is_whole(entries: &[Value], tokens: u64) {
+    let sequences: Vec<_> = entries.iter().map(|entry| entry["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>());
+    assert_eq!(entries.last().unwrap()["payload"]["status"], "completed");
+    let counts = entries.iter().filter_map(|entry| entry["payload"]["count"].as_u64());
+    assert_eq!(counts.sum::<u64>(), tokens);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_keeps_up_gets_each_entry_and_one_that_lags_gets_many_with_one_write() {
+    let server = Server::start(Streamnest::builder().workflow(TokenFountain)).await;
+    let address = server.address;
+    // A run as slow as people read: each token by itself, and all of them.
+    let slow = json!({"index": 1, "tokens": 60, "tokens_per_second": 33, "buffer_size": 1});
+    let follower = tokio::spawn(over_websocket(address, "slow"));
+    let waiting = async { while metric(address, "streamnest_subscriptions").await == 0 {} };
+    timeout(PATIENCE, waiting).await.unwrap();
+    start(&server, "slow", slow).await;
+    let entries = timeout(PATIENCE, follower).await.unwrap().unwrap();
+    is_whole(&entries, 60);
+    let alone = writes(address, "websocket").await;
+    println!("batching keeps_up transport=websocket entries={} writes={alone}", entries.len());
+    // A machine that has much to do lets a few wait for each other.
+    assert!(alone >= 40, "60 tokens went out with {alone} writes");
+
+    // Whoever comes late lags by all of it.
+    let many = json!({"index": 2, "tokens": 20_000, "token_bytes": 200, "buffer_size": 1});
+    start(&server, "many", many).await;
+    let entries = timeout(PATIENCE, over_websocket(address, "many")).await.unwrap();
+    is_whole(&entries, 20_000);
+    drop(entries);
+    let before = writes(address, "websocket").await;
+    let entries = timeout(PATIENCE, over_websocket(address, "many")).await.unwrap();
+    is_whole(&entries, 20_000);
+    let late = writes(address, "websocket").await - before;
+    println!("batching late transport=websocket entries={} writes={late}", entries.len());
+    assert!(late * 50 < entries.len() as u64, "{late} writes");
+    let before = writes(address, "sse").await;
+    let entries = timeout(PATIENCE, over_sse(address, "many")).await.unwrap();
+    is_whole(&entries, 20_000);
+    let late = writes(address, "sse").await - before;
+    println!("batching late transport=sse entries={} writes={late}", entries.len());
+    assert!(late * 50 < entries.len() as u64, "{late} writes");
+
+    // One that follows from the first entry on and is held up on the way: it lags while it is, and keeps up again.
+    let before = writes(address, "websocket").await;
+    let proxy = Proxy::start(address).await;
+    let gate = Gate::default();
+    proxy.next(Way::down(20_000, Fault::Stall(gate.clone())));
+    let follower = tokio::spawn(over_websocket(proxy.address, "held"));
+    let waiting = async { while metric(address, "streamnest_subscriptions").await == 0 {} };
+    timeout(PATIENCE, waiting).await.unwrap();
+    start(&server, "held", json!({"index": 3, "tokens": 20_000, "token_bytes": 400, "buffer_size": 1})).await;
+    let ended = async {
+        while http::json(address, "GET", "/executions/held", &[], None).await.1["status"] != "completed" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, ended).await.expect("whoever is held up holds up no run");
+    gate.open();
+    let entries = timeout(PATIENCE, follower).await.unwrap().unwrap();
+    is_whole(&entries, 20_000);
+    drop(proxy);
+    let held = writes(address, "websocket").await - before;
+    println!("batching held_up transport=websocket entries={} writes={held}", entries.len());
+    // What the sockets on the way took went out as it came.
+    assert!(held * 2 < entries.len() as u64, "{held} writes");
+}
