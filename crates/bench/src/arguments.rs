@@ -66,6 +66,8 @@ pub(crate) enum Command {
     /// Servers of the Durable Streams protocol beside each other, turn by turn: appends, catch-up and live latency, as a Markdown
     /// table.
     Streams(StreamOptions),
+    /// What compressing each connection's messages costs beside compressing blocks for all, as a Markdown table.
+    Deflate(DeflateOptions),
     /// The figures of docs/benchmarks.md, server and floor in turn, as a Markdown table.
     Table(TableOptions),
     /// Runs the floor alone, as a server.
@@ -93,6 +95,20 @@ pub(crate) struct StreamOptions {
     /// How many appends of that size the stream of small ones has that is read.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) small_appends: usize,
+}
+
+/// What is compressed.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DeflateOptions {
+    /// Tokens that are compressed in each round.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tokens: u32,
+    /// How often each way is measured; the table gives the median, the smallest and the largest.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Connections whose memory is measured.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) connections: u32,
 }
 
 /// What the connections are and what they are given.
@@ -201,7 +217,7 @@ impl Command {
                 (Mode::Stalled { stalled, receive_buffer }, load)
             }
             Self::Resume { drops, seed, load } => (Mode::Resume { drops, seed }, load),
-            Self::Table(_) | Self::Floor(_) | Self::Streams(_) => return None,
+            Self::Table(_) | Self::Floor(_) | Self::Streams(_) | Self::Deflate(_) => return None,
         })
     }
 }

@@ -60,6 +60,8 @@ pub(crate) enum Error {
     WindowMissed,
     #[error("{0}")]
     Usage(&'static str),
+    #[error("a frame cannot be compressed")]
+    Deflate(#[source] flate2::CompressError),
     #[error("cannot write the report")]
     Report(#[source] serde_json::Error),
     #[error("cannot write to standard output")]

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod connection;
+mod deflate;
 mod error;
 mod floor;
 mod http;
@@ -52,6 +53,7 @@ fn run() -> Result<bool, Error> {
     match arguments::Arguments::parse().command {
         Command::Table(options) => table::run(&options),
         Command::Streams(options) => streams::run(&options).map(|()| true),
+        Command::Deflate(options) => deflate::run(&options).map(|()| true),
         Command::Floor(options) => match floor::run_in_foreground(&options)? {},
         command => {
             let Some((mode, options)) = command.load() else { return Ok(true) };
