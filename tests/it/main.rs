@@ -10,6 +10,7 @@
 mod asks;
 mod batching;
 mod config;
+mod cost;
 mod cuts;
 mod damaged;
 mod delivery;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Approval, AskId, BoxFuture, ExecutionId, Position, Signal, Signalled, Status, Timestamp, TraceContext,
-    WorkflowName, payload,
+    Approval, AskId, BoxFuture, Cost, ExecutionId, Position, Signal, Signalled, Status, Timestamp,
+    TraceContext, WorkflowName, payload,
 };
 
 /// Starts, stops and lists executions. The runtime implements it, the gateway calls it.
@@ -62,6 +62,12 @@ pub trait ExecutionControl: Send + Sync + 'static {
     /// # Errors
     /// [`ControlError::UnknownExecution`].
     fn execution(&self, id: &ExecutionId) -> Result<ExecutionSummary, ControlError>;
+
+    /// What the model calls of an execution came to so far; nothing for one that a program outside speaks for.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownExecution`]; [`ControlError::Unavailable`] if its log cannot be read.
+    fn cost<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<Cost, ControlError>>;
 
     /// Executions, newest first: at most `limit` of them, after `after` if that is given.
     fn executions(&self, limit: usize, after: Option<&ExecutionId>) -> ExecutionPage;

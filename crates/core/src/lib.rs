@@ -16,6 +16,7 @@
 mod ask;
 mod attribute;
 mod control;
+mod cost;
 pub mod duration;
 mod entry;
 mod error;
@@ -39,6 +40,7 @@ pub use control::{
     ControlError, ExecutionControl, ExecutionPage, ExecutionSummary, OnDisconnect, StartExecution, Started,
     WorkflowSummary,
 };
+pub use cost::Cost;
 pub use entry::{Encoded, Entry, LogIdentity, WIRE_FORMAT_SLOTS, WireFormat};
 pub use error::Error;
 pub use event::{Class, Delivery, Event, EventType, Priority};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{EventType, MessageId};
+use crate::{Cost, EventType, MessageId};
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -248,27 +248,30 @@ pub struct StatusUpdate {
     /// Why it was cancelled, in the words of who did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What its model calls came to, when it has ended and there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Box<Cost>>,
 }
 
 impl StatusUpdate {
     /// The execution runs.
     pub const fn running() -> Self {
-        Self { status: Status::Running, result: None, error: None, reason: None }
+        Self { status: Status::Running, result: None, error: None, reason: None, cost: None }
     }
 
     /// The execution came to its end with `result`.
     pub const fn completed(result: Value) -> Self {
-        Self { status: Status::Completed, result: Some(result), error: None, reason: None }
+        Self { status: Status::Completed, result: Some(result), error: None, reason: None, cost: None }
     }
 
     /// The execution failed.
     pub const fn failed(error: Failure) -> Self {
-        Self { status: Status::Failed, result: None, error: Some(error), reason: None }
+        Self { status: Status::Failed, result: None, error: Some(error), reason: None, cost: None }
     }
 
     /// The execution was stopped.
     pub const fn cancelled(reason: Option<String>) -> Self {
-        Self { status: Status::Cancelled, result: None, error: None, reason }
+        Self { status: Status::Cancelled, result: None, error: None, reason, cost: None }
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/executions", get(executions::list))
         .route("/executions/{id}", get(executions::one).delete(executions::delete))
         .route("/executions/{id}/events", get(sse::events))
+        .route("/executions/{id}/cost", get(executions::cost))
         .route("/executions/{id}/subscriptions", get(subscriptions::list))
         .route("/executions/{id}/cancel", post(executions::cancel))
         .route("/executions/{id}/signals", post(signals::signal))

@@ -543,7 +543,7 @@ impl EventLog {
             if update.status.is_terminal()
                 && let (Some(pace), Some(observer)) = (state.pace.take(), self.shared.observer.get())
             {
-                observer.ended(update.status, entry.time(), &pace);
+                observer.ended(&update, entry.time(), &pace);
             }
         }
         state.hot.push_back(entry);

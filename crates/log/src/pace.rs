@@ -1,6 +1,6 @@
 //! How fast a run speaks.
 
-use streamnest_core::{Class, Entry, Status, Timestamp};
+use streamnest_core::{Class, Entry, Timestamp, payload::StatusUpdate};
 
 /// When a run said what, from its entries: a few numbers, kept as they become visible.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,8 +18,8 @@ pub struct Pace {
 
 /// Hears of runs that end. It is called under a log's lock, so it must be quick and must not look at logs.
 pub trait RunObserver: Send + Sync + 'static {
-    /// A run ended at `ended`, with `status`. Runs that an earlier process began are not told.
-    fn ended(&self, status: Status, ended: Timestamp, pace: &Pace);
+    /// A run ended at `ended`, as `last` says. Runs that an earlier process began are not told.
+    fn ended(&self, last: &StatusUpdate, ended: Timestamp, pace: &Pace);
 }
 
 impl Pace {

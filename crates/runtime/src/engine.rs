@@ -28,7 +28,7 @@ use tracing::Instrument as _;
 
 use self::known::{Executions, Known, Outside};
 use crate::{
-    Error, FeatureOptions, State, Workflow, WorkflowContribution,
+    Error, FeatureOptions, ModelPrice, State, Workflow, WorkflowContribution,
     definition::{Bounds, Definition, Place},
     execution::{self, Execution},
     fingerprint::Fingerprint,
@@ -48,6 +48,9 @@ pub struct EngineOptions {
     /// Default 10 s, in which a page reloads.
     #[serde(deserialize_with = "duration::deserialize")]
     pub disconnect_grace: Duration,
+    /// What models ask, by which the cost of an execution is reckoned: `large-1=2.50/10` is USD for a million tokens of prompts and
+    /// of answers. A model that is not among them is told as unpriced, not as free. Default none.
+    pub prices: Vec<ModelPrice>,
     /// Keys that one execution may use with `emit_once`. Default 10,000.
     pub max_once_keys: usize,
     /// Messages of one visit that may be open at once: model calls, and what `ctx.message()` began. Default 1,024. A visit that
@@ -70,6 +73,7 @@ impl Default for EngineOptions {
         Self {
             default_buffer_size: 50,
             disconnect_grace: Duration::from_secs(10),
+            prices: Vec::new(),
             max_once_keys: 10_000,
             max_open_messages: 1_024,
             max_tasks: 10_000,
@@ -84,6 +88,7 @@ crate::options::setters! {
     EngineOptions {
         with_default_buffer_size default_buffer_size: usize,
         with_disconnect_grace disconnect_grace: Duration,
+        with_prices prices: Vec<ModelPrice>,
         with_max_once_keys max_once_keys: usize,
         with_max_open_messages max_open_messages: usize,
         with_max_tasks max_tasks: usize,
@@ -173,6 +178,9 @@ impl EngineBuilder {
         at_least("EngineOptions::max_open_asks", self.options.max_open_asks, 1)?;
         at_least("EngineOptions::max_answer_bytes", self.options.max_answer_bytes, 1)?;
         at_least("EngineOptions::max_answers_kept", self.options.max_answers_kept, 1)?;
+        if let Some(price) = twice(&self.options.prices) {
+            return Err(Error::PricedTwice { model: price.model().into() });
+        }
         at_least("LogOptions::max_event_bytes", self.logs.options().max_event_bytes, MIN_EVENT_BYTES)?;
         let engine = Engine(Arc::new(Inner {
             logs: self.logs,
@@ -205,6 +213,14 @@ impl fmt::Debug for EngineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineBuilder").field("options", &self.options).finish_non_exhaustive()
     }
+}
+
+/// A price of a model that has another one.
+fn twice(prices: &[ModelPrice]) -> Option<&ModelPrice> {
+    prices.iter().enumerate().find_map(|(index, price)| {
+        let before = prices.iter().take(index).any(|other| other.model() == price.model());
+        before.then_some(price)
+    })
 }
 
 /// A workflow of any type.

@@ -304,6 +304,12 @@ pub enum Error {
         /// The least it may be.
         least: usize,
     },
+    /// A model has two prices.
+    #[error("`EngineOptions::prices` has model `{model}` twice; give it one price")]
+    PricedTwice {
+        /// The model.
+        model: String,
+    },
     /// An engine has its workflows already.
     #[error("engine has its workflows already; give it all of them at once")]
     HasWorkflows,
@@ -323,7 +329,7 @@ impl Error {
         match self {
             Self::Name { reason, .. } => reason.code(),
             Self::Log(error) => error.code(),
-            Self::TooSmall { .. } => "invalid_option",
+            Self::TooSmall { .. } | Self::PricedTwice { .. } => "invalid_option",
             Self::HasWorkflows => "has_workflows",
             _ => "invalid_workflow",
         }

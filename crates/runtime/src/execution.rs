@@ -25,7 +25,7 @@ use std::{
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use streamnest_core::{
-    BoxFuture, Event, EventType, ExecutionId, MessageId, NodeName, Timestamp, WorkflowName,
+    BoxFuture, Cost, Event, EventType, ExecutionId, MessageId, NodeName, Timestamp, Usage, WorkflowName,
     payload::{Failure, Progress, StatusUpdate},
 };
 use streamnest_log::{Error as LogError, Writer};
@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use self::{steps::Steps, stopping::UntilStopping, trace::RunTrace};
 use crate::{
     EngineOptions, NodeError, State, Workflow, asks::Asks, definition::Definition, fingerprint::Fingerprint,
-    history::History, output::progress_tracker::Ending, source::Source, stopwatch::Stopwatch,
+    history::History, output::progress_tracker::Ending, price, source::Source, stopwatch::Stopwatch,
 };
 
 /// How often the terminal status is tried again while the store says that it may take it later, and the wait before the
@@ -60,10 +60,13 @@ pub(crate) struct Execution {
     pub(crate) options: Arc<EngineOptions>,
     cancel: CancellationToken,
     reason: Mutex<Option<String>>,
-    ended: OnceLock<StatusUpdate>,
+    /// Most of the time there is none, and it is large.
+    ended: OnceLock<Box<StatusUpdate>>,
     end: Notify,
     keys: Mutex<HashSet<String>>,
     progress: Mutex<BTreeMap<String, Progress>>,
+    /// Of its model calls, once there is one.
+    cost: Mutex<Option<Box<Cost>>>,
     pub(crate) asks: Asks,
     /// Stands while the run waits for an answer.
     pub(crate) watch: Stopwatch,
@@ -125,6 +128,7 @@ impl Execution {
             messages: AtomicU32::new(0),
             keys: Mutex::default(),
             progress: Mutex::default(),
+            cost: Mutex::default(),
             asks: Asks::new(),
             watch: Stopwatch::default(),
             visits: Mutex::default(),
@@ -136,7 +140,8 @@ impl Execution {
 
     /// The same, as it stands when it has ended.
     pub(crate) fn that_ended(self, status: StatusUpdate) -> Self {
-        let _ = self.ended.set(status);
+        lock(&self.cost).clone_from(&status.cost);
+        let _ = self.ended.set(Box::new(status));
         self
     }
 
@@ -171,7 +176,7 @@ impl Execution {
 
     /// How it ended, if it has.
     pub(crate) fn ended(&self) -> Option<&StatusUpdate> {
-        self.ended.get()
+        self.ended.get().map(|ended| &**ended)
     }
 
     /// Waits until it has ended.
@@ -180,7 +185,7 @@ impl Execution {
             let ended = self.end.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
-            if let Some(status) = self.ended.get() {
+            if let Some(status) = self.ended() {
                 return status;
             }
             ended.await;
@@ -199,6 +204,17 @@ impl Execution {
 
     pub(crate) fn progress(&self) -> BTreeMap<String, Progress> {
         lock(&self.progress).clone()
+    }
+
+    /// Counts a call of a model that has ended; without `usage` it did not tell what it used.
+    pub(crate) fn count_call(&self, model: &str, usage: Option<&Usage>) {
+        let mut cost = lock(&self.cost);
+        price::add(cost.get_or_insert_default(), &self.options.prices, model, usage);
+    }
+
+    /// What its model calls came to so far.
+    pub(crate) fn cost(&self) -> Cost {
+        lock(&self.cost).as_deref().copied().unwrap_or_default()
     }
 
     /// Counts a visit of a node within a subgraph, from 1.
@@ -252,6 +268,8 @@ impl Execution {
     pub(crate) async fn finish(&self, mut events: Vec<Event>, mut status: StatusUpdate) {
         let (mut tries, mut pause) = (0, FINISH_RETRY_AFTER);
         loop {
+            // Nothing is called any more.
+            status.cost.clone_from(&lock(&self.cost));
             match self.writer.finish_with(events.clone(), status.clone()).await {
                 Ok(_) => break,
                 Err(error @ LogError::EventTooLarge { .. }) if status.result.is_some() => {
@@ -276,7 +294,7 @@ impl Execution {
             }
         }
         tracing::info!(execution = %self.id, workflow = %self.workflow, status = status.status.as_str(), "execution ended");
-        if self.ended.set(status).is_ok() {
+        if self.ended.set(Box::new(status)).is_ok() {
             self.end.notify_waiters();
         }
     }

@@ -23,6 +23,7 @@ mod observable;
 mod options;
 mod output;
 mod plan;
+mod price;
 mod question;
 pub mod reduce;
 mod run;
@@ -51,6 +52,7 @@ pub use options::{
     EventFilter, EventOptions, Granularity, ProgressFormat, ProgressMetadata, ProgressOptions, TokenFilter,
     TokenFormat, TokenMetadata, TokenOptions,
 };
+pub use price::ModelPrice;
 pub use question::Question;
 pub use reduce::Reducer;
 pub use run::{Events, EventsError, Run, RunError};

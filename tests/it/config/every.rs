@@ -114,6 +114,7 @@ fn other(key: &str, value: &Value) -> Value {
         Value::Boolean(is) => Value::Boolean(!is),
         Value::Array(_) if key.ends_with("algorithms") => Value::Array(vec!["RS256".into()]),
         Value::Array(_) if key.ends_with("scopes") => Value::Array(vec!["admin".into()]),
+        Value::Array(_) if key == "engine.prices" => Value::Array(vec!["other=1/2".into()]),
         Value::Array(_) => Value::Array(vec!["192.0.2.0/24".into()]),
         Value::String(_) if key == "disk.durability" => "interval=7ms".into(),
         // Whatever it is in, it is one second more or less than a year.
@@ -171,6 +172,7 @@ fn the_documentation_tells_the_defaults() {
     let examples = [
         "data_dir",
         "default_buffer_size",
+        "engine.prices",
         "gateway.allowed_hosts",
         "gateway.trusted_proxies",
         "gateway.max_connections_per_address",
@@ -227,7 +229,9 @@ async fn the_parts_get_the_options_of_the_file() {
     let table = all.iter().filter(|(key, _)| parts.iter().any(|part| key.starts_with(part)));
     let table = table.fold(text.parse().unwrap(), |table, (key, value)| match value {
         // It is a share.
-        Value::String(_) | Value::Integer(_) | Value::Float(_) => with(&table, key, other(key, value)),
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Array(_) => {
+            with(&table, key, other(key, value))
+        }
         value => panic!("{key}: {value}"),
     });
     let mut options = read(&table).unwrap();

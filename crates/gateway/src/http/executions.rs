@@ -9,7 +9,9 @@ use axum::{
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamnest_core::{ExecutionId, ExecutionPage, ExecutionSummary, OnDisconnect, Position, StartExecution};
+use streamnest_core::{
+    Cost, ExecutionId, ExecutionPage, ExecutionSummary, OnDisconnect, Position, StartExecution,
+};
 
 use super::{
     Query, Refusal,
@@ -202,6 +204,26 @@ pub(super) async fn one(
 ) -> Result<Response, Refusal> {
     let id = visitor.execution(&shared, Action::Read, &id_of(&uri, id)?)?;
     Ok(json(StatusCode::OK, &shared.control.execution(&id)?))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spent {
+    execution_id: ExecutionId,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+/// `GET /executions/{id}/cost`
+pub(super) async fn cost(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+    uri: Uri,
+    id: Id,
+) -> Result<Response, Refusal> {
+    let execution_id = visitor.execution(&shared, Action::Read, &id_of(&uri, id)?)?;
+    let cost = shared.control.cost(&execution_id).await?;
+    Ok(json(StatusCode::OK, &Spent { execution_id, cost }))
 }
 
 /// `POST /executions/{id}/cancel`

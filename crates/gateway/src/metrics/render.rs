@@ -68,6 +68,8 @@ struct Statistics {
     subscriptions: i64,
     runs: i64,
     token_entries: u64,
+    /// Of runs that have ended.
+    cost_nano_usd: u64,
     logs: i64,
     log_bytes: i64,
 }
@@ -100,6 +102,7 @@ pub(crate) async fn statistics(
             subscriptions: metrics.subscriptions.get(),
             runs: metrics.runs.running(),
             token_entries: metrics.runs.token_entries(),
+            cost_nano_usd: metrics.runs.cost_nano_usd(),
             logs: metrics.logs.get(),
             log_bytes: metrics.log_bytes.get(),
         },

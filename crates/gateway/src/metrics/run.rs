@@ -4,7 +4,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use streamnest_core::{Status, Timestamp};
+use streamnest_core::{Cost, Timestamp, payload::StatusUpdate};
 use streamnest_log::{Pace, RunObserver};
 
 use super::{Label, seconds};
@@ -29,6 +29,40 @@ pub(crate) struct Runs {
     token_entries: Counter,
     running: Gauge,
     shown: Counter,
+    spent: Spent,
+}
+
+/// What the model calls of runs that have ended came to.
+#[derive(Clone)]
+struct Spent {
+    calls: Family<Label, Counter>,
+    tokens: Family<Label, Counter>,
+    nano_usd: Counter,
+}
+
+impl Spent {
+    fn new(registry: &mut Registry) -> Self {
+        let (calls, tokens) = (Family::<Label, Counter>::default(), Family::<Label, Counter>::default());
+        registry.register("model_calls", "Calls of models of runs that have ended", calls.clone());
+        registry.register("model_tokens", "Tokens that they used, as far as they told", tokens.clone());
+        let nano_usd = Counter::default();
+        registry.register("cost_nano_usd", "What those came to whose price is known", nano_usd.clone());
+        let spent = Self { calls, tokens, nano_usd };
+        // All are there from the start, so that a rate is known from the first call on.
+        spent.add(&Cost::default());
+        spent
+    }
+
+    fn add(&self, cost: &Cost) {
+        let calls = [("priced", cost.priced()), ("unpriced", cost.unpriced), ("unreported", cost.unreported)];
+        for (outcome, count) in calls {
+            self.calls.get_or_create(&[("cost", outcome.into())]).inc_by(count);
+        }
+        for (kind, count) in [("input", cost.input_tokens), ("output", cost.output_tokens)] {
+            self.tokens.get_or_create(&[("kind", kind.into())]).inc_by(count);
+        }
+        self.nano_usd.inc_by(cost.nano_usd.unwrap_or_default());
+    }
 }
 
 impl Runs {
@@ -59,7 +93,8 @@ impl Runs {
             "Entries of tokens of all runs; each holds one token or several that were joined",
             shown.clone(),
         );
-        Self { durations, first_token, token_gap, token_entries: Counter::default(), running, shown }
+        let (token_entries, spent) = (Counter::default(), Spent::new(registry));
+        Self { durations, first_token, token_gap, token_entries, running, shown, spent }
     }
 
     /// Takes what is known of runs that go on.
@@ -77,11 +112,18 @@ impl Runs {
     pub(super) fn token_entries(&self) -> u64 {
         self.shown.get()
     }
+
+    pub(super) fn cost_nano_usd(&self) -> u64 {
+        self.spent.nano_usd.get()
+    }
 }
 
 impl RunObserver for Runs {
-    fn ended(&self, status: Status, ended: Timestamp, pace: &Pace) {
-        let label = [("status", status.as_str().to_owned())];
+    fn ended(&self, last: &StatusUpdate, ended: Timestamp, pace: &Pace) {
+        if let Some(cost) = &last.cost {
+            self.spent.add(cost);
+        }
+        let label = [("status", last.status.as_str().to_owned())];
         self.durations.get_or_create(&label).observe(seconds(ended.since(pace.begun)));
         self.token_entries.inc_by(pace.token_entries);
         let Some(first) = pace.first_token else { return };

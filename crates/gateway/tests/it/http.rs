@@ -158,7 +158,7 @@ async fn an_idempotency_key_starts_once() {
 #[tokio::test]
 async fn what_is_not_there_is_said_in_json() {
     let server = Server::start().await;
-    for path in ["/nothing", "/executions/a/nothing", "/v1/stream/", "/executions/a/cost"] {
+    for path in ["/nothing", "/executions/a/nothing", "/v1/stream/", "/executions/a/price"] {
         server.get(path).await.error(404, "not_found");
     }
     server.get("/executions/none").await.error(404, "unknown_execution");

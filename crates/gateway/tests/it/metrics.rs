@@ -140,6 +140,7 @@ async fn only_who_administers_sees_how_the_server_fares() {
         "subscriptions": 0,
         "runs": 0,
         "tokenEntries": 0,
+        "costNanoUsd": 0,
         "logs": 0,
         "logBytes": 0,
     });

@@ -332,7 +332,13 @@ impl fmt::Debug for Streams {
 
 /// How an execution ends whose producer closes it.
 fn completed() -> Event {
-    Event::status(&StatusUpdate { status: Status::Completed, result: None, error: None, reason: None })
+    Event::status(&StatusUpdate {
+        status: Status::Completed,
+        result: None,
+        error: None,
+        reason: None,
+        cost: None,
+    })
 }
 
 /// How an execution ends whose producer did not close it in time.

@@ -15,8 +15,8 @@ use crate::support::*;
 struct Heard(Mutex<Vec<(Status, Timestamp, Pace)>>);
 
 impl RunObserver for Heard {
-    fn ended(&self, status: Status, ended: Timestamp, pace: &Pace) {
-        self.0.lock().unwrap().push((status, ended, *pace));
+    fn ended(&self, last: &StatusUpdate, ended: Timestamp, pace: &Pace) {
+        self.0.lock().unwrap().push((last.status, ended, *pace));
     }
 }
 

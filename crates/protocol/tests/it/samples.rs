@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use streamnest_core::{
-    Approval, ApprovalAnswer, AskId, AskOutcome, Delivery, Entry, Epoch, Event, EventType, ExecutionId,
+    Approval, ApprovalAnswer, AskId, AskOutcome, Cost, Delivery, Entry, Epoch, Event, EventType, ExecutionId,
     LogIdentity, MessageId, NodeName, OnDisconnect, Position, Seq, Signal, StartExecution, Timestamp,
     TraceContext,
     payload::{Failure, Progress, StatusUpdate, Token},
@@ -109,6 +109,15 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
         message: "node `generate` ran over 1s".into(),
         node_id: Some("generate".into()),
     };
+    let cost = Box::new(Cost {
+        calls: 3,
+        input_tokens: 1_200,
+        output_tokens: 640,
+        estimated: true,
+        nano_usd: Some(564_000),
+        unpriced: 1,
+        unreported: 1,
+    });
     vec![
         ("approval", entry(4, Event::named(Some(node()), EventType::APPROVAL, &json!(approval())))),
         (
@@ -134,6 +143,10 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
         ),
         ("status_failed", entry(101, Event::status(&StatusUpdate::failed(failure)))),
         ("status_cancelled", entry(102, Event::status(&StatusUpdate::cancelled(Some("enough".into()))))),
+        (
+            "status_with_cost",
+            entry(103, Event::status(&StatusUpdate { cost: Some(cost), ..StatusUpdate::cancelled(None) })),
+        ),
     ]
 }
 

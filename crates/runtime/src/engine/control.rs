@@ -1,8 +1,8 @@
 //! The engine as the gateway sees it.
 
 use streamnest_core::{
-    BoxFuture, ControlError, ExecutionControl, ExecutionId, ExecutionPage, ExecutionSummary, Position, Seq,
-    Signal, Signalled, StartExecution, Started, Status, WorkflowSummary,
+    BoxFuture, ControlError, Cost, ExecutionControl, ExecutionId, ExecutionPage, ExecutionSummary, Position,
+    Seq, Signal, Signalled, StartExecution, Started, Status, WorkflowSummary,
 };
 
 use super::{Engine, known::Known};
@@ -105,6 +105,16 @@ impl ExecutionControl for Engine {
             Known::Outside(_) | Known::Kept(_) => Vec::new(),
         };
         Ok(ExecutionSummary { waiting, ..known.summary() })
+    }
+
+    fn cost<'a>(&'a self, id: &'a ExecutionId) -> BoxFuture<'a, Result<Cost, ControlError>> {
+        Box::pin(async move {
+            let known = self.find(id)?;
+            match known.is_outside() {
+                true => Ok(Cost::default()),
+                false => Ok(self.restore(&known).await?.cost()),
+            }
+        })
     }
 
     fn executions(&self, limit: usize, after: Option<&ExecutionId>) -> ExecutionPage {

@@ -16,7 +16,7 @@ impl NodePort for Port {
     fn open_message(&self, origin: MessageOrigin) -> Box<dyn MessageSink> {
         let message = self.0.open(origin.role);
         self.0.lock().models_called += 1;
-        Box::new(OpenMessage { output: self.0.clone(), message })
+        Box::new(OpenMessage { output: self.0.clone(), message, model: origin.model })
     }
 
     fn model_called_without_scope(&self, model: &str) {
@@ -46,6 +46,16 @@ impl NodePort for Port {
 struct OpenMessage {
     output: Arc<NodeOutput>,
     message: MessageId,
+    /// Whose call is still to be counted.
+    model: Option<String>,
+}
+
+impl OpenMessage {
+    fn count(&mut self, usage: Option<&Usage>) {
+        if let Some(model) = self.model.take() {
+            self.output.execution.count_call(&model, usage);
+        }
+    }
 }
 
 impl MessageSink for OpenMessage {
@@ -53,8 +63,9 @@ impl MessageSink for OpenMessage {
         Box::pin(async move { self.output.token(Some(self.message), token).await })
     }
 
-    fn finish(self: Box<Self>, usage: Option<Usage>) -> BoxFuture<'static, ()> {
+    fn finish(mut self: Box<Self>, usage: Option<Usage>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
+            self.count(usage.as_ref());
             if let Some(usage) = usage {
                 let mut state = self.output.lock();
                 let total = state.usage.get_or_insert_default();
@@ -69,7 +80,8 @@ impl MessageSink for OpenMessage {
 
 impl Drop for OpenMessage {
     fn drop(&mut self) {
-        // Broken off: its text so far is kept. After `finish` there is nothing left to do.
+        // Broken off: its text so far is kept, and what it used is not known. After `finish` there is nothing left to do.
+        self.count(None);
         self.output.end_message(self.message);
     }
 }
