@@ -28,6 +28,7 @@ mod half_open;
 mod modes;
 mod modules;
 mod once;
+mod operator;
 mod options;
 mod origins;
 mod outside;
