@@ -83,7 +83,8 @@ async fn load(server: &Program, round: usize, entries: u64) -> Vec<Followed> {
     let (seen, mut followed) = (Arc::new(AtomicU64::new(0)), Vec::new());
     for number in 0..RUNNING {
         let id: ExecutionId = format!("round-{round}-{number}").parse().unwrap();
-        let body = json!({"executionId": id, "input": {"tokens": 1_000_000}});
+        // Slowly enough that none becomes so long before the kill that its oldest entries are let go.
+        let body = json!({"executionId": id, "input": {"tokens": 1_000_000, "pause_ms": 1}});
         let path = "/workflows/steps/executions";
         let (status, _) = http::json(server.address, "POST", path, &[], Some(&body)).await;
         assert_eq!(status, 202);
@@ -111,6 +112,7 @@ struct Figures {
     seen: usize,
     lost: usize,
     misplaced: usize,
+    interrupted: usize,
 }
 
 impl Figures {
@@ -121,7 +123,8 @@ impl Figures {
         let is_at = |(at, frame): &(usize, &Value)| frame["sequence"] == *at + 1;
         self.misplaced += served.iter().enumerate().filter(|frame| !is_at(frame)).count();
         let end = &served.last().unwrap()["payload"];
-        assert_eq!((&end["status"], &end["error"]["code"]), (&json!("failed"), &json!("interrupted")));
+        assert_eq!(end["status"], "failed", "{end}");
+        self.interrupted += usize::from(end["error"]["code"] == "interrupted");
     }
 }
 
@@ -174,8 +177,10 @@ async fn a_server_that_was_killed_under_load_has_lost_nothing_and_serves_it_agai
         }
     }
     server.kill().await;
-    let Figures { seen, lost, misplaced } = figures;
-    println!("server killed: kills={kills} running={RUNNING} seen={seen} lost={lost} misplaced={misplaced}");
+    let Figures { seen, lost, misplaced, interrupted } = figures;
+    println!(
+        "server killed: kills={kills} interrupted={interrupted} seen={seen} lost={lost} misplaced={misplaced}"
+    );
     for (name, times) in ["warm", "cold"].iter().zip(&mut first_byte) {
         let [p50, min, max] = spread(times);
         println!(
@@ -186,4 +191,6 @@ async fn a_server_that_was_killed_under_load_has_lost_nothing_and_serves_it_agai
     }
     assert!(seen > kills * 100, "something was seen");
     assert_eq!((lost, misplaced), (0, 0));
+    // On a machine that stands still for so long, one may reach the timeout of its node before the kill.
+    assert!(interrupted > kills, "{interrupted} executions ran when a server was killed");
 }
