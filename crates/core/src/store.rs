@@ -270,13 +270,13 @@ pub enum StoreError {
         /// Where.
         place: String,
     },
-    /// What the store keeps in memory of its logs has no room for more. Reads go on, and appends that end a log or set no
-    /// new attribute.
+    /// What the store keeps in memory of its logs has no room for more. Reads go on, and appends that end a log; those that make no
+    /// log and set no new attribute go on until the last of the room is taken too.
     #[error(
-        "log store knows so many logs and attributes that they take {limit} bytes of memory; delete some, or raise `DiskOptions::max_index_bytes`"
+        "log store has no room for more: names, attributes and places of entries of its logs may take {limit} bytes of memory, a quarter of it places alone; delete or trim logs, or raise `DiskOptions::max_index_bytes`"
     )]
     IndexFull {
-        /// The most that they may take.
+        /// The most that they may take together.
         limit: u64,
     },
     /// The store cannot make anything durable any more, and takes nothing.

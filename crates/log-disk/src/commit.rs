@@ -11,7 +11,7 @@ use streamnest_core::{DurabilityWatch, Mark, StoreError};
 
 use crate::{
     codec, index,
-    log::Log,
+    log::{Log, PLACE_WEIGHT},
     options::Durability,
     queue::{BATCH_RECORD, Batch, Health, Item, Next, What},
     record,
@@ -325,6 +325,7 @@ impl crate::log::LogState {
         match what {
             What::Append { last, count, has_changes, status, time } => {
                 if count > 0 {
+                    self.pending_bytes = self.pending_bytes.saturating_sub(PLACE_WEIGHT);
                     let first = last + 1 - u64::from(count);
                     if !self.deleted {
                         segment::add_extent(

@@ -14,7 +14,7 @@ use crate::{
     passage,
     queue::What,
     read::{self, Wanted},
-    store::Inner,
+    store::{Growth, Inner},
 };
 
 /// Entries that are forgotten before it is written down how many were: until then a crash brings them back, which harms nobody,
@@ -80,10 +80,12 @@ impl StoredLog for DiskLog {
         let status = read.next().map(|update| update.status);
         let ends = status.is_some_and(Status::is_terminal) || attributes.iter().any(|change| change.ends);
         // What is accepted counts at once, so that many who wait for the same sync do not pass the bound together.
-        let more = log::changes_weight(attributes);
-        match !ends && state.is_extended_by(attributes) {
-            true => self.inner.reserve_index(more)?,
-            false => self.inner.weigh(0, more),
+        let place = if entries.is_empty() { 0 } else { log::PLACE_WEIGHT };
+        let more = log::changes_weight(attributes) + place;
+        let growth = if state.is_extended_by(attributes) { Growth::Extended } else { Growth::Placed };
+        match ends || (growth == Growth::Placed && place == 0) {
+            true => self.inner.weigh(0, more),
+            false => self.inner.reserve_index(growth, more)?,
         }
         let time = entries.last().map(|entry| entry.time());
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
@@ -96,9 +98,9 @@ impl StoredLog for DiskLog {
         state.accepted = last;
         state.accepted_status = status.or(state.accepted_status);
         state.accepted_time = time.or(state.accepted_time);
+        state.pending_bytes += more;
         if !attributes.is_empty() {
             state.pending.push_back(attributes.to_vec());
-            state.pending_bytes += more;
         }
         Ok(Appended::Pending)
     }

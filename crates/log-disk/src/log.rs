@@ -13,7 +13,7 @@ use streamnest_core::{
 
 use crate::{
     codec::State,
-    segment::{self, Chapter},
+    segment::{self, Chapter, Extent},
 };
 
 /// Bytes of memory that a log takes without its name, its attributes and the places of its entries, about: its state, and its
@@ -21,6 +21,8 @@ use crate::{
 const LOG_WEIGHT: u64 = 480;
 /// Bytes that an attribute takes beside its key and its value, about.
 const ATTRIBUTE_WEIGHT: u64 = 96;
+/// The most bytes of memory that the place of one append takes: it may begin a chapter.
+pub(crate) const PLACE_WEIGHT: u64 = (size_of::<Chapter>() + size_of::<Extent>()) as u64;
 
 /// A log.
 pub(crate) struct Log {
@@ -51,7 +53,7 @@ pub(crate) struct LogState {
     pub(crate) name_bytes: u64,
     /// Bytes of memory that the durable attributes take, about.
     pub(crate) attribute_bytes: u64,
-    /// Bytes of memory that the changes take that are not durable yet.
+    /// Bytes of memory that changes and places may take that are accepted and not durable yet.
     pub(crate) pending_bytes: u64,
     /// Changes of attributes that are accepted and not durable, one item for each append that has some.
     pub(crate) pending: VecDeque<Vec<AttributeChange>>,

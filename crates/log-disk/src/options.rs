@@ -89,13 +89,15 @@ pub struct DiskOptions {
     /// The share of dead bytes at which segments are compacted: what lives in the oldest is copied on, and it goes. Default
     /// 0.5, by which the store takes at most about twice the bytes that live.
     pub compact_above: f64,
-    /// Bytes of memory that the names, attributes and places of all logs may take, about. When they take more, no log is made and
-    /// no new attribute is set but those that end a log. Default 256 MiB, by which some 400,000 finished executions are known at once.
+    /// Bytes of memory that the names, attributes and places of all logs may take, about. A place is some 30 bytes for each page of
+    /// 512 appends of a log in a full segment, and 100 for the first. When three quarters are taken no log is made and no new
+    /// attribute is set, and when all is taken nothing is appended; but what ends a log always is. Default 256 MiB, by which some
+    /// 300,000 finished executions are known at once.
     pub max_index_bytes: u64,
     /// Threads that read from the disk for cold readers. Default 2.
     pub readers: usize,
-    /// Bytes of small payloads of streams that were read from the disk and stay in memory for whoever reads them next. Default 32
-    /// MiB. None stay if it is 0.
+    /// Bytes of small payloads of streams that were read from the disk twice and stay in memory for whoever reads them next. Default
+    /// 32 MiB. None stay if it is 0.
     pub max_cached_bytes: usize,
 }
 

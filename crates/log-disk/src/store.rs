@@ -62,6 +62,15 @@ pub(crate) struct Inner {
     catalog: Mutex<Catalog>,
 }
 
+/// How the index grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Growth {
+    /// By a log or an attribute that was not there.
+    Extended,
+    /// By the place of what is appended to a log that is there.
+    Placed,
+}
+
 /// Keeps other processes out of the directory. The threads that write hold it, and so it is given up when both have ended, whoever
 /// reads on from files that are open.
 type Lock = Arc<dyn Send + Sync>;
@@ -72,10 +81,12 @@ impl Inner {
         self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts `more` bytes of memory, or refuses what would take more than the index may.
-    pub(crate) fn reserve_index(&self, more: u64) -> Result<(), StoreError> {
+    /// Counts `more` bytes of memory, or refuses what would take more than the index may. The last quarter is left to the places of
+    /// entries, so that logs that are there go on when no other can be made.
+    pub(crate) fn reserve_index(&self, growth: Growth, more: u64) -> Result<(), StoreError> {
         let limit = self.options.max_index_bytes;
-        let within = |bytes: u64| bytes.checked_add(more).filter(|bytes| *bytes <= limit);
+        let most = if growth == Growth::Placed { limit } else { limit - limit / 4 };
+        let within = |bytes: u64| bytes.checked_add(more).filter(|bytes| *bytes <= most);
         let reserved = self.index_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
         reserved.map(drop).map_err(|_| StoreError::IndexFull { limit })
     }
@@ -344,7 +355,7 @@ impl LogStore for DiskStore {
                 attributes.iter().for_each(|change| change.apply(&mut state.attributes));
                 let log = Log::new(number, name.clone(), state.clone(), 0);
                 let weight = log.lock().weight();
-                self.inner.reserve_index(weight)?;
+                self.inner.reserve_index(Growth::Extended, weight)?;
                 log.lock().watch = Some(watch);
                 let made = What::Made(promise);
                 let pushed = self.inner.push(&log, 0, made, false, |out| codec::put_state(&state, out));

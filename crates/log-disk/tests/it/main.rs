@@ -10,6 +10,7 @@
 
 mod conformance;
 mod faults;
+mod index;
 mod killed;
 mod registry;
 mod room;

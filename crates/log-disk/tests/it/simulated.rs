@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use streamnest_log_disk::storage::{Storage, StorageFile};
@@ -37,6 +38,17 @@ struct Shared {
     limited: AtomicBool,
     fail_syncs: AtomicBool,
     fail_writes: AtomicBool,
+    reads: Mutex<Reads>,
+    read_together: Condvar,
+}
+
+/// Reads that are under way.
+#[derive(Default)]
+struct Reads {
+    now: usize,
+    most: usize,
+    /// So many are to be under way together before the first of them goes on.
+    wanted: usize,
 }
 
 #[derive(Default)]
@@ -71,6 +83,22 @@ impl Disk {
     /// Whether writes fail.
     pub(crate) fn fail_writes(&self, fail: bool) {
         self.shared.fail_writes.store(fail, Ordering::SeqCst);
+    }
+
+    /// What is done while whoever writes waits.
+    pub(crate) fn while_nothing_is_written<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _moment = self.shared.moment.lock().unwrap();
+        act()
+    }
+
+    /// From now on reads wait until so many of them are under way together.
+    pub(crate) fn read_together(&self, wanted: usize) {
+        *self.shared.reads.lock().unwrap() = Reads { wanted, ..Reads::default() };
+    }
+
+    /// The most reads that were under way together since.
+    pub(crate) fn read_together_at_most(&self) -> usize {
+        self.shared.reads.lock().unwrap().most
     }
 
     /// What a power cut leaves: what was synced, and of the rest some sectors, in no order.
@@ -215,6 +243,22 @@ impl Storage for Disk {
 }
 
 impl Shared {
+    /// Counts a read, and lets it wait for the others.
+    fn begin_read(&self) {
+        let mut reads = self.reads.lock().unwrap();
+        reads.now += 1;
+        reads.most = reads.most.max(reads.now);
+        self.read_together.notify_all();
+        let alone = |reads: &mut Reads| reads.most < reads.wanted;
+        let (reads, waited) =
+            self.read_together.wait_timeout_while(reads, Duration::from_secs(30), alone).unwrap();
+        assert!(!waited.timed_out(), "{} of {} reads came together", reads.most, reads.wanted);
+    }
+
+    fn end_read(&self) {
+        self.reads.lock().unwrap().now -= 1;
+    }
+
     fn sync(&self) -> io::Result<()> {
         if self.fail_syncs.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(5));
@@ -229,10 +273,13 @@ impl StorageFile for Open {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.shared.begin_read();
         let bytes = self.content.bytes.lock().unwrap();
         let rest = bytes.get(offset as usize..).unwrap_or_default();
         let read = rest.len().min(buffer.len());
         buffer[..read].copy_from_slice(&rest[..read]);
+        drop(bytes);
+        self.shared.end_read();
         Ok(read)
     }
 
