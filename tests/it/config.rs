@@ -120,6 +120,11 @@ async fn what_a_file_says_wrongly_is_refused_by_name() {
         ),
         ("[token_streams]\nmax_streams = 0", "invalid_option", "`TokenStreamingOptions::max_streams`"),
         ("[event_processing]\nmax_type = 1", "config_file", "unknown field `max_type`"),
+        (
+            "[event_processing]\nmax_events = 0",
+            "invalid_option",
+            "`EventStreamProcessorOptions::max_events` is 0; it must be at least 1",
+        ),
     ] {
         let (came, message) = refused(text).await;
         assert_eq!(came, code, "{text}: {message}");

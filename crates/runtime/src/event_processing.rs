@@ -40,6 +40,28 @@ setters! {
     }
 }
 
+impl EventStreamProcessorOptions {
+    /// Checks that every bound leaves room to work.
+    ///
+    /// # Errors
+    /// [`ViewError::Option`] names the first one that does not, and what would.
+    pub fn validate(&self) -> Result<(), ViewError> {
+        let option = |option, value: String, legal| Err(ViewError::Option { option, value, legal });
+        match self {
+            Self { max_types: 0, .. } => {
+                option("EventStreamProcessorOptions::max_types", "0".into(), "at least 1")
+            }
+            Self { max_events: 0, .. } => {
+                option("EventStreamProcessorOptions::max_events", "0".into(), "at least 1")
+            }
+            Self { interval, .. } if interval.is_zero() => {
+                option("EventStreamProcessorOptions::interval", format!("{interval:?}"), "a time above zero")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Processes what executions say. A cheap handle.
 ///
 /// Everything here works on a list and on a live view alike: what takes events takes an [`Observable`], and a `Vec` is one
@@ -51,7 +73,7 @@ setters! {
 /// # use streamnest_log::{Registry, Start};
 /// # use streamnest_runtime::{EventStreamProcessorService, FilterCriteria, ViewError};
 /// # fn example(logs: Registry, run: ExecutionId) -> Result<(), ViewError> {
-/// let events = EventStreamProcessorService::new(logs, Default::default());
+/// let events = EventStreamProcessorService::new(logs, Default::default())?;
 /// let tools = FilterCriteria::all().with_types([EventType::TOOL_START, EventType::TOOL_COMPLETE]);
 /// let live = events.filter_events(events.live(FilterCriteria::all()), tools);
 /// let batches = events.process_batch(live, 50, Duration::from_millis(100));
@@ -128,8 +150,17 @@ impl AggregatedEvents {
 
 impl EventStreamProcessorService {
     /// Processes what the executions in `logs` say.
-    pub const fn new(logs: Registry, options: EventStreamProcessorOptions) -> Self {
-        Self { logs, options }
+    ///
+    /// # Errors
+    /// [`ViewError::Option`].
+    pub fn new(logs: Registry, options: EventStreamProcessorOptions) -> Result<Self, ViewError> {
+        options.validate()?;
+        Ok(Self { logs, options })
+    }
+
+    /// Its bounds.
+    pub const fn options(&self) -> &EventStreamProcessorOptions {
+        &self.options
     }
 
     /// What all executions say that `criteria` take, from now on. It never ends.

@@ -23,6 +23,9 @@ pub enum Error {
     /// A bound of the token streams is wrong.
     #[error(transparent)]
     TokenStreaming(Box<streamnest_runtime::TokenStreamingError>),
+    /// A bound of the processing of events is wrong.
+    #[error(transparent)]
+    EventProcessing(Box<streamnest_runtime::ViewError>),
     /// The modules are wrong, or one of their providers cannot be made or does not begin.
     #[error(transparent)]
     Modules(Box<streamnest_modules::Error>),
@@ -132,6 +135,7 @@ macro_rules! boxed {
 boxed! {
     Runtime(streamnest_runtime::Error),
     TokenStreaming(streamnest_runtime::TokenStreamingError),
+    EventProcessing(streamnest_runtime::ViewError),
 }
 
 impl Error {
@@ -141,6 +145,7 @@ impl Error {
             Self::Runtime(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::TokenStreaming(error) => error.code(),
+            Self::EventProcessing(error) => error.code(),
             Self::Gateway(error) => error.code(),
             #[cfg(feature = "otlp")]
             Self::Otlp { .. } => "otlp",
@@ -191,6 +196,7 @@ fn own(source: BoxError) -> Result<Error, BoxError> {
         .or_else(is::<streamnest_log::Error>)
         .or_else(is::<streamnest_runtime::Error>)
         .or_else(is::<streamnest_runtime::TokenStreamingError>)
+        .or_else(is::<streamnest_runtime::ViewError>)
         .or_else(is::<streamnest_gateway::Error>)
         .or_else(is::<streamnest_log_disk::Error>)
 }

@@ -101,7 +101,7 @@ impl StreamingModule {
             .provide(Provider::try_factory(logs))
             .provide(Provider::try_factory(engine).bind::<dyn ExecutionControl>(|engine| engine))
             .provide(Provider::try_factory(tokens))
-            .provide(Provider::factory(events))
+            .provide(Provider::try_factory(events))
             .provide(Provider::try_factory(gateway))
             .provide(Provider::factory(|gateway: Arc<Gateway>| gateway.sockets()))
             .provide(Provider::factory(|gateway: Arc<Gateway>| gateway.bridge()))
@@ -161,7 +161,10 @@ fn tokens(
     TokenStreamingService::new((*engine).clone(), options.0.token_streams.clone())
 }
 
-fn events(options: Arc<Settled>, logs: Arc<Registry>) -> EventStreamProcessorService {
+fn events(
+    options: Arc<Settled>,
+    logs: Arc<Registry>,
+) -> Result<EventStreamProcessorService, streamnest_runtime::ViewError> {
     EventStreamProcessorService::new((*logs).clone(), options.0.event_processing.clone())
 }
 

@@ -30,7 +30,7 @@ fn event(node: Option<&str>, event_type: &str, number: u32) -> Event {
 fn service() -> (Registry, EventStreamProcessorService) {
     let logs = registry(memory(), LogOptions::default());
     let options = EventStreamProcessorOptions::default().with_max_types(3);
-    (logs.clone(), EventStreamProcessorService::new(logs, options))
+    (logs.clone(), EventStreamProcessorService::new(logs, options).unwrap())
 }
 
 /// A finished execution `a` with some events of two nodes, and a running one `b`.
@@ -126,7 +126,7 @@ async fn counts_and_aggregations_of_live_events_are_told_in_an_interval_and_boun
     let logs = registry(memory(), LogOptions::default());
     let options =
         EventStreamProcessorOptions::default().with_max_events(2).with_interval(Duration::from_secs(5));
-    let service = EventStreamProcessorService::new(logs.clone(), options);
+    let service = EventStreamProcessorService::new(logs.clone(), options).unwrap();
     let writer = logs.create(&id("live")).await.unwrap();
     let other = logs.create(&id("other")).await.unwrap();
     let live = service.live(FilterCriteria::all().with_types([EventType::new("n").unwrap()]));
@@ -217,4 +217,26 @@ async fn a_replay_goes_on_exactly_after_the_position_it_is_given() {
     b.append([event(None, "found", 8)]).await.unwrap();
     assert_eq!(items.next().await.unwrap().unwrap().data(), json!(8));
     assert_eq!(service.replay(&id("c"), Start::Beginning).unwrap_err().code(), "unknown_execution");
+}
+
+#[tokio::test]
+async fn bounds_that_leave_no_room_are_refused_by_name() {
+    let logs = registry(memory(), LogOptions::default());
+    let options = EventStreamProcessorOptions::default;
+    for (wrong, told) in [
+        (options().with_max_types(0), "`EventStreamProcessorOptions::max_types` is 0; it must be at least 1"),
+        (
+            options().with_max_events(0),
+            "`EventStreamProcessorOptions::max_events` is 0; it must be at least 1",
+        ),
+        (
+            options().with_interval(Duration::ZERO),
+            "`EventStreamProcessorOptions::interval` is 0ns; it must be a time above zero",
+        ),
+    ] {
+        let refused = EventStreamProcessorService::new(logs.clone(), wrong).unwrap_err();
+        assert_eq!((refused.code(), refused.to_string().as_str()), ("invalid_option", told));
+    }
+    let least = options().with_max_types(1).with_max_events(1).with_interval(Duration::from_nanos(1));
+    assert_eq!(EventStreamProcessorService::new(logs, least.clone()).unwrap().options(), &least);
 }
