@@ -1,10 +1,12 @@
 //! Payloads as readers are sent them, kept for those who come next.
 //!
 //! What it costs to read many small entries is not the disk, it is to look at each. So what was looked at once is kept: the
-//! payloads of an extent one behind the other, and where each ends. Large payloads are not: to read them again costs little.
+//! payloads of an extent one behind the other, and where each ends. Large payloads are not: to read them again costs little. Nor
+//! is what is read for the first time: many a stream is read once, and memory that is kept is memory that was not in use before,
+//! which costs more than to look at the entries.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -14,6 +16,9 @@ use streamnest_core::Passage;
 
 /// The payloads of a block that is kept are not longer than that on average, in bytes.
 const KEPT_PAYLOAD: usize = 4 << 10;
+/// So many of the last blocks that were read and not kept are known, to be kept the next time. Each stands for up to 256 KiB of a
+/// segment, and takes some 80 bytes.
+const KNOWN: usize = 4_096;
 
 /// What all entries of an extent say.
 #[derive(Debug)]
@@ -128,6 +133,9 @@ struct Kept {
     /// Each key once, in the order in which they are looked at when there is no room.
     order: VecDeque<Key>,
     bytes: usize,
+    /// Blocks that were read lately and are not kept, and in which order.
+    known: HashSet<Key>,
+    known_order: VecDeque<Key>,
 }
 
 #[derive(Debug)]
@@ -151,7 +159,7 @@ impl Blocks {
         Some(slot.block.clone())
     }
 
-    /// Keeps a block, if that is worth it and there can be room.
+    /// Keeps a block, if that is worth it and there can be room; the first time only its place is kept.
     pub(crate) fn keep(&self, place: (u64, u64), block: &Arc<Block>) {
         let (key, weight) = ((place, block.lead), block.weight());
         if !block.is_kept() || weight > self.limit {
@@ -159,6 +167,9 @@ impl Blocks {
         }
         let mut kept = self.lock();
         let kept = &mut *kept;
+        if !kept.slots.contains_key(&key) && !kept.know(key) {
+            return;
+        }
         match kept.slots.insert(key, Slot { block: block.clone(), used: false }) {
             Some(shorter) => kept.bytes -= shorter.block.weight(),
             None => kept.order.push_back(key),
@@ -181,9 +192,31 @@ impl Blocks {
     }
 }
 
+impl Kept {
+    /// Whether a block was read lately; it is known from now on.
+    fn know(&mut self, key: Key) -> bool {
+        let known = !self.known.insert(key);
+        if !known {
+            self.known_order.push_back(key);
+        }
+        if self.known_order.len() > KNOWN
+            && let Some(oldest) = self.known_order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        known
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Keeps a block as one that was read before.
+    fn keep(blocks: &Blocks, offset: u64, block: &Arc<Block>) {
+        blocks.lock().know(((1, offset), block.lead));
+        blocks.keep((1, offset), block);
+    }
 
     /// A block of so many entries from 10 on, the entry `n` of `n` bytes.
     fn block(entries: u64, lead: Option<u8>) -> Arc<Block> {
@@ -214,7 +247,7 @@ mod tests {
         let weight = block(3, None).weight();
         let blocks = Blocks::new(3 * weight);
         for offset in 0..20 {
-            blocks.keep((1, offset), &block(3, None));
+            keep(&blocks, offset, &block(3, None));
             assert!(blocks.get((1, 0), None, 12).is_some(), "offset {offset}");
             assert!(blocks.lock().bytes <= 3 * weight);
         }
@@ -228,7 +261,7 @@ mod tests {
     #[test]
     fn an_extent_that_has_grown_is_read_again() {
         let blocks = Blocks::new(1 << 20);
-        blocks.keep((1, 32), &block(3, None));
+        keep(&blocks, 32, &block(3, None));
         assert!(blocks.get((1, 32), None, 13).is_none());
         blocks.keep((1, 32), &block(4, None));
         assert!(blocks.get((1, 32), None, 13).is_some());
@@ -240,9 +273,23 @@ mod tests {
         let blocks = Blocks::new(1 << 20);
         let mut building = Building::new(None, 0);
         building.push(&vec![0; KEPT_PAYLOAD + 1]);
-        blocks.keep((1, 32), &Arc::new(building.build(1)));
-        blocks.keep((1, 64), &Arc::new(Block::of_one(1, None, Bytes::from_static(b"x"))));
-        Blocks::new(10).keep((1, 96), &block(1, None));
-        assert_eq!(blocks.lock().bytes, 0);
+        keep(&blocks, 32, &Arc::new(building.build(1)));
+        keep(&blocks, 64, &Arc::new(Block::of_one(1, None, Bytes::from_static(b"x"))));
+        let small = Blocks::new(10);
+        keep(&small, 96, &block(1, None));
+        assert_eq!((blocks.lock().bytes, small.lock().bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_is_read_once_is_not_kept_and_only_the_last_of_it_are_known() {
+        let blocks = Blocks::new(1 << 20);
+        for _ in 0..2 {
+            assert!(blocks.get((1, 32), None, 12).is_none());
+            blocks.keep((1, 32), &block(3, None));
+        }
+        assert!(blocks.get((1, 32), None, 12).is_some());
+        (0..2 * KNOWN as u64).for_each(|offset| blocks.keep((2, offset), &block(3, None)));
+        let kept = blocks.lock();
+        assert_eq!((kept.slots.len(), kept.known.len(), kept.known_order.len()), (1, KNOWN, KNOWN));
     }
 }

@@ -145,8 +145,8 @@ impl Probe {
     /// say to be the same if it is read without them.
     pub(crate) fn read_all(&self, from: u64) -> Read {
         let (read, said) = self.read_entries(from);
-        // The second time some of it is in memory.
-        for _ in 0..2 {
+        // The third time some of it is in memory.
+        for _ in 0..3 {
             assert_eq!(self.read_passages(from), (read.gaps.clone(), said.clone()), "from {from}");
         }
         read

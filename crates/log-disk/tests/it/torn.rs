@@ -192,7 +192,7 @@ fn an_index_that_is_damaged_or_gone_is_made_anew() {
 }
 
 #[test]
-fn what_is_kept_in_memory_is_read_from_the_disk_once_and_never_without_room() {
+fn what_is_kept_in_memory_is_read_from_the_disk_twice_and_each_time_without_room() {
     let disk = Disk::new();
     {
         let store = open(&disk, small());
@@ -206,7 +206,7 @@ fn what_is_kept_in_memory_is_read_from_the_disk_once_and_never_without_room() {
         let store = open(&disk, small().with_max_cached_bytes(room));
         let log = Probe::open(&store, "a").unwrap();
         let read = || wait(log.log.read_passage(seq(1), 1, 1, None)).is_ok();
-        assert!(read());
+        assert!(read() && read());
         // The whole of every segment is another from now on.
         disk.overwrite(|name, bytes| {
             if name.ends_with(".log") {
@@ -214,5 +214,19 @@ fn what_is_kept_in_memory_is_read_from_the_disk_once_and_never_without_room() {
             }
         });
         assert_eq!(read(), kept, "with room for {room} bytes");
+    }
+}
+
+#[test]
+fn as_many_threads_read_as_there_may_be_readers() {
+    for readers in 1..=3 {
+        let disk = Disk::new();
+        let store = open(&disk, small().with_readers(readers).with_max_cached_bytes(0));
+        let log = Probe::create(&store, "a").unwrap();
+        log.durable(log.append(3, 100).unwrap()).unwrap();
+        disk.read_together(readers);
+        let reads: Vec<_> = (0..20).map(|_| log.log.read(seq(1), 10, 1 << 20)).collect();
+        reads.into_iter().for_each(|read| assert_eq!(wait(read).unwrap().len(), 3));
+        assert_eq!(disk.read_together_at_most(), readers);
     }
 }
