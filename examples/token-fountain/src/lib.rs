@@ -49,34 +49,34 @@ impl TokenFountain {
     #[node(kind = "task", start)]
     #[stream_token]
     async fn pour(&self, state: &Fountain, ctx: &NodeContext) -> NodeResult<()> {
-        if state.token_bytes < MARK_BYTES {
+        let Fountain { index, tokens, tokens_per_second, token_bytes, buffer_size } = *state;
+        if token_bytes < MARK_BYTES {
             return Err(NodeError::public(format!(
-                "`token_bytes` is {}; it must be at least {MARK_BYTES}",
-                state.token_bytes
+                "`token_bytes` is {token_bytes}; it must be at least {MARK_BYTES}"
             )));
         }
-        if state.index >= 1 << 24 {
+        if index >= 1 << 24 {
             return Err(NodeError::public("`index` must be below 16777216, to fit 6 hexadecimal digits"));
         }
-        if let Some(buffer_size) = state.buffer_size {
+        if let Some(buffer_size) = buffer_size {
             ctx.set_buffer_size(buffer_size as usize);
         }
-        let padding = "x".repeat((state.token_bytes - MARK_BYTES) as usize);
+        let padding = "x".repeat((token_bytes - MARK_BYTES) as usize);
         let began = Instant::now();
         let mut due = pin!(sleep_until(began));
-        for number in 0..state.tokens {
-            if state.tokens_per_second > 0.0 {
+        for number in 0..tokens {
+            if tokens_per_second > 0.0 {
                 // The time of each token is reckoned from the start, so that delays do not add up.
-                let since = Duration::from_secs_f64(f64::from(number) / state.tokens_per_second);
+                let since = Duration::from_secs_f64(f64::from(number) / tokens_per_second);
                 due.as_mut().reset(began + since);
                 due.as_mut().await;
             } else if number % 64 == 0 {
                 tokio::task::yield_now().await;
             }
             let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-            let mut token = String::with_capacity(state.token_bytes as usize);
+            let mut token = String::with_capacity(token_bytes as usize);
             token.push_str("~T");
-            push_hex::<6>(&mut token, state.index.into());
+            push_hex::<6>(&mut token, index.into());
             push_hex::<8>(&mut token, number.into());
             push_hex::<16>(&mut token, nanos);
             token.push('~');
