@@ -1,5 +1,6 @@
 //! One execution while it runs: from its first entry to the terminal one.
 
+mod alarm;
 mod attempt;
 mod items;
 pub(crate) mod live;

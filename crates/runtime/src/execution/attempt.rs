@@ -129,15 +129,21 @@ impl<W: Workflow> Steps<W> {
     ) -> NodeResult<T> {
         output.flush().await;
         output.begin_progress(told).await;
-        let ended = match (Visit::begin(body, output), node.timeout) {
-            (Err(error), _) => Err(error),
-            (Ok(visit), None) => visit.await,
-            (Ok(visit), Some(limit)) => {
-                // What it takes to keep the time would be part of every visit.
-                Box::pin(output.watch.within(limit, visit)).await.unwrap_or_else(|| {
-                    let message = format!("node `{}` ran longer than {limit:?}", node.plan.name);
-                    Err(NodeError::coded("node_timeout", message))
-                })
+        let ended = {
+            let mut begun = Visit::begin(body, output);
+            // Awaited where it is: what is handed on is kept twice.
+            match begun {
+                Err(error) => Err(error),
+                Ok(ref mut visit) => match node.timeout {
+                    None => visit.await,
+                    Some(limit) => {
+                        // What it takes to keep the time would be part of every visit.
+                        Box::pin(output.watch.within(limit, visit)).await.unwrap_or_else(|| {
+                            let message = format!("node `{}` ran longer than {limit:?}", node.plan.name);
+                            Err(NodeError::coded("node_timeout", message))
+                        })
+                    }
+                },
             }
         };
         // After a success there are none any more; what is left of the context starts no new ones.

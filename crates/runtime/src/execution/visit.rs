@@ -4,18 +4,14 @@ use std::{
     any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use streamnest_core::{BoxFuture, NodePort, Scope};
-use tokio::{
-    task::coop::unconstrained,
-    time::{Instant, Sleep, sleep_until},
-};
 
-use super::panicked;
+use super::{alarm::Alarm, panicked};
 use crate::{
     NodeError, NodeResult,
     output::{NodeOutput, port::Port},
@@ -30,7 +26,7 @@ pub(crate) struct Visit<T> {
     output: Arc<NodeOutput>,
     /// Lent to the body while it is polled.
     scope: Option<Scope>,
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     settling: Option<BoxFuture<'static, ()>>,
     /// Set where somebody records it.
     span: Option<Box<tracing::Span>>,
@@ -67,7 +63,7 @@ impl<T> Visit<T> {
             span: Some(output.span()).filter(|span| !span.is_disabled()).map(Box::new),
             output,
             scope: Some(Scope::new(port)),
-            alarm: None,
+            alarm: Alarm::default(),
             settling: None,
         }
     }
@@ -89,24 +85,6 @@ impl<T> Visit<T> {
             None => Poll::Pending,
         }
     }
-
-    /// Waits for the next time that something is due. An alarm that is set too early just rings once for nothing, which
-    /// is cheaper than to set it anew with each token. Nor is it asked again while it knows that this task waits for it.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let is_known = self.alarm.is_some();
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        let has_rung = alarm.is_elapsed();
-        if has_rung && due <= Instant::now() {
-            return Poll::Ready(());
-        }
-        if has_rung || alarm.deadline() > due {
-            alarm.as_mut().reset(due);
-        } else if is_known {
-            return Poll::Pending;
-        }
-        // With a budget it might say "later" without having heard who asks.
-        pin!(unconstrained(alarm.as_mut())).poll(cx)
-    }
 }
 
 /// Nothing in it is pinned but what is boxed.
@@ -119,7 +97,7 @@ impl<T> Future for Visit<T> {
         let this = &mut *self;
         if !this.output.looks(cx.waker()) {
             // It would ring for the task that was here before.
-            this.alarm = None;
+            this.alarm = Alarm::default();
         }
         let mut scope = this.scope.take();
         let span = this.span.take();
@@ -154,9 +132,8 @@ impl<T> Future for Visit<T> {
             {
                 this.settling = None;
             }
-            let Some(at) = pause.due else { return Poll::Pending };
-            ready!(this.poll_alarm(cx, at));
-            this.output.tick(Instant::now());
+            let until = ready!(this.alarm.poll(cx, pause.due, &this.output.plan));
+            this.output.tick(until);
             pause = this.output.paused();
         }
     }

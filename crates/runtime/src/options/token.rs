@@ -20,7 +20,8 @@ pub struct TokenOptions {
     pub buffer_size: Option<usize>,
     /// At most this many tokens are joined into one frame. Default 10.
     pub batch_size: usize,
-    /// The longest a token waits. Default 40 ms, which is smooth to the eye. The first token of a message never waits.
+    /// The longest a token waits. Default 40 ms, which is smooth to the eye. The first token of a message never waits, and what is
+    /// due within a millisecond goes as soon as its node pauses.
     pub flush_interval: Duration,
     /// What a frame carries. Default text.
     pub format: TokenFormat,

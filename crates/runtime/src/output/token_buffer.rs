@@ -141,6 +141,10 @@ impl TokenBuffer {
             self.started = true;
             self.flush(&now, out);
         } else if self.flush_at.is_none() {
+            // Room for the next ones, so that the text does not move with each.
+            if let Some(Piece { content, .. }) = &mut self.last {
+                content.reserve_exact(2 * content.len());
+            }
             // An interval that is longer than time lasts is never over.
             self.flush_at = now().checked_add(self.plan.options.flush_interval);
         }

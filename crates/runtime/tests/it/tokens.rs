@@ -1,9 +1,11 @@
 //! Tokens: what waits for what, and what a frame carries.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +19,7 @@ use streamnest_runtime::{
 };
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::support::{
@@ -166,6 +168,69 @@ async fn a_token_waits_its_interval_anew_after_each_flush() {
     }
     assert_eq!(times.iter().map(|(_, _, count)| count).sum::<u32>(), 20);
     assert!(times.len() < 10, "tokens were not joined: {times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_in_a_moment_goes_when_the_node_pauses_and_costs_no_turn_of_its_own() {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = turns.clone();
+    let engine = engine(play(
+        // The timer of this would ring at the next whole millisecond, 41.
+        |node| node.stream_token(options().with_flush_interval(Duration::from_micros(40_300))),
+        move |ctx| {
+            let counted = counted.clone();
+            async move {
+                let mut body = pin!(async {
+                    let began = Instant::now();
+                    for n in 0..300u64 {
+                        sleep_until(began + Duration::from_millis(20 * n)).await;
+                        ctx.token("x").await;
+                    }
+                });
+                poll_fn(|cx| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    body.as_mut().poll(cx)
+                })
+                .await;
+                Ok(())
+            }
+        },
+    ));
+    let told = told(&start(&engine).await).await;
+    let counts: Vec<_> = told.tokens().iter().map(|token| token.count).collect();
+    // The first goes alone, and then three with each flush.
+    assert_eq!(counts.iter().sum::<u32>(), 300);
+    assert!(counts[1..counts.len() - 1].iter().all(|count| *count == 3), "{counts:?}");
+    let turns = turns.load(Ordering::Relaxed);
+    assert!(turns <= 302, "{turns} turns for 300 tokens");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_told_in_time_after_one_that_went_before_its_timer_rang() {
+    let engine = engine(play(
+        |node| node.stream_token(options().with_flush_interval(Duration::from_micros(40_300))),
+        |ctx| async move {
+            let began = Instant::now();
+            for at in [0, 0, 40, 60, 200, 500] {
+                sleep_until(began + Duration::from_millis(at)).await;
+                ctx.token(format!("{at} ")).await;
+            }
+            std::future::pending::<NodeResult<()>>().await
+        },
+    ));
+    let began = Instant::now();
+    let run = start(&engine).await;
+    let mut cursor = run.log().cursor(Start::Beginning);
+    let mut times = Vec::new();
+    while times.len() < 5
+        && let Some(Read::Batch(batch)) = cursor.next_batch(ReadLimit::default()).await.unwrap()
+    {
+        let tokens = batch.iter().filter_map(|entry| entry.event().as_token().unwrap());
+        times.extend(tokens.map(|token| (began.elapsed().as_millis(), token.content)));
+    }
+    let told = [(0, "0 "), (40, "0 40 "), (101, "60 "), (241, "200 "), (541, "500 ")];
+    assert_eq!(times, told.map(|(at, content)| (at, content.to_owned())));
+    run.cancel("enough").await;
 }
 
 #[tokio::test(start_paused = true)]
