@@ -93,7 +93,7 @@ fn a_failed_sync_ends_all_writing_and_nothing_is_acknowledged_after_it() {
     assert!(matches!(wait(store.delete(&name("a"))), Err(StoreError::Failed { .. })));
     assert_eq!(a.read_all(1).entries, [1, 2, 3], "reads go on");
     assert_eq!(a.acknowledged(), 3);
-    println!("acknowledged after a failed sync: {acknowledged_after}");
+    println!("failed sync: appends=200 acknowledged_after={acknowledged_after}");
     assert_eq!(acknowledged_after, 0);
     drop((a, b, store));
     let store = open(&disk, small());
@@ -160,7 +160,7 @@ fn a_full_disk_refuses_appends_keeps_what_it_accepted_reads_on_and_recovers_by_i
     let took = full_since.elapsed();
     a.durable(resumed).unwrap();
     assert_eq!(a.read_all(1).entries, (1..=accepted + 1).collect::<Vec<_>>());
-    println!("disk full: accepted={accepted} lost=0, refused until there was room, resumed after {took:?}");
+    println!("disk full: accepted={accepted} lost=0 resumed_after_ms={:.1}", took.as_secs_f64() * 1e3);
 }
 
 #[test]
