@@ -11,8 +11,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-const INTERVAL: Duration = Duration::from_millis(400);
-const TIMEOUT: Duration = Duration::from_millis(600);
+const INTERVAL: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How much less the system of an event stream is given, for it counts from its first repetition on.
+const ROUNDED: Duration = Duration::from_millis(500);
 /// How much later it may be seen on a machine that has much to do.
 const SLACK: Duration = Duration::from_secs(3);
 
@@ -62,7 +64,7 @@ async fn found(run: &Run) -> Duration {
 fn judge(what: &str, found: Duration) {
     let bound = INTERVAL + TIMEOUT;
     println!("half_open {what} found_ms={} interval_and_timeout_ms={}", found.as_millis(), bound.as_millis());
-    assert!(found >= TIMEOUT, "{what} had not its time: {found:?}");
+    assert!(found >= TIMEOUT - ROUNDED, "{what} had not its time: {found:?}");
     assert!(found < bound + SLACK, "{what}: {found:?}");
 }
 
@@ -109,8 +111,8 @@ async fn an_event_stream_that_has_no_room_is_left_its_limit_for_slow_readers() {
     let run = server.app.start("steps", json!({"tokens": 30_000, "then": "hang"})).await.unwrap();
     let mut stream = unread(&server, &run).await;
     timeout(SLACK, run.log().subscribers_become(|count| count == 1)).await.unwrap();
-    // The system of this reader acknowledges that there is no room, several times as long as it may be silent.
-    tokio::time::sleep(3 * (INTERVAL + TIMEOUT)).await;
+    // The system of this reader says that there is no room, twice as long as it may be silent.
+    tokio::time::sleep(2 * (INTERVAL + TIMEOUT)).await;
     assert_eq!(run.log().subscribers(), 1, "it is slow, and not gone");
     run.cancel("enough").await;
     let mut rest = Vec::new();

@@ -20,6 +20,10 @@ use tokio::{
 
 use crate::GatewayOptions;
 
+/// The system counts how long nothing was acknowledged from its first repetition on. That comes after 200 ms, where the way is
+/// short, and what it does then is rounded to the next one (Linux, `tcp_timer.c`).
+const FIRST_REPETITION: Duration = Duration::from_millis(500);
+
 /// A TCP connection whose peer has to take what it is owed within a limit, and to acknowledge what was sent within another.
 ///
 /// A write that makes no progress for as long fails with [`io::ErrorKind::TimedOut`], so that a reader of an event
@@ -36,7 +40,9 @@ pub(crate) struct Unstalled {
 
 impl Unstalled {
     pub(crate) fn new(stream: TcpStream, options: &GatewayOptions) -> io::Result<Self> {
-        let silence = options.heartbeats.then_some(options.pong_timeout);
+        let timeout = options.pong_timeout;
+        let silence = timeout.saturating_sub(FIRST_REPETITION).max(timeout / 2);
+        let silence = options.heartbeats.then_some(silence);
         bound_silence(&stream, silence)?;
         Ok(Self { stream, limit: options.slow_reader_limit, silence, stalled: None })
     }
