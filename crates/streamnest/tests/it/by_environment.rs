@@ -7,16 +7,20 @@ use std::{
 };
 
 use clap::Parser as _;
-use streamnest::{ServerFlags, prelude::*};
+use streamnest::{ServerFlags, otlp::OtlpOptions, prelude::*};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     process::{Child, Command},
 };
 
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
 use crate::collector::Collector;
 
-/// What makes a process of this test serve: `flags`, by the standard flags alone, or `own`, with a subscriber of its own.
+/// What makes a process of this test serve: `flags`, by the standard flags alone, or `own`, with a subscriber of its own. `layer`
+/// looks at what the layer does instead.
 const SERVES: &str = "STREAMNEST_TEST_SERVES";
 /// The flags that it gets then.
 const FLAGS: &str = "STREAMNEST_TEST_FLAGS";
@@ -34,7 +38,22 @@ impl Short {
     }
 }
 
+/// What the layer alone has recorded, in a process without any other subscriber.
+fn record() {
+    let (layer, _export) = streamnest::otlp::start(OtlpOptions::new("http://localhost:1")).unwrap();
+    tracing_subscriber::registry().with(layer).init();
+    assert!(tracing::span_enabled!(Level::INFO));
+    assert!(tracing::span_enabled!(target: "streamnest_runtime", Level::DEBUG));
+    assert!(!tracing::span_enabled!(Level::DEBUG));
+    assert!(!tracing::span_enabled!(target: "streamnest_runtime", Level::TRACE));
+    assert!(!tracing::event_enabled!(Level::ERROR));
+    assert_eq!(LevelFilter::current(), Level::DEBUG);
+}
+
 async fn serve(how: &str) {
+    if how == "layer" {
+        return record();
+    }
     if how == "own" {
         tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     }
@@ -72,7 +91,9 @@ impl Program {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut address = None;
-        while let (None, Some(line)) = (address, lines.next_line().await.unwrap()) {
+        while address.is_none()
+            && let Some(line) = lines.next_line().await.unwrap()
+        {
             address = line.rsplit_once("listening on http://").map(|(_, address)| address.parse().unwrap());
         }
         Self { child, address }
@@ -150,6 +171,9 @@ async fn variables_say_where_spans_go_and_stop_no_program() {
         assert_eq!(logged.contains(warning), told, "{variables:?}: {logged}");
     }
     assert!(collector.is_silent(Duration::from_millis(50)).await);
+    // The layer has nothing recorded that it does not send.
+    let (status, said) = Program::start("layer", "", &[]).await.ended().await;
+    assert!(status.success(), "{said}");
     // A flag is meant for this one.
     let (status, said) = Program::start("own", &format!("--otlp-endpoint {url}"), &[]).await.ended().await;
     assert!(!status.success() && said.contains("has a subscriber of its own"), "{said}");

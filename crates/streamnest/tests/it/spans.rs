@@ -121,23 +121,10 @@ async fn an_exporter_that_could_send_nothing_is_refused_by_name() {
         (OtlpOptions::new("http://localhost").with_max_batch(0), "`OtlpOptions::max_batch` is zero"),
         (OtlpOptions::new("http://localhost").with_interval(Duration::ZERO), "`OtlpOptions::interval`"),
     ] {
-        let error = streamnest::otlp::start(options).map(drop).unwrap_err();
+        let error = streamnest::otlp::start::<tracing_subscriber::Registry>(options).map(drop).unwrap_err();
         assert!(matches!(error, Error::Otlp { .. }) && error.code() == "otlp");
         assert!(error.to_string().contains(part), "{error}");
     }
-}
-
-#[tokio::test]
-async fn the_layer_has_nothing_recorded_that_it_does_not_send() {
-    use tracing_subscriber::layer::SubscriberExt as _;
-    let (layer, _export) = streamnest::otlp::start(OtlpOptions::new("http://localhost:1")).unwrap();
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-        assert!(tracing::span_enabled!(tracing::Level::INFO));
-        assert!(tracing::span_enabled!(target: "streamnest_runtime", tracing::Level::DEBUG));
-        assert!(!tracing::span_enabled!(tracing::Level::DEBUG));
-        assert!(!tracing::span_enabled!(target: "streamnest_runtime", tracing::Level::TRACE));
-        assert!(!tracing::event_enabled!(tracing::Level::ERROR));
-    });
 }
 
 #[tokio::test]
