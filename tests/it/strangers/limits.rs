@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::{ask, bearer, folder, metric, program, token};
 
-/// A window that ends within a test.
-const WINDOW: Duration = Duration::from_secs(2);
+/// A window of which a part comes back within a test, and not while it looks at what is refused.
+const WINDOW: Duration = Duration::from_secs(8);
 
 /// A program by these lines of its file.
 async fn by(lines: &str) -> (tempfile::TempDir, Program) {
@@ -65,10 +65,9 @@ async fn produced(program: &Program, id: &str, kibibytes: usize) {
 
 #[tokio::test]
 async fn connections_within_a_window() {
-    let (_folder, program) = by("[gateway.rate_limit]\nwindow = \"2s\"\nmax_connections = 2").await;
+    let (_folder, program) = by("[gateway.rate_limit]\nwindow = \"8s\"\nmax_connections = 2").await;
     let code = "too_many_new_connections";
     produced(&program, "a", 1).await;
-    let began = Instant::now();
     for _ in 0..2 {
         Socket::connect(program.address).await;
     }
@@ -79,32 +78,26 @@ async fn connections_within_a_window() {
     assert_eq!(close, 4429);
     assert!(after > Duration::ZERO && after <= WINDOW / 2, "{after:?}");
     let seconds = refused(&program, "GET", "/executions/a/events", &[], (429, code)).await;
-    assert!((1..=2).contains(&seconds), "{seconds}");
+    assert!((1..=4).contains(&seconds), "{seconds}");
     // What opens nothing is not counted, and both refusals are.
     assert_eq!(ask(program.address, "GET", "/executions", &[], None).await.0, 200);
     assert_eq!(refusals(&program, &[], code).await, 2);
-    assert!(began.elapsed() < WINDOW / 2, "the machine is too slow to tell: {:?}", began.elapsed());
     sleep(after).await;
-    Socket::connect(program.address).await.send("ping", json!({})).await;
+    assert_eq!(ping(&mut Socket::connect(program.address).await).await["type"], "pong");
     let mut again = Socket::connect(program.address).await;
     assert_eq!(again.closed().await.unwrap().0, 4429, "one has come back, and not two");
-    sleep(WINDOW).await;
-    for _ in 0..2 {
-        assert_eq!(ping(&mut Socket::connect(program.address).await).await["type"], "pong");
-    }
     println!("code={code} close=4429 retry_after_ms={} retry_after_s={seconds}", after.as_millis());
 }
 
 #[tokio::test]
-async fn messages_of_a_connection_and_requests_and_executions_of_a_user() {
+async fn messages_of_a_connection_and_requests_of_a_user() {
     let lines = r#"
         [gateway]
         trusted_proxies = ["127.0.0.0/8"]
         [gateway.rate_limit]
-        window = "2s"
+        window = "8s"
         max_requests_per_connection = 3
         max_requests_per_user = 20
-        max_executions_per_user = 1
     "#;
     let (_folder, program) = by(lines).await;
     // Each case is another client of a trusted proxy.
@@ -123,31 +116,46 @@ async fn messages_of_a_connection_and_requests_and_executions_of_a_user() {
     assert_eq!(refusals(&program, &operator, "too_many_messages").await, 1);
 
     let client = from("192.0.2.2");
-    let mut last = 0;
-    for n in 0..25 {
-        let (status, told, code) = ask(program.address, "GET", "/executions", &client, None).await;
-        if status != 200 {
-            assert_eq!((status, code.as_str()), (429, "too_many_requests"));
-            assert_eq!(told["retry-after"], "1");
-            assert!(n >= 20, "{n}");
-            last = n;
+    let mut taken = 0;
+    let (status, told, code) = loop {
+        match ask(program.address, "GET", "/executions", &client, None).await {
+            (200, ..) => taken += 1,
+            refused => break refused,
         }
-    }
-    assert!(last >= 20, "the machine is too slow to tell");
+    };
+    assert_eq!((status, code.as_str()), (429, "too_many_requests"));
+    assert_eq!(told["retry-after"], "1");
+    assert!(taken >= 20, "{taken}");
     assert_eq!(ask(program.address, "GET", "/executions", &from("192.0.2.3"), None).await.0, 200);
     assert_eq!(ask(program.address, "GET", "/healthz", &client, None).await.0, 200);
-    assert!(refusals(&program, &operator, "too_many_requests").await > 0);
+    assert_eq!(refusals(&program, &operator, "too_many_requests").await, 1);
+}
 
+#[tokio::test]
+async fn executions_of_a_user_behind_a_trusted_proxy() {
+    let lines = r#"
+        [gateway]
+        trusted_proxies = ["127.0.0.0/8"]
+        [gateway.rate_limit]
+        window = "4s"
+        max_executions_per_user = 1
+    "#;
+    let (_folder, program) = by(lines).await;
+    let from = |client: &'static str| [("x-forwarded-for", client)];
     let client = from("192.0.2.4");
     let body = json!({"input": {"tokens": 1}});
     let path = "/workflows/steps/executions";
     assert_eq!(ask(program.address, "POST", path, &client, Some(&body)).await.0, 202);
     let after = refused(&program, "POST", path, &client, (429, "too_many_starts")).await;
-    assert!((1..=2).contains(&after), "{after}");
+    assert!((1..=4).contains(&after), "{after}");
     assert_eq!(ask(program.address, "POST", path, &from("192.0.2.5"), Some(&body)).await.0, 202);
-    sleep(WINDOW).await;
-    assert_eq!(ask(program.address, "POST", path, &client, Some(&body)).await.0, 202);
-    assert_eq!(refusals(&program, &operator, "too_many_starts").await, 1);
+    sleep(Duration::from_secs(after)).await;
+    assert_eq!(
+        ask(program.address, "POST", path, &client, Some(&body)).await.0,
+        202,
+        "it was told the truth"
+    );
+    assert_eq!(refusals(&program, &[], "too_many_starts").await, 1);
 }
 
 #[tokio::test]
@@ -167,9 +175,10 @@ async fn bytes_that_are_read_again_within_a_second() {
     let (_folder, program) = by(lines).await;
     produced(&program, "a", 200).await;
     let path = "/v1/stream/executions/a";
-    assert_eq!(ask(program.address, "GET", path, &[], None).await.0, 200);
+    // Each takes all that there is, which a slow machine may have got back meanwhile.
+    while ask(program.address, "GET", path, &[], None).await.0 == 200 {}
     let after = refused(&program, "GET", path, &[], (429, "replay_too_fast")).await;
-    assert_eq!(refusals(&program, &[], "replay_too_fast").await, 1);
+    assert_eq!(refusals(&program, &[], "replay_too_fast").await, 2);
     sleep(Duration::from_secs(after)).await;
     assert_eq!(ask(program.address, "GET", path, &[], None).await.0, 200, "it was told the truth");
     // 200 KiB at 64 KiB a second, of which 64 KiB may have come back.
