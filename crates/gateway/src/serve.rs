@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
@@ -41,7 +41,9 @@ const HTTP_BUFFER_BYTES: usize = 16 << 10;
 const MAX_STREAMS: u32 = 128;
 /// The pause after a failure to accept that is not the connection's own, for example too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
-/// How long a client may take to be told that it may not connect.
+/// What is read at once of a client that may not connect.
+const DISCARD_BYTES: usize = 1 << 10;
+/// How long a client may take to ask, and then to be told, that it may not connect.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
 /// How many such failures in a row, for none of which the system lacks something, mean that the listener is broken.
 const ACCEPT_FAILURES: u32 = 240;
@@ -271,13 +273,17 @@ fn prepare(stream: TcpStream, options: &GatewayOptions) -> io::Result<Unstalled>
     Unstalled::new(stream, options)
 }
 
-/// Tells a client that it may not connect now, without reading what it asks for.
+/// Tells a client that it may not connect now, whatever it asks for.
 async fn turn_away(mut stream: TcpStream, refusal: &Refusal) {
-    let answer = refusal.to_http1();
-    // Whether it listens is its own business.
+    let (answer, mut asked) = (refusal.to_http1(), [0; DISCARD_BYTES]);
+    // To many clients what comes before they have asked is no answer.
+    let _ = timeout(TURNED_AWAY_WITHIN, stream.read(&mut asked)).await;
+    // Whether it listens is its own business. Of a connection that is closed while something is unread the answer may be lost.
     let told = async {
         stream.write_all(&answer).await?;
-        stream.shutdown().await
+        stream.shutdown().await?;
+        while stream.read(&mut asked).await? > 0 {}
+        Ok::<_, io::Error>(())
     };
     let _ = timeout(TURNED_AWAY_WITHIN, told).await;
 }
