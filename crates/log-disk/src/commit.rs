@@ -36,6 +36,9 @@ pub(crate) struct Committer {
     /// How much of the active segment is durable, and whether a batch has said so.
     pub(crate) synced: u64,
     pub(crate) noted: u64,
+    /// Whether the active segment durably says in which mode it grows since the store was opened. A batch that says so first is
+    /// synced in any mode before it is visible: a start after a power cut must find out that visible entries may be gone.
+    pub(crate) is_mode_durable: bool,
     pub(crate) last_sync: Instant,
 }
 
@@ -129,14 +132,16 @@ impl Committer {
         }
         self.noted = self.synced;
         self.active.length.store(at + batch.bytes.len() as u64, Ordering::Release);
-        let due = match self.inner.options.durability {
-            Durability::Sync => true,
-            Durability::Interval(interval) => self.last_sync.elapsed() >= interval,
-            Durability::Memory => false,
-        };
+        let due = !self.is_mode_durable
+            || match self.inner.options.durability {
+                Durability::Sync => true,
+                Durability::Interval(interval) => self.last_sync.elapsed() >= interval,
+                Durability::Memory => false,
+            };
         if due && let Err(error) = self.sync() {
             return self.give_up(batch, error);
         }
+        self.is_mode_durable = true;
         self.apply(at, mem::take(&mut batch.items));
         self.inner.queue.recycle(batch.bytes, KEPT_BATCH);
         if self.active.length() >= self.inner.options.segment_bytes {
@@ -250,6 +255,7 @@ impl Committer {
         self.inner.catalog().segments.insert(next.id, next.clone());
         self.active = next;
         self.touched.clear();
+        self.is_mode_durable = false;
         (self.synced, self.noted) = (self.active.length(), self.active.length());
         self.inner.compactor.wake();
         Ok(())

@@ -16,7 +16,8 @@ use crate::Error;
 /// | `Memory` | the operating system has it | nothing | what the system had not written by itself, usually 30 s |
 ///
 /// After an unclean stop in any mode but `Sync` every log that had not ended begins a new epoch, so that its readers are
-/// told a gap where entries may be missing.
+/// told a gap where entries may be missing. So that this is noticed, the first batch after the store was opened and the first of
+/// each segment are synced in every mode.
 ///
 /// As text, in flags and files of options, they are `sync`, `interval=200ms` and `memory`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

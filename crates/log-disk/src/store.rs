@@ -310,8 +310,15 @@ fn start(
     lock: Lock,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let synced = active.length();
-    let committer =
-        Committer { inner: inner.clone(), active, touched, synced, noted: 0, last_sync: Instant::now() };
+    let committer = Committer {
+        inner: inner.clone(),
+        active,
+        touched,
+        synced,
+        noted: 0,
+        is_mode_durable: false,
+        last_sync: Instant::now(),
+    };
     let held = lock.clone();
     let write = thread::Builder::new().name("log-write".into()).spawn(move || {
         committer.run();

@@ -69,6 +69,63 @@ fn what_was_acknowledged_survives_a_power_cut_that_drops_reorders_and_tears_the_
     assert!(acknowledged > seeds, "the test acknowledges something");
 }
 
+/// What entries were seen to say: by log, epoch and number, the bytes of the payload, which differ from append to append.
+type Seen = BTreeMap<(String, u64, u64), usize>;
+
+/// Holds what a reader of `log` sees to what was seen before under the same positions.
+fn see(seed: u64, id: &str, log: &Probe, up_to: u64, seen: &mut Seen) {
+    let epoch = log.log.head().epoch.get();
+    for entry in wait(log.log.read(seq(1), 1_000, 1 << 20)).unwrap() {
+        let (number, size) = (entry.seq().get(), entry.event().payload().len());
+        if number <= up_to {
+            let known = *seen.entry((id.into(), epoch, number)).or_insert(size);
+            assert_eq!(known, size, "seed {seed}: entry {number} of `{id}` is another in the same epoch");
+        }
+    }
+    let behind = seen.range((id.into(), epoch, up_to + 1)..=(id.into(), epoch, u64::MAX)).next();
+    assert_eq!(behind, None, "seed {seed}: what was seen of `{id}` is gone in the same epoch");
+}
+
+#[test]
+fn no_position_is_given_to_two_contents_in_one_epoch_whatever_mode_and_wherever_power_fails() {
+    let modes =
+        [Durability::Memory, Durability::Interval(std::time::Duration::from_millis(1)), Durability::Sync];
+    let (mut cuts, mut lost) = (0, 0);
+    for seed in 0..if chaos() { 2_000 } else { 150 } {
+        let mut random = Random::from_seed(seed);
+        let mut disk = Disk::new();
+        let mut seen = Seen::new();
+        let mut append = 0;
+        for _ in 0..6 {
+            let mode = modes[random.below(if seed % 2 == 0 { 3 } else { 1 }) as usize];
+            let store = open(&disk, small().with_durability(mode));
+            for id in ["a", "b"] {
+                let log = Probe::open(&store, id).or_else(|_| Probe::create(&store, id)).unwrap();
+                see(seed, id, &log, log.log.head().last.get(), &mut seen);
+                for _ in 0..random.below(8) {
+                    append += 1;
+                    log.durable(log.append(1, append * 2).unwrap()).unwrap();
+                }
+                see(seed, id, &log, log.log.head().last.get(), &mut seen);
+            }
+            match random.below(4) {
+                // An orderly stop.
+                0 => drop(store),
+                // Power fails; the program's own stop comes too late.
+                _ => {
+                    let cut = disk.power_cut(&mut random);
+                    let before = disk.files().iter().map(|(_, length)| length).sum::<usize>();
+                    lost += before.saturating_sub(cut.files().iter().map(|(_, length)| length).sum());
+                    drop(store);
+                    (disk, cuts) = (cut, cuts + 1);
+                }
+            }
+        }
+    }
+    println!("power cuts={cuts} bytes lost={lost}, and no position was given twice");
+    assert!(lost > 0, "the cuts take something");
+}
+
 #[test]
 fn a_failed_sync_ends_all_writing_and_nothing_is_acknowledged_after_it() {
     let disk = Disk::new();
