@@ -8,9 +8,9 @@ use streamnest_core::{Entry, Seq, StoreError};
 use crate::{
     codec::{self, Body, Decoder, Entries},
     index,
-    log::{Log, seq},
+    log::{Log, LogState, seq},
     record::{self, Found},
-    segment::{Chapter, Extent, Extents, SEGMENT_HEADER},
+    segment::{Chapter, Extent, Extents, SEGMENT_HEADER, Segment},
 };
 
 /// The most that is read at once, in bytes, unless one stretch is longer.
@@ -54,24 +54,67 @@ pub(crate) fn read(log: &Log, wanted: Wanted) -> Result<Vec<Arc<Entry>>, StoreEr
 
 /// The chapter that has the entry `next`, with some of its extents; `None` if that is not durable.
 pub(crate) fn find(log: &Log, next: u64) -> Result<Option<Chapter>, StoreError> {
-    let state = log.lock();
+    let (to, near) = {
+        let state = log.lock();
+        match find_or_gap(&state, next)? {
+            Ok(chapter) => return Ok(chapter),
+            Err(gap) => gap,
+        }
+    };
+    // What lies around a hole is looked through without the lock.
+    for segment in &near {
+        if let Some(offset) = damage_at(log.number, segment, next).map_err(unavailable)? {
+            return Err(StoreError::Damaged { from: seq(next), to: seq(to), file: segment.name(), offset });
+        }
+    }
+    let file = near.first().map_or_else(|| "a segment that is gone".into(), |segment| segment.name());
+    Err(StoreError::Damaged { from: seq(next), to: seq(to), file, offset: 0 })
+}
+
+/// The last entry of a hole, and the segments before and behind it.
+type Gap = (u64, Vec<Arc<Segment>>);
+
+/// The chapter that has the entry `next`, or the hole that it lies in.
+fn find_or_gap(state: &LogState, next: u64) -> Result<Result<Option<Chapter>, Gap>, StoreError> {
     if next <= state.trimmed {
         return Err(StoreError::Trimmed { trimmed: seq(state.trimmed) });
     }
     if next > state.durable {
-        return Ok(None);
+        return Ok(Ok(None));
     }
     let at = state.chapters.partition_point(|chapter| chapter.last < next);
     match state.chapters.get(at) {
-        Some(chapter) if chapter.first <= next => Ok(Some(part_from(chapter, next))),
+        Some(chapter) if chapter.first <= next => Ok(Ok(Some(part_from(chapter, next)))),
         // Between chapters, or after the last: what lay there is damaged.
         chapter => {
             let to = chapter.map_or(state.durable, |chapter| chapter.first - 1);
-            let near = chapter.or_else(|| state.chapters.last());
-            let file = near.map_or_else(|| "a segment that is gone".into(), |chapter| chapter.segment.name());
-            Err(StoreError::Damaged { from: seq(next), to: seq(to), file, offset: 0 })
+            let before = at.checked_sub(1).and_then(|before| state.chapters.get(before));
+            let mut near: Vec<_> =
+                before.into_iter().chain(chapter).map(|near| near.segment.clone()).collect();
+            near.dedup_by_key(|segment| segment.id);
+            Ok(Err((to, near)))
         }
     }
+}
+
+/// Where in `segment` the first damaged record of a log lies that held the entry `next` or a later one, or what a repair has left
+/// in its place.
+fn damage_at(log: u64, segment: &Segment, next: u64) -> io::Result<Option<u64>> {
+    let bytes = segment.read(0, usize::try_from(segment.length()).unwrap_or(usize::MAX))?;
+    let mut offset = SEGMENT_HEADER as usize;
+    while let Some(found) = record::read(&bytes, offset) {
+        let (said, end) = match found {
+            Found::Record { header, body, end } => {
+                (Some(header).filter(|_| matches!(codec::read(body), Some(Body::Hole))), end)
+            }
+            Found::Damage { header, end } => (header, end),
+        };
+        if said.is_some_and(|said| said.log == log && said.last >= next) {
+            return Ok(Some(offset as u64));
+        }
+        offset = end;
+    }
+    Ok(None)
 }
 
 struct Reading<'a> {
