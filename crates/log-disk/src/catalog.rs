@@ -47,12 +47,34 @@ pub(crate) struct Rebuild {
     pub(crate) by_number: HashMap<u64, Arc<Log>>,
     /// Entries of logs that no record has introduced yet: their older segments are gone, and a copy of their state follows.
     orphans: HashMap<u64, Vec<Chapter>>,
+    /// Records so far of which nobody knows whose they were.
+    unknown: u64,
+    /// How many there were of those before the last record of a log, which says how many entries it has.
+    settled: HashMap<u64, u64>,
 }
 
 impl Rebuild {
     /// A number that stands anywhere is not given to another log, also if its own is deleted.
-    fn saw(&mut self, number: u64) {
+    pub(crate) fn saw(&mut self, number: u64) {
         self.catalog.newest_number = self.catalog.newest_number.max(number);
+        if self.unknown > 0 {
+            self.settled.insert(number, self.unknown);
+        }
+    }
+
+    /// A record is damaged beyond telling whose it was.
+    pub(crate) fn lose_sight(&mut self) {
+        self.unknown += 1;
+    }
+
+    /// Logs that have not ended and may have lost their last entries: all of them if so much is known of the stop, and those that
+    /// say nothing behind a record of which nobody knows whose it was. Their new epoch is such a saying.
+    pub(crate) fn doubted(&self, all: bool) -> Vec<Arc<Log>> {
+        let is_doubted = |log: &&Arc<Log>| {
+            let settled = self.settled.get(&log.number).copied().unwrap_or_default();
+            (all || settled < self.unknown) && !log.lock().sealed
+        };
+        self.catalog.by_name.values().filter(is_doubted).cloned().collect()
     }
 
     /// Takes in what the index of `segment` says of a log.
@@ -129,9 +151,17 @@ impl Rebuild {
     ) -> bool {
         let number = header.log;
         self.saw(number);
+        let is_understood = self.apply_body(segment, number, body, at);
+        // Whatever it is about, it says how many entries there were before it. If there are fewer, the rest is damaged.
+        self.skip_damaged(number, header.last);
+        is_understood
+    }
+
+    fn apply_body(&mut self, segment: &Arc<Segment>, number: u64, body: Body<'_>, at: (u64, u32)) -> bool {
         match body {
             Body::Batch { .. } | Body::Close => {}
-            Body::Hole => self.skip_damaged(number, header.last),
+            Body::Hole if number == 0 => self.lose_sight(),
+            Body::Hole => {}
             Body::State(state) => return self.introduce(number, *state, segment.id).is_some(),
             Body::Append(entries) => return self.append(segment, number, entries, at),
             Body::Copy(entries) => self.copy(segment, number, entries, at),

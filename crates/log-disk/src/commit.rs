@@ -121,6 +121,7 @@ impl Committer {
     /// Writes a batch and does what it says once it is durable.
     fn commit(&mut self, batch: Batch) -> io::Result<()> {
         let mut batch = by_log(batch);
+        say_twice(&mut batch);
         let mut head = Vec::with_capacity(BATCH_RECORD);
         self.put_batch(&mut head);
         if let Some(place) = batch.bytes.get_mut(..BATCH_RECORD) {
@@ -384,6 +385,14 @@ fn by_log(batch: Batch) -> Batch {
         item.start = start;
     }
     Batch { bytes: sorted, items }
+}
+
+/// Says again at the end of a batch that logs are gone, trimmed or of another epoch, so that damage at one place does not bring back
+/// what was forgotten.
+fn say_twice(batch: &mut Batch) {
+    for item in batch.items.iter().filter(|item| matches!(item.what, What::Deleted(_) | What::Noted)) {
+        batch.bytes.extend_from_within(item.start..item.start + item.length);
+    }
 }
 
 /// Whether an error says that there is no room.

@@ -52,6 +52,8 @@ pub struct Damage {
     pub length: u64,
     /// The name of the log, if it can be told.
     pub log: Option<String>,
+    /// Whether it is known what stood there all the same, so that nothing is lost.
+    pub is_mended: bool,
 }
 
 /// All that is known after the files were read.
@@ -61,8 +63,8 @@ pub(crate) struct Recovered {
     pub(crate) active: Option<Arc<Segment>>,
     /// Logs with records in that segment, with those that were deleted.
     pub(crate) touched: Vec<(u64, Option<Arc<crate::log::Log>>)>,
-    /// Whether visible entries may be gone: then every log that has not ended begins a new epoch.
-    pub(crate) lossy: bool,
+    /// Logs that have not ended and of which visible entries may be gone: they begin a new epoch.
+    pub(crate) doubted: Vec<Arc<crate::log::Log>>,
     pub(crate) report: Recovery,
 }
 
@@ -126,7 +128,7 @@ pub(crate) fn recover(files: &Files) -> Result<Recovered, Error> {
         report.scanned += 1;
         let scan = files.io(&name, scan(&segment))?;
         let cut = cut_point(&scan);
-        let unknown = apply(&segment, &scan, cut, &mut rebuild, &mut report);
+        apply(&segment, &scan, cut, &mut rebuild, &mut report);
         if (cut as u64) < length {
             report.cut = Some(damage(&segment, cut, scan.bytes.len(), None));
         }
@@ -145,14 +147,15 @@ pub(crate) fn recover(files: &Files) -> Result<Recovered, Error> {
         files.io(&name, mend())?;
         segment.length.store(sound, std::sync::atomic::Ordering::Release);
         report.was_clean = scan.ends_closed && report.cut.is_none();
-        lossy = unknown || (!report.was_clean && scan.lossy);
+        lossy = !report.was_clean && scan.lossy;
         touched = touched_by(&scan, cut, &rebuild);
         active = Some(segment);
     }
     report.nameless = rebuild.adopt_orphans();
     report.logs = rebuild.catalog.by_name.len();
     report.took = began.elapsed();
-    Ok(Recovered { catalog: rebuild.catalog, active, touched, lossy, report })
+    let doubted = rebuild.doubted(lossy);
+    Ok(Recovered { catalog: rebuild.catalog, active, touched, doubted, report })
 }
 
 /// Segments go from the front only, so none is missing between two.
@@ -272,36 +275,49 @@ fn cut_point(scan: &Scan) -> usize {
     scan.stretches.iter().find(is_torn).map_or(scan.end, |torn| torn.start)
 }
 
-/// Does what the records before `cut` say. Whether some are damaged of which it is not known whose they were.
-fn apply(
-    segment: &Arc<Segment>,
-    scan: &Scan,
-    cut: usize,
-    rebuild: &mut Rebuild,
-    report: &mut Recovery,
-) -> bool {
-    let mut unknown = false;
+/// Does what the records before `cut` say.
+fn apply(segment: &Arc<Segment>, scan: &Scan, cut: usize, rebuild: &mut Rebuild, report: &mut Recovery) {
     if !is_header(&scan.bytes, segment.id) && cut > SEGMENT_HEADER as usize {
         report.damages.push(damage(segment, 0, SEGMENT_HEADER as usize, None));
     }
     for stretch in scan.before(cut) {
         let body = scan.body(stretch);
         if let (Some(body), Some(header)) = (body, &stretch.header) {
-            unknown |= matches!(body, Body::Hole) && header.log == 0;
             let at = (stretch.start as u64, u32::try_from(stretch.end - stretch.start).unwrap_or(u32::MAX));
             if rebuild.apply(segment, header, body, at) {
                 continue;
             }
         }
-        let said = stretch.header;
-        unknown |= said.is_none();
-        let name = said.and_then(|said| name_of(&said, rebuild));
-        report.damages.push(damage(segment, stretch.start, stretch.end, name));
-        if let Some(said) = said {
+        let name = stretch.header.and_then(|said| name_of(&said, rebuild));
+        let mut told = damage(segment, stretch.start, stretch.end, name);
+        told.is_mended = apply_mended(segment, scan, stretch, rebuild);
+        report.damages.push(told);
+        if let Some(said) = stretch.header {
+            rebuild.saw(said.log);
             rebuild.skip_damaged(said.log, said.last);
+        } else {
+            rebuild.lose_sight();
         }
     }
-    unknown
+}
+
+/// Does what a damaged record said that holds no entries, if that is known all the same; whether it is. That a log is called so, is
+/// trimmed or is gone is not undone by a flipped bit. Entries are not served on such grounds.
+fn apply_mended(segment: &Arc<Segment>, scan: &Scan, stretch: &Stretch, rebuild: &mut Rebuild) -> bool {
+    let bytes = scan.bytes.get(stretch.start..stretch.end).unwrap_or_default();
+    let Some((header, body)) = mended(bytes) else { return false };
+    let Some(body) = codec::read(&body) else { return false };
+    rebuild.apply(segment, &header, body, (stretch.start as u64, 0))
+}
+
+/// What a damaged record without entries said, if its header is known, and its body differs by a bit at most. Of a record that a log
+/// is gone there is only one body, and so its checksum says it whole.
+pub(crate) fn mended(bytes: &[u8]) -> Option<(Header, Vec<u8>)> {
+    let said = Header::read(bytes).or_else(|| Header::guess(bytes))?;
+    let mut gone = Vec::new();
+    codec::put_delete(&mut gone);
+    let mended = if said.is_of(&gone) { Some((said, gone)) } else { record::mend(bytes) };
+    mended.filter(|(_, body)| !matches!(codec::read(body), None | Some(Body::Append(_) | Body::Copy(_))))
 }
 
 fn name_of(said: &Header, rebuild: &Rebuild) -> Option<String> {
@@ -310,7 +326,8 @@ fn name_of(said: &Header, rebuild: &Rebuild) -> Option<String> {
 }
 
 fn damage(segment: &Segment, start: usize, end: usize, log: Option<String>) -> Damage {
-    Damage { file: segment.name(), offset: start as u64, length: end.saturating_sub(start) as u64, log }
+    let length = end.saturating_sub(start) as u64;
+    Damage { file: segment.name(), offset: start as u64, length, log, is_mended: false }
 }
 
 /// The logs that have records before `cut`.
@@ -333,7 +350,8 @@ pub(crate) fn verify(segment: &Arc<Segment>) -> io::Result<Vec<Damage>> {
     for stretch in scan.stretches.iter().filter(|stretch| !stretch.is_sound) {
         let log =
             stretch.header.filter(|header| header.log > 0).map(|header| format!("number {}", header.log));
-        damages.push(damage(segment, stretch.start, stretch.end, log));
+        let is_mended = scan.bytes.get(stretch.start..stretch.end).and_then(mended).is_some();
+        damages.push(Damage { is_mended, ..damage(segment, stretch.start, stretch.end, log) });
     }
     Ok(damages)
 }

@@ -7,16 +7,20 @@ use crate::{
     codec::{self},
     index,
     record::{self, Found},
-    recover::{Damage, verify},
+    recover::{Damage, mended, verify},
     segment::{SEGMENT_HEADER, Segment, header},
     storage::{Directory, Storage},
 };
+
+/// How the name of a damaged segment ends that a repair has kept.
+const DAMAGED: &str = ".damaged";
 
 /// What was mended.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Repair {
-    /// What was damaged, and is left out of the mended segments. The damaged ones are kept under the name `<segment>.damaged`.
+    /// What was damaged, and is left out of the mended segments. The damaged ones are kept under the name `<segment>.damaged`, or
+    /// `<segment>.damaged-2` and so on if there are earlier ones.
     pub damages: Vec<Damage>,
     /// Segments that were gone, and are empty now.
     pub missing: Vec<String>,
@@ -46,6 +50,7 @@ impl DiskStore {
         let files = Files { storage };
         let _lock = files.lock()?;
         files.check_format()?;
+        undo_half_done(&files)?;
         let mut ids: Vec<u64> =
             files.io("", files.storage.list())?.iter().filter_map(|name| Segment::id_of(name)).collect();
         ids.sort_unstable();
@@ -101,22 +106,65 @@ fn mend(files: &Files, segment: &Segment) -> io::Result<()> {
                 offset = end;
             }
             Found::Damage { header, end } => {
-                let (log, last) = header.map_or((0, 0), |header| (header.log, header.last));
-                record::write(log, last, &mut sound, codec::put_hole);
+                match bytes.get(start..end).and_then(mended) {
+                    Some((header, body)) => {
+                        record::write(header.log, header.last, &mut sound, |out| out.extend(body));
+                    }
+                    None => {
+                        let (log, last) = header.map_or((0, 0), |header| (header.log, header.last));
+                        record::write(log, last, &mut sound, codec::put_hole);
+                    }
+                }
                 offset = end;
             }
         }
     }
-    let (name, storage) = (segment.name(), &files.storage);
-    let new = format!("{:016}.new", segment.id);
-    let file = storage.create(&new)?;
-    file.write_at(&sound, 0)?;
-    file.sync()?;
-    storage.rename(&name, &format!("{name}.damaged"))?;
-    storage.rename(&new, &name)?;
+    // Wherever this is broken off, the segment is there under its name, whole or as it was. Its index goes before, for it says
+    // where records lay that may lie elsewhere then.
+    let storage = &*files.storage;
+    put(storage, &kept_name(storage, &segment.name())?, segment.id, &bytes)?;
     match storage.remove(&index::name_of(segment.id)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+        _ => storage.sync_directory()?,
     }
+    put(storage, &segment.name(), segment.id, &sound)
+}
+
+/// What a damaged segment is kept as: a name that no file has.
+fn kept_name(storage: &dyn Storage, segment: &str) -> io::Result<String> {
+    let names = storage.list()?;
+    let first = format!("{segment}{DAMAGED}");
+    let later = (2_u32..).map(|nth| format!("{first}-{nth}"));
+    let free = std::iter::once(first.clone()).chain(later).find(|name| !names.contains(name));
+    free.ok_or_else(|| io::Error::other("no name is free for the damaged segment"))
+}
+
+/// Puts a file of these bytes in place of one that may have the name, durably and at one moment.
+fn put(storage: &dyn Storage, name: &str, id: u64, bytes: &[u8]) -> io::Result<()> {
+    let new = format!("{id:016}.new");
+    let file = storage.create(&new)?;
+    file.write_at(bytes, 0)?;
+    file.sync()?;
+    storage.rename(&new, name)?;
     storage.sync_directory()
+}
+
+/// Gives a segment its name back that was being repaired by a release that took the damaged one away before it put the mended one in
+/// its place. Segments go from the front only, so one that is missing behind another has not gone by itself.
+pub(crate) fn undo_half_done(files: &Files) -> Result<(), Error> {
+    let names = files.io("", files.storage.list())?;
+    let oldest = names.iter().filter_map(|name| Segment::id_of(name)).min().unwrap_or_default();
+    for kept in &names {
+        let Some(segment) = kept.strip_suffix(DAMAGED) else { continue };
+        let Some(id) = Segment::id_of(segment) else { continue };
+        if id > oldest && !names.iter().any(|name| name == segment) {
+            tracing::warn!(
+                file = segment,
+                "a repair was broken off; the damaged segment is back in its place"
+            );
+            let back = files.storage.rename(kept, segment).and_then(|()| files.storage.sync_directory());
+            files.io(segment, back)?;
+        }
+    }
+    Ok(())
 }

@@ -32,6 +32,7 @@ use crate::{
     queue::{Health, Queue, What},
     readers::Readers,
     recover::{Damage, Recovery, recover, verify},
+    repair::undo_half_done,
     segment::Segment,
     storage::{Directory, Storage},
 };
@@ -144,6 +145,7 @@ impl DiskStore {
         let files = Files { storage };
         let lock: Lock = files.lock()?.into();
         files.check_format()?;
+        undo_half_done(&files)?;
         let recovered = recover(&files)?;
         let report = recovered.report.clone();
         tell(&report);
@@ -175,8 +177,8 @@ impl DiskStore {
             Err(error) if is_full(&error) => inner.queue.set_health(Health::Full),
             kept => inner.files.io(crate::commit::RESERVE, kept)?,
         }
-        if recovered.lossy {
-            begin_epochs(&inner).map_err(|error| Error::Io {
+        if !recovered.doubted.is_empty() {
+            begin_epochs(&inner, &recovered.doubted).map_err(|error| Error::Io {
                 path: inner.files.storage.place(),
                 file: active.name(),
                 source: Arc::new(std::io::Error::other(error)),
@@ -278,26 +280,28 @@ fn tell(report: &Recovery) {
     }
     for damage in &report.damages {
         let log = damage.log.as_deref().unwrap_or("unknown");
+        let outcome = match (damage.is_mended, &damage.log) {
+            (true, _) => "what stood there is known, and nothing is lost",
+            (false, Some(_)) => "readers of the log are told a gap",
+            (false, None) => "logs that have not ended and say nothing behind it begin a new epoch",
+        };
         tracing::error!(
             file = damage.file,
             offset = damage.offset,
             bytes = damage.length,
             log,
-            "damage: readers are told a gap"
+            outcome,
+            "damage"
         );
     }
 }
 
-/// Every log that has not ended begins a new epoch: visible entries of it may be gone.
-fn begin_epochs(inner: &Inner) -> Result<(), StoreError> {
-    let logs: Vec<Arc<Log>> = inner.catalog().by_name.values().cloned().collect();
+/// Each of `logs` begins a new epoch: visible entries of it may be gone.
+fn begin_epochs(inner: &Inner, logs: &[Arc<Log>]) -> Result<(), StoreError> {
     for log in logs {
         let mut state = log.lock();
-        if state.sealed {
-            continue;
-        }
         let epoch = inner.catalog().new_epoch(inner.clock.now().as_micros());
-        inner.push(&log, state.accepted, What::Noted, true, |out| codec::put_epoch(epoch, out))?;
+        inner.push(log, state.accepted, What::Noted, true, |out| codec::put_epoch(epoch, out))?;
         state.epoch = epoch;
     }
     Ok(())

@@ -10,6 +10,7 @@
 
 mod conformance;
 mod faults;
+mod forgotten;
 mod index;
 mod killed;
 mod registry;

@@ -38,6 +38,8 @@ struct Shared {
     limited: AtomicBool,
     fail_syncs: AtomicBool,
     fail_writes: AtomicBool,
+    /// Changes that are still made before the program stops for good.
+    steps: Mutex<Option<u64>>,
     reads: Mutex<Reads>,
     read_together: Condvar,
 }
@@ -83,6 +85,11 @@ impl Disk {
     /// Whether writes fail.
     pub(crate) fn fail_writes(&self, fail: bool) {
         self.shared.fail_writes.store(fail, Ordering::SeqCst);
+    }
+
+    /// After so many more changes nothing is changed any more, as if the program had stopped there.
+    pub(crate) fn stop_after(&self, steps: u64) {
+        *self.shared.steps.lock().unwrap() = Some(steps);
     }
 
     /// What is done while whoever writes waits.
@@ -207,6 +214,7 @@ impl Storage for Disk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let _moment = self.shared.moment.lock().unwrap();
+        self.shared.step()?;
         let content = Arc::new(Content::default());
         self.names.lock().unwrap().insert(name.into(), content.clone());
         Ok(Arc::new(Open { content, shared: self.shared.clone() }))
@@ -220,6 +228,7 @@ impl Storage for Disk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let _moment = self.shared.moment.lock().unwrap();
+        self.shared.step()?;
         let mut names = self.names.lock().unwrap();
         let content = names.remove(from).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         names.insert(to.into(), content);
@@ -228,6 +237,7 @@ impl Storage for Disk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let _moment = self.shared.moment.lock().unwrap();
+        self.shared.step()?;
         let removed = self.names.lock().unwrap().remove(name);
         let content = removed.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         self.shared.room.fetch_add(content.bytes.lock().unwrap().len() as i64, Ordering::SeqCst);
@@ -259,7 +269,19 @@ impl Shared {
         self.reads.lock().unwrap().now -= 1;
     }
 
+    fn step(&self) -> io::Result<()> {
+        match &mut *self.steps.lock().unwrap() {
+            Some(0) => Err(io::Error::other("the program has stopped")),
+            Some(steps) => {
+                *steps -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
+        self.step()?;
         if self.fail_syncs.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(5));
         }
@@ -285,6 +307,7 @@ impl StorageFile for Open {
 
     fn write_at(&self, new: &[u8], offset: u64) -> io::Result<()> {
         let _moment = self.shared.moment.lock().unwrap();
+        self.shared.step()?;
         if self.shared.fail_writes.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(5));
         }
@@ -314,6 +337,7 @@ impl StorageFile for Open {
 
     fn set_length(&self, length: u64) -> io::Result<()> {
         let _moment = self.shared.moment.lock().unwrap();
+        self.shared.step()?;
         self.content.bytes.lock().unwrap().resize(length as usize, 0);
         Ok(())
     }
