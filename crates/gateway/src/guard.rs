@@ -27,6 +27,7 @@ use crate::{
     auth::{self, Admission},
     http::{Refusal, RefusedWith},
     limits::{ClientAddress, Who},
+    serve::Watch,
     shared::Shared,
     upgrade,
 };
@@ -213,10 +214,11 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let reads = matches!(method, Method::GET | Method::HEAD);
+    let watch = request.extensions().get::<Arc<Watch>>().cloned();
     let mut response = next.run(request).await;
     if let (Some(auth), Admission::Admitted(Visitor::Known(principal))) = (shared.auth(), &admission) {
-        response =
-            auth::leash(&shared, auth, principal, reads, response).unwrap_or_else(Refusal::into_response);
+        let leashed = auth::leash(&shared, auth, principal, watch, reads, response);
+        response = leashed.unwrap_or_else(Refusal::into_response);
     }
     let response = finish(&shared.access, response, asker);
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::GatewayOptions;
+use crate::{GatewayOptions, serve::Watch};
 
 /// The system counts how long nothing was acknowledged from its first repetition on. That comes after 200 ms, where the way is
 /// short, and what it does then is rounded to the next one (Linux, `tcp_timer.c`).
@@ -36,20 +37,22 @@ pub(crate) struct Unstalled {
     silence: Option<Duration>,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
+    watch: Arc<Watch>,
 }
 
 impl Unstalled {
-    pub(crate) fn new(stream: TcpStream, options: &GatewayOptions) -> io::Result<Self> {
+    pub(crate) fn new(stream: TcpStream, options: &GatewayOptions, watch: Arc<Watch>) -> io::Result<Self> {
         let timeout = options.pong_timeout;
         let silence = timeout.saturating_sub(FIRST_REPETITION).max(timeout / 2);
         let silence = options.heartbeats.then_some(silence);
         bound_silence(&stream, silence)?;
-        Ok(Self { stream, limit: options.slow_reader_limit, silence, stalled: None })
+        Ok(Self { stream, limit: options.slow_reader_limit, silence, stalled: None, watch })
     }
 
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             if self.stalled.take().is_some() {
+                self.watch.block(false);
                 bound_silence(&self.stream, self.silence)?;
             }
             return written;
@@ -59,6 +62,7 @@ impl Unstalled {
             None => {
                 // A reader that has no room left acknowledges no more either, and for that it has the limit of slow ones.
                 bound_silence(&self.stream, None)?;
+                self.watch.block(true);
                 self.stalled.insert(Box::pin(sleep_until(Instant::now() + self.limit)))
             }
         };

@@ -93,7 +93,7 @@ pub struct GatewayOptions {
     /// The largest body of an HTTP request, in bytes. Default 1 MiB.
     pub max_body_bytes: usize,
     /// How long a client may take to send the head of an HTTP request, and as long for its body. An HTTP connection
-    /// that sends nothing for as long is closed. Default 30 s.
+    /// that asks nothing for as long is closed, unless it is still being answered. Default 30 s.
     pub request_timeout: Duration,
     /// Whether connections and event streams get heartbeats and pings. Default yes. Without them a client that has vanished
     /// is found only when something cannot be sent to it, and what lies between may take a silent connection for idle.

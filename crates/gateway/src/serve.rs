@@ -1,16 +1,13 @@
 //! Accepting connections, and letting them go.
 
-use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
+mod connection;
+mod watch;
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::{
-    Version,
-    body::Incoming,
-    rt::Executor,
-    server::conn::{http1, http2},
-    service::{Service, service_fn},
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Version, body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -22,6 +19,11 @@ use tokio_rustls::server::TlsStream;
 use tower::Service as _;
 use tracing::Instrument as _;
 
+pub(crate) use self::watch::Watch;
+use self::{
+    connection::{serve_http1, serve_http2},
+    watch::Watched,
+};
 use crate::{
     Error, GatewayOptions,
     descriptors::{self, is_shortage},
@@ -35,10 +37,6 @@ use crate::{
 
 /// HTTP connections that are held besides those whose place is a stream's.
 const SPARE_CONNECTIONS: usize = 256;
-/// What hyper may keep of one connection's requests and answers, in bytes. The least it takes is 8 KiB.
-const HTTP_BUFFER_BYTES: usize = 16 << 10;
-/// Requests that may go on at once on one connection of HTTP/2; most of them are event streams.
-const MAX_STREAMS: u32 = 128;
 /// The pause after a failure to accept that is not the connection's own, for example too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// What is read at once of a client that may not connect.
@@ -135,8 +133,8 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
             return turn_away(stream, &refusal).await;
         }
     };
-    let local = stream.local_addr().ok();
-    let stream = match prepare(stream, &shared.options) {
+    let (local, watch) = (stream.local_addr().ok(), Watch::new());
+    let stream = match prepare(stream, &shared.options, watch.clone()) {
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(%error, "connection is gone before it was served");
@@ -144,6 +142,7 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         }
     };
     let is_encrypted = shared.tls().is_some();
+    let watched = watch.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let version = request.version();
         let extensions = request.extensions_mut();
@@ -153,15 +152,24 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         let shares = version == Version::HTTP_2;
         crowd.clone().map(|crowd| extensions.insert(OfConnection { crowd, shares }));
         is_encrypted.then(|| extensions.insert(Encrypted));
-        route(router.clone(), request)
+        extensions.insert(watched.clone());
+        let turn = shares.then(|| watched.begin());
+        let answer = route(router.clone(), request);
+        async move {
+            let response = answer.await?;
+            Ok(match turn {
+                Some(turn) => response.map(|body| Body::new(Watched::new(body, turn))),
+                None => response,
+            })
+        }
     });
     let served = match shared.tls().cloned() {
-        None => serve_http1(TokioIo::new(stream), service, &shared).await,
+        None => serve_http1(TokioIo::new(stream), service, &watch, &shared).await,
         Some(tls) => match timeout(shared.options.request_timeout, shake(&tls, stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) => {
-                serve_http2(TokioIo::new(stream), service, &shared).await
+                serve_http2(TokioIo::new(stream), service, &watch, &shared).await
             }
-            Ok(Ok(stream)) => serve_http1(TokioIo::new(stream), service, &shared).await,
+            Ok(Ok(stream)) => serve_http1(TokioIo::new(stream), service, &watch, &shared).await,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "no TLS with this client");
                 Ok(())
@@ -180,97 +188,13 @@ async fn shake(tls: &Tls, stream: Unstalled) -> io::Result<TlsStream<Unstalled>>
     tls.acceptor().await.accept(stream).await
 }
 
-async fn serve_http1<I, S>(io: I, service: S, shared: &Shared) -> hyper::Result<()>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-    S: Routes,
-{
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(shared.options.request_timeout)
-        .max_buf_size(HTTP_BUFFER_BYTES)
-        .keep_alive(!shared.is_draining());
-    let connection = http.serve_connection(io, service).with_upgrades();
-    until_told(connection, http1::UpgradeableConnection::graceful_shutdown, shared).await
-}
-
-async fn serve_http2<I, S>(io: I, service: S, shared: &Arc<Shared>) -> hyper::Result<()>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-    S: Routes,
-{
-    let mut http = http2::Builder::new(Streams(shared.clone()));
-    http.timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(HTTP_BUFFER_BYTES as u32)
-        .max_send_buf_size(HTTP_BUFFER_BYTES)
-        .keep_alive_interval(shared.options.heartbeats.then_some(shared.options.heartbeat_interval))
-        .keep_alive_timeout(shared.options.pong_timeout);
-    let connection = http.serve_connection(io, service);
-    until_told(connection, http2::Connection::graceful_shutdown, shared).await
-}
-
-/// Serves a connection until it ends, or is told to and has ended what goes on.
-async fn until_told<C: Future<Output = hyper::Result<()>>>(
-    connection: C,
-    shut: impl FnOnce(Pin<&mut C>),
-    shared: &Shared,
-) -> hyper::Result<()> {
-    // Who comes while the server drains is answered, and not kept.
-    let told = if shared.is_draining() { &shared.ending } else { &shared.draining };
-    tokio::pin!(connection);
-    tokio::select! {
-        served = connection.as_mut() => served,
-        () = told.cancelled() => {
-            shut(connection.as_mut());
-            tokio::select! {
-                served = connection => served,
-                () = shared.abort.cancelled() => Ok(()),
-            }
-        }
-    }
-}
-
-/// What answers the requests of a connection.
-trait Routes:
-    Service<
-        hyper::Request<Incoming>,
-        Response = axum::response::Response,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Send
-    + 'static
-{
-}
-
-impl<S> Routes for S where
-    S: Service<
-            hyper::Request<Incoming>,
-            Response = axum::response::Response,
-            Error = Infallible,
-            Future: Send + 'static,
-        > + Send
-        + 'static
-{
-}
-
-/// Runs the streams of a connection of HTTP/2 as tasks of the gateway.
-#[derive(Clone)]
-struct Streams(Arc<Shared>);
-
-impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Streams {
-    fn execute(&self, stream: F) {
-        self.0.tasks.spawn(stream);
-    }
-}
-
-fn prepare(stream: TcpStream, options: &GatewayOptions) -> io::Result<Unstalled> {
+fn prepare(stream: TcpStream, options: &GatewayOptions, watch: Arc<Watch>) -> io::Result<Unstalled> {
     // Frames are small and each counts; what belongs together is written together.
     stream.set_nodelay(true)?;
     if let Some(bytes) = options.send_buffer_bytes {
         SockRef::from(&stream).set_send_buffer_size(bytes)?;
     }
-    Unstalled::new(stream, options)
+    Unstalled::new(stream, options, watch)
 }
 
 /// Tells a client that it may not connect now, whatever it asks for.

@@ -4,21 +4,29 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use http_body::{Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::time::sleep;
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::AbortOnDropHandle,
+};
 
 use super::{Authenticator, Principal};
 use crate::{
     http::Refusal,
     people::{Line, Present},
+    serve::Watch,
     shared::Shared,
 };
+
+/// How long an event stream may take to end by itself, as one does that is read.
+const ENDS_WITHIN: Duration = Duration::from_millis(100);
 
 /// Lets an event stream go on only for as long as its reader's token is good and not revoked. What else was read is given only if
 /// the token is still good: a long-poll may have waited since. Of what changed something the answer is left as it is.
@@ -26,6 +34,7 @@ pub(crate) fn leash(
     shared: &Shared,
     auth: &Authenticator,
     principal: &Arc<Principal>,
+    watch: Option<Arc<Watch>>,
     reads: bool,
     response: Response,
 ) -> Result<Response, Refusal> {
@@ -42,14 +51,19 @@ pub(crate) fn leash(
     let present = present.ok_or_else(|| Refusal::too_many_streams(limit))?;
     still_good(shared, auth, principal)?;
     let left = auth.time_left(principal, shared.logs.now());
+    let (stopped, connection) = (Box::pin(stop.clone().cancelled_owned()), watch.clone());
+    // A client that takes nothing keeps the stream from being asked for more, and so from its end.
+    let keeper = shared.tasks.spawn(async move {
+        tokio::select! {
+            () = sleep(left) => stop.cancel(),
+            () = stop.cancelled() => {}
+        }
+        sleep(ENDS_WITHIN).await;
+        connection.inspect(|connection| connection.cut());
+    });
+    let keeper = AbortOnDropHandle::new(keeper);
     Ok(response.map(|body| {
-        Body::new(Guest {
-            body,
-            ends: Box::pin(sleep_until(Instant::now() + left)),
-            stopped: Box::pin(stop.cancelled_owned()),
-            over: false,
-            _present: present,
-        })
+        Body::new(Guest { body, stopped, over: false, watch, _keeper: keeper, _present: present })
     }))
 }
 
@@ -59,9 +73,12 @@ fn still_good(shared: &Shared, auth: &Authenticator, principal: &Principal) -> R
 
 struct Guest {
     body: Body,
-    ends: Pin<Box<Sleep>>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     over: bool,
+    /// The connection by which it goes, if the gateway accepted that itself.
+    watch: Option<Arc<Watch>>,
+    /// Ends the connection if the stream does not end by itself.
+    _keeper: AbortOnDropHandle<()>,
     _present: Present,
 }
 
@@ -73,7 +90,7 @@ impl http_body::Body for Guest {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.over || self.ends.as_mut().poll(cx).is_ready() || self.stopped.as_mut().poll(cx).is_ready() {
+        if self.over || self.stopped.as_mut().poll(cx).is_ready() {
             self.over = true;
             return Poll::Ready(None);
         }
@@ -86,5 +103,12 @@ impl http_body::Body for Guest {
 
     fn is_end_stream(&self) -> bool {
         self.over || self.body.is_end_stream()
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // What it gave before may still be kept for a client that takes nothing.
+        self.watch.take_if(|watch| self.over && watch.is_blocked()).inspect(|watch| watch.cut());
     }
 }

@@ -20,6 +20,7 @@ mod drain;
 mod durable;
 mod engine;
 mod http;
+mod http2;
 mod key_urls;
 mod limits;
 mod metrics;

@@ -28,11 +28,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{engine::say, server::Server};
 
-const FIRST: (&str, &str) = (include_str!("keys/tls.crt.pem"), include_str!("keys/tls.pem"));
+pub(crate) const FIRST: (&str, &str) = (include_str!("keys/tls.crt.pem"), include_str!("keys/tls.pem"));
 const NEXT: (&str, &str) = (include_str!("keys/tls-next.crt.pem"), include_str!("keys/tls-next.pem"));
 
 /// A folder with a certificate and its key.
-fn files(pair: (&str, &str)) -> (TempDir, TlsOptions) {
+pub(crate) fn files(pair: (&str, &str)) -> (TempDir, TlsOptions) {
     let folder = tempfile::tempdir().unwrap();
     let options = TlsOptions::new(folder.path().join("crt.pem"), folder.path().join("key.pem"));
     write(&options, pair);
@@ -45,7 +45,7 @@ fn write(options: &TlsOptions, (certificate, key): (&str, &str)) {
 }
 
 /// Connects, if the server shows this certificate.
-async fn connect(
+pub(crate) async fn connect(
     server: &Server,
     certificate: &str,
     protocol: &str,
