@@ -130,7 +130,7 @@ async fn every_number_of_a_running_program_moves_by_what_it_counts_and_labels_do
     socket.expect("token").await;
     let now = samples(server).await;
     assert_eq!((now["streamnest_runs"], now["streamnest_subscriptions"]), (1.0, 1.0));
-    assert!(now["streamnest_tasks"] > twice["streamnest_tasks"]);
+    assert!(now["streamnest_tasks"] > at_start["streamnest_tasks"]);
     let (status, statistics) = http::json(server, "GET", "/admin/statistics", &[], None).await;
     assert_eq!(status, 200);
     assert_eq!((&statistics["runs"], &statistics["subscriptions"]), (&json!(1), &json!(1)));

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_steps-server");
 /// What the program is told of its end.
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_secs(8);
 const JITTER: Duration = Duration::from_millis(500);
 const CLOSE: Duration = Duration::from_secs(2);
 /// How long anything may take on a machine that is busy.
@@ -61,8 +61,8 @@ async fn a_process_that_is_told_to_stop_is_unready_first_and_each_run_ends_or_is
     let address = first.address;
     let mut probe = Http::new(address);
     assert_eq!(probe.get("/readyz", &[]).await.unwrap().status(), 200);
-    // One that comes to its end in time, one that does not, and one that a program outside speaks for.
-    assert_eq!(start(address, "ends", json!({"tokens": 30, "pause_ms": 50})).await.0, 202);
+    // One that comes to its end in time, after 6 s, one that does not, and one that a program outside speaks for.
+    assert_eq!(start(address, "ends", json!({"tokens": 120, "pause_ms": 50})).await.0, 202);
     assert_eq!(start(address, "hangs", json!({"tokens": 1, "then": "hang"})).await.0, 202);
     let token = json!([{"type": "token", "nodeId": "write", "payload": {"content": "Hello"}}]);
     let made = http::json(address, "PUT", "/v1/stream/executions/outside", &[], Some(&token)).await;
