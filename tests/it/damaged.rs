@@ -39,11 +39,16 @@ async fn flip(directory: &Path) -> [Vec<String>; 2] {
         *frames = Follower::Events.follow(server.address, id).await;
     }
     server.stop().await;
+    flip_in_segment(directory, b"\"t30 \"");
+    written
+}
+
+/// Flips one bit of what stands in a segment.
+fn flip_in_segment(directory: &Path, text: &[u8]) {
     let flipped = fs::read_dir(directory).unwrap().any(|file| {
         let path = file.unwrap().path();
         let mut bytes = fs::read(&path).unwrap_or_default();
-        let token = b"\"t30 \"";
-        let found = bytes.windows(token.len()).position(|window| window == token);
+        let found = bytes.windows(text.len()).position(|window| window == text);
         let Some(at) = found.filter(|_| path.extension().is_some_and(|kind| kind == "log")) else {
             return false;
         };
@@ -51,8 +56,7 @@ async fn flip(directory: &Path) -> [Vec<String>; 2] {
         fs::write(&path, bytes).unwrap();
         true
     });
-    assert!(flipped, "the token stands in a segment as it was written");
-    written
+    assert!(flipped, "it stands in a segment as it was written");
 }
 
 /// The range that a gap names.
@@ -131,5 +135,45 @@ async fn readers_of_a_damaged_execution_are_told_damaged_and_no_others_are() {
 
     for follower in Follower::ALL.into_iter().skip(1) {
         assert_eq!(follower.follow(server.address, "good").await, good, "{follower:?} of another execution");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_first_append_is_damaged_keeps_all_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = ["/v1/stream/doc", "/v1/stream/executions/job"];
+    let token = |n: usize| json!([{"type": "token", "nodeId": "write", "payload": {"content": format!("part-{n} ")}}]);
+    {
+        let server = server(directory.path()).await;
+        let mut http = Http::new(server.address);
+        let json_type = [("content-type", "application/json")];
+        for path in paths {
+            for n in 0..4 {
+                let (method, status) = if n == 0 { ("PUT", 201) } else { ("POST", 204) };
+                let answer = http.send(method, path, &json_type, token(n).to_string()).await.unwrap();
+                assert_eq!(answer.status(), status, "{path} {n}");
+                http.leave();
+            }
+        }
+        server.stop().await;
+    }
+    // The second is written anew at each time: the first one is the stream's, and then the execution's.
+    for (at, path) in paths.into_iter().enumerate() {
+        flip_in_segment(directory.path(), b"part-0 ");
+        let server = server(directory.path()).await;
+        let mut http = Http::new(server.address);
+        let refused = http.get(&format!("{path}?offset=-1"), &[]).await.unwrap();
+        assert_eq!(refused.status(), 410, "{path}");
+        let next = refused.headers()["stream-next-offset"].to_str().unwrap().to_owned();
+        http.leave();
+        let (status, rest) =
+            http::json(server.address, "GET", &format!("{path}?offset={next}"), &[], None).await;
+        assert_eq!(status, 200);
+        let contents: Vec<&Value> =
+            rest.as_array().unwrap().iter().map(|entry| &entry["payload"]["content"]).collect();
+        assert_eq!(contents, ["part-1 ", "part-2 ", "part-3 "], "{path}");
+        let other = http.get(&format!("{}?offset=-1", paths[1]), &[]).await.unwrap();
+        assert_eq!(other.status(), if at == 0 { 200 } else { 410 }, "readers of the other one are not told");
+        server.stop().await;
     }
 }

@@ -13,7 +13,11 @@ use streamnest::{
     log::SystemClock,
     log_disk::{DiskOptions, DiskStore},
 };
-use streamnest_tests::{http::request, server::Server, workflows::Steps};
+use streamnest_tests::{
+    http::{self, request},
+    server::Server,
+    workflows::Steps,
+};
 use tempfile::TempDir;
 
 /// The size of the disk, in MiB, and what of it something else takes.
@@ -64,8 +68,15 @@ impl Drop for SmallDisk {
 
 async fn append(server: &Server, number: usize) -> StatusCode {
     let message = json!({"number": number, "filler": "x".repeat(BYTES)});
-    let (response, _) = request(server.address, "POST", "/v1/stream/full", &[], Some(&message)).await;
-    response.status()
+    let (status, body) = http::json(server.address, "POST", "/v1/stream/full", &[], Some(&message)).await;
+    if status == StatusCode::INSUFFICIENT_STORAGE {
+        assert_eq!(
+            (&body["error"]["code"], &body["error"]["retryable"]),
+            (&json!("store_full"), &json!(true))
+        );
+        assert!(!body.to_string().contains("data"), "where the store is does not reach a client: {body}");
+    }
+    status
 }
 
 /// The numbers of the appends that can be read.
@@ -84,6 +95,33 @@ async fn kept(server: &Server) -> Vec<u64> {
             return numbers;
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_whose_disk_failed_says_so_takes_nothing_and_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Quota::new(&folder.path().join("data"), folder.path());
+    let store = DiskStore::open_on(disk.clone(), Arc::new(SystemClock), DiskOptions::default()).unwrap();
+    let server = Server::start(Streamnest::builder().workflow(Steps::default()).store(Arc::new(store))).await;
+    let (made, _) = request(server.address, "PUT", "/v1/stream/full", &[], Some(&json!([]))).await;
+    assert_eq!(made.status(), StatusCode::CREATED);
+    assert_eq!(append(&server, 1).await, StatusCode::NO_CONTENT);
+    let told = async |method, path, body: Option<Value>| {
+        let (status, body) = http::json(server.address, method, path, &[], body.as_ref()).await;
+        (status.as_u16(), body["error"]["code"].clone(), body["error"]["retryable"].clone())
+    };
+    assert_eq!(told("GET", "/readyz", None).await.0, 200);
+    disk.break_down();
+    let failed = (503, json!("store_failed"), json!(false));
+    for _ in 0..2 {
+        assert_eq!(told("POST", "/v1/stream/full", Some(json!({"number": 2}))).await, failed);
+    }
+    let start = json!({"input": {"tokens": 1}});
+    assert_eq!(told("POST", "/workflows/steps/executions", Some(start)).await, failed);
+    assert_eq!(told("GET", "/readyz", None).await, failed);
+    assert_eq!(told("GET", "/healthz", None).await.0, 200);
+    assert_eq!(kept(&server).await, [1], "reads go on");
+    server.stop().await;
 }
 
 #[tokio::test]

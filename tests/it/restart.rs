@@ -3,17 +3,17 @@
 #[cfg(target_os = "linux")]
 mod first_byte;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use clap::Parser as _;
 use serde_json::{Value, json};
 use streamnest::{
     ServerFlags, Streamnest,
-    log::SystemClock,
+    log::{LogOptions, Retention, SystemClock},
     log_disk::{DiskOptions, DiskStore},
 };
-use streamnest_tests::{http, server::Server, socket::Socket, workflows::Steps};
-use tokio::sync::Semaphore;
+use streamnest_tests::{follower::Follower, http, server::Server, socket::Socket, workflows::Steps};
+use tokio::{sync::Semaphore, task::JoinSet};
 
 fn store(directory: &Path) -> Arc<DiskStore> {
     let options = DiskOptions::default().with_reserve_bytes(0);
@@ -163,4 +163,27 @@ async fn the_flags_say_where_logs_are_kept_and_one_program_keeps_them_there() {
     early.start("steps", json!({"tokens": 1})).await.unwrap().result().await.unwrap();
     let refused = flags(&[]).unwrap().serve(&early).await.unwrap_err();
     assert_eq!(refused.code(), "logs_used", "{refused}");
+}
+
+#[tokio::test]
+async fn a_run_is_kept_whole_on_disk_though_memory_has_room_for_little_of_it_and_many_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let retention = Retention::default().with_max_entries(10).with_max_bytes(5_000);
+    let options = LogOptions::default().with_retention(retention.with_max_age(Duration::from_nanos(1)));
+    let builder = Streamnest::builder().workflow(Steps::default()).log_options(options);
+    let server = Server::start(builder.data_dir(directory.path())).await;
+    assert_eq!(start(&server, "run", json!({"tokens": 300, "pause_ms": 1})).await.0, 202);
+    // Each way has its own encoding, which counts as memory.
+    let mut followers = JoinSet::new();
+    for follower in [Follower::Events, Follower::WebSocket, Follower::StreamEvents] {
+        let address = server.address;
+        followers.spawn(async move { follower.follow(address, "run").await });
+    }
+    let got = followers.join_all().await;
+    let late = Follower::Events.follow(server.address, "run").await;
+    assert!(late.len() > 300 && got.iter().all(|frames| *frames == late), "nobody was told a gap");
+    assert_eq!(Follower::CatchUp.follow(server.address, "run").await, late);
+    let at_hand = server.app.logs().bytes();
+    assert!((1..20_000).contains(&at_hand), "{at_hand} bytes are in memory");
+    server.stop().await;
 }

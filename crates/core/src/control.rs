@@ -25,7 +25,8 @@ pub trait ExecutionControl: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ControlError::UnknownWorkflow`], [`ControlError::InvalidInput`], [`ControlError::Conflict`],
-    /// [`ControlError::TooManyExecutions`], [`ControlError::Draining`], [`ControlError::Unavailable`].
+    /// [`ControlError::TooManyExecutions`], [`ControlError::Draining`], [`ControlError::StoreFull`],
+    /// [`ControlError::StoreIndexFull`], [`ControlError::StoreFailed`], [`ControlError::Unavailable`].
     fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>>;
 
     /// Stops an execution. Its log ends with `cancelled`; after this returns no token follows. Idempotent.
@@ -290,6 +291,11 @@ pub enum ControlError {
         "log store knows as many executions as it may; delete some, or raise `DiskOptions::max_index_bytes`"
     )]
     StoreIndexFull,
+    /// The log store has failed, and takes nothing until the server is started anew.
+    #[error(
+        "log store failed and takes nothing more; the server has to be started anew when the cause is gone"
+    )]
+    StoreFailed,
     /// The log store is not available.
     #[error("log store is unavailable; try again later")]
     Unavailable,
@@ -314,6 +320,7 @@ impl ControlError {
             Self::Draining => "draining",
             Self::StoreFull => "store_full",
             Self::StoreIndexFull => "store_index_full",
+            Self::StoreFailed => "store_failed",
             Self::Unavailable => "store_unavailable",
         }
     }

@@ -60,6 +60,14 @@ pub trait LogStore: Send + Sync + 'static {
         false
     }
 
+    /// Whether it takes appends, or may again by itself, as one that is full.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: it takes nothing more for as long as this process lives.
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Makes everything durable that was accepted, and takes nothing more. What was read before may still be.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})

@@ -72,11 +72,12 @@ async fn healthz() -> Response {
     json(StatusCode::OK, &Health { status: "ok" })
 }
 
-/// Takes new work.
+/// Takes new work: it does not go away, and its logs can be written.
 async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Response, Refusal> {
     if shared.is_draining() {
         return Err(Refusal::draining());
     }
+    shared.logs.check().map_err(|error| Refusal::store(StatusCode::SERVICE_UNAVAILABLE, &error))?;
     Ok(json(StatusCode::OK, &Health { status: "ready" }))
 }
 

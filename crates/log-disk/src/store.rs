@@ -469,6 +469,13 @@ impl LogStore for DiskStore {
         true
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        match self.inner.queue.health() {
+            Health::Failed(source) => Err(StoreError::Failed { source }),
+            Health::Well | Health::Full | Health::Closed => Ok(()),
+        }
+    }
+
     fn expired(&self, now: Timestamp) -> Vec<LogName> {
         let logs: Vec<Arc<Log>> = self.inner.catalog().by_name.values().cloned().collect();
         let mut finished: Vec<(Timestamp, u64, &LogName)> = Vec::new();

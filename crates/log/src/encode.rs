@@ -159,11 +159,13 @@ impl EventLog {
 
     /// Puts encodings into the books; retention counts them.
     fn count_encoded(&self, slot: usize, added: &[(Seq, usize)], state: &mut State) {
-        let mut bytes = 0;
+        let before = state.ledger.bytes();
         for (seq, length) in added {
-            bytes += state.ledger.add(*seq, slot, *length);
+            state.ledger.add(*seq, slot, *length);
         }
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.cool(state);
+        // Modulo 2^64, for there may be less than before.
+        self.shared.bytes.fetch_add(state.ledger.bytes().wrapping_sub(before), Ordering::Relaxed);
         // Only the bytes are in question here, so the time of the newest entry will do.
         let newest = state.accepted_time;
         if let Err(error) = self.enforce_retention(state, newest) {

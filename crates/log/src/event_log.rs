@@ -148,7 +148,11 @@ impl EventLog {
         shared: Arc<Shared>,
     ) -> Self {
         let opened = shared.clock.now();
-        let retains = identity.execution().is_some();
+        let at_hand = match identity.execution() {
+            Some(_) if shared.is_persistent() => Some(shared.options.retention.max_bytes),
+            Some(_) => None,
+            None => Some(shared.options.hot_bytes),
+        };
         let state = State {
             hot: VecDeque::new(),
             pending: VecDeque::new(),
@@ -163,7 +167,7 @@ impl EventLog {
             status: head.status,
             pace: None,
             failed: None,
-            ledger: Ledger::opened(&head, opened, retains),
+            ledger: Ledger::opened(&head, opened, at_hand),
             waiters: Waiters::default(),
             live_format: None,
             subscriptions: Subscriptions::opened(&head.attributes),
@@ -527,7 +531,6 @@ impl EventLog {
     }
 
     fn show(&self, state: &mut State, entry: Arc<Entry>) {
-        let options = &self.shared.options;
         state.ledger.push(&entry);
         if state.last == Seq::BEFORE_FIRST && self.identity.execution().is_some() {
             state.pace = Some(Pace::new(entry.time()));
@@ -547,11 +550,13 @@ impl EventLog {
             }
         }
         state.hot.push_back(entry);
-        let is_warm = |state: &State| {
-            let weighs_too_much = !state.ledger.retains() && state.ledger.bytes() > options.hot_bytes;
-            state.hot.len() > options.hot_entries || (weighs_too_much && state.hot.len() > 1)
-        };
-        while is_warm(state) {
+        self.cool(state);
+    }
+
+    /// Lets go of what need not be at hand, for the store has it.
+    pub(crate) fn cool(&self, state: &mut State) {
+        let most = self.shared.options.hot_entries;
+        while state.hot.len() > most || (state.ledger.is_too_warm() && state.hot.len() > 1) {
             state.hot.pop_front();
             state.ledger.cool();
         }

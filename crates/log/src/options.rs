@@ -12,7 +12,7 @@ use crate::Error;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LogOptions {
-    /// What each log keeps.
+    /// What is kept of each execution in memory.
     pub retention: Retention,
     /// Entries that a log keeps at hand in front of its store; older ones are read back from it. Default 4,096: a
     /// minute of a fast model, so that a reader who reconnects is served from memory.
@@ -79,8 +79,9 @@ impl Default for LogOptions {
     }
 }
 
-/// What a log keeps: the newest entries within all three bounds. An entry that is not kept is a [`Gap`](crate::Gap) to
-/// whoever has not read it.
+/// What is kept of an execution in memory: the newest entries within all three bounds. Beyond them it is forgotten, and a
+/// [`Gap`](crate::Gap) to whoever has not read it; but a store that outlives the process keeps all of an execution, for as long as
+/// its own options say, and then `max_bytes` alone counts, and what is beyond it is read back.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -100,10 +100,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether what the store keeps outlives this process.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.store.is_persistent()
+    }
+
     /// Counts a log as one that may be let go. A stream of another kind is kept until it is deleted, so it may be let go
     /// only where the store keeps it.
     pub(crate) fn finished(&self, name: &LogName, at: Timestamp) {
-        if !self.store.is_persistent() && !name.starts_with(LogName::EXECUTIONS) {
+        if !self.is_persistent() && !name.starts_with(LogName::EXECUTIONS) {
             return;
         }
         self.ended().insert((at, name.clone()));
@@ -231,6 +236,14 @@ impl Registry {
     /// Whether logs outlive this process.
     pub fn is_persistent(&self) -> bool {
         self.0.store.is_persistent()
+    }
+
+    /// Whether the store takes appends, or may again by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: it takes nothing more for as long as this process lives.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.0.store.check()
     }
 
     /// Makes everything durable that was accepted; the store takes nothing more.

@@ -19,8 +19,9 @@ pub(crate) struct Ledger {
     kept: VecDeque<Kept>,
     /// The time of the first of `kept`, if any: by itself, for that one is cold memory and each append asks for it.
     oldest: Timestamp,
-    /// Whether retention decides what is kept; if not, all is, and only what is at hand is counted.
-    retains: bool,
+    /// How many bytes stay at hand of a log whose store keeps all, and then only what is at hand is counted. `None` if retention
+    /// decides what is kept.
+    at_hand: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +35,9 @@ struct Kept {
 impl Ledger {
     /// The books of a log that was opened as it stands in the store.
     ///
-    /// Retention is for executions. A stream keeps all until it is deleted: `retains` is false.
-    pub(crate) fn opened(head: &StoredHead, opened: Timestamp, retains: bool) -> Self {
+    /// Retention is for executions in memory. A stream keeps all until it is deleted, and a store that outlives the process keeps all
+    /// of an execution: then `at_hand` says how many bytes of it stay in memory.
+    pub(crate) fn opened(head: &StoredHead, opened: Timestamp, at_hand: Option<usize>) -> Self {
         let earlier = head.last.distance_from(head.trimmed);
         Self {
             trimmed: head.trimmed,
@@ -44,18 +46,18 @@ impl Ledger {
             bytes: 0,
             kept: VecDeque::new(),
             oldest: opened,
-            retains,
+            at_hand,
         }
     }
 
-    /// Whether retention decides what is kept.
-    pub(crate) const fn retains(&self) -> bool {
-        self.retains
+    /// Whether more bytes are at hand than have to be, of a log whose store keeps all.
+    pub(crate) fn is_too_warm(&self) -> bool {
+        self.at_hand.is_some_and(|most| self.bytes > most)
     }
 
     /// The oldest counted entry is no longer at hand: where all is kept, it counts no more.
     pub(crate) fn cool(&mut self) {
-        if !self.retains
+        if self.at_hand.is_some()
             && let Some(oldest) = self.pop_oldest()
         {
             self.bytes -= oldest.bytes as usize;
@@ -90,21 +92,20 @@ impl Ledger {
         self.kept.push_back(Kept { bytes, formats, time: entry.time() });
     }
 
-    /// Counts `bytes` more of the kept entry `seq` for the wire format of `slot`, once. How many were counted.
-    pub(crate) fn add(&mut self, seq: Seq, slot: usize, bytes: usize) -> usize {
+    /// Counts `bytes` more of the kept entry `seq` for the wire format of `slot`, once.
+    pub(crate) fn add(&mut self, seq: Seq, slot: usize, bytes: usize) {
         let before = self.trimmed.forward(self.earlier);
         let index = seq.distance_from(before).checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        let Some(kept) = index.and_then(|index| self.kept.get_mut(index)) else { return 0 };
+        let Some(kept) = index.and_then(|index| self.kept.get_mut(index)) else { return };
         let format = 1 << slot;
         if kept.formats & format != 0 {
             // A store that reads entries back afresh has them encoded afresh too; those are not kept.
-            return 0;
+            return;
         }
         kept.formats |= format;
         let added = clamped(bytes).min(u32::MAX - kept.bytes);
         kept.bytes += added;
         self.bytes += added as usize;
-        added as usize
     }
 
     /// Forgets what `retention` does not allow to be kept; the last entry that went, if any did.
@@ -112,7 +113,7 @@ impl Ledger {
     /// The newest entry is always kept, so that a log never forgets how it stands.
     pub(crate) fn enforce(&mut self, retention: &Retention, now: Timestamp) -> Option<Seq> {
         let before = self.trimmed;
-        while self.retains {
+        while self.at_hand.is_none() {
             let count = self.earlier + self.kept.len() as u64;
             let too_old = || {
                 let oldest = if self.earlier > 0 { self.opened } else { self.oldest };

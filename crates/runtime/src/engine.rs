@@ -473,6 +473,7 @@ impl Engine {
             },
             LogError::Store(StoreError::Full { .. }) => ControlError::StoreFull,
             LogError::Store(StoreError::IndexFull { .. }) => ControlError::StoreIndexFull,
+            LogError::Store(StoreError::Failed { .. }) => ControlError::StoreFailed,
             error => {
                 tracing::error!(execution = %id, %error, "log could not be made");
                 ControlError::Unavailable

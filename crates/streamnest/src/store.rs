@@ -108,6 +108,10 @@ impl LogStore for LateStore {
         self.chosen.get().is_some_and(|store| store.is_persistent())
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        self.chosen.get().map_or(Ok(()), |store| store.check())
+    }
+
     fn expired(&self, now: Timestamp) -> Vec<LogName> {
         self.chosen.get().map(|store| store.expired(now)).unwrap_or_default()
     }

@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use streamnest::log_disk::storage::{Directory, Storage, StorageFile};
@@ -13,22 +16,30 @@ use super::MEBIBYTES;
 pub(super) struct Quota {
     directory: Directory,
     disk: PathBuf,
+    broken: Arc<AtomicBool>,
 }
 
 impl Quota {
     /// The data directory `data` on the disk `disk`.
     pub(super) fn new(data: &Path, disk: &Path) -> Arc<Self> {
-        Arc::new(Self { directory: Directory::new(data).unwrap(), disk: disk.to_owned() })
+        let directory = Directory::new(data).unwrap();
+        Arc::new(Self { directory, disk: disk.to_owned(), broken: Arc::default() })
+    }
+
+    /// Nothing becomes durable on it any more.
+    pub(super) fn break_down(&self) {
+        self.broken.store(true, Ordering::Release);
     }
 
     fn file(&self, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        Arc::new(CountedFile { file, disk: self.disk.clone() })
+        Arc::new(CountedFile { file, disk: self.disk.clone(), broken: self.broken.clone() })
     }
 }
 
 struct CountedFile {
     file: Arc<dyn StorageFile>,
     disk: PathBuf,
+    broken: Arc<AtomicBool>,
 }
 
 /// The bytes of all files in a folder and its folders.
@@ -93,6 +104,9 @@ impl StorageFile for CountedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         self.file.sync()
     }
 

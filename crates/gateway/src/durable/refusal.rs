@@ -54,7 +54,10 @@ pub(super) fn refuse(error: Error) -> Refusal {
     if let Error::Store(store) = &error {
         tracing::warn!(error = store as &dyn std::error::Error, "a stream's log refused");
     }
-    let mut refusal = Refusal::new(status, error.code(), error.to_string());
+    let mut refusal = match &error {
+        Error::Store(store) => Refusal::store(status, store),
+        error => Refusal::new(status, error.code(), error.to_string()),
+    };
     let mut put = |name, value: u64| refusal.put(HeaderName::from_static(name), HeaderValue::from(value));
     match error {
         Error::ProducerFenced { epoch } => put(header::PRODUCER_EPOCH, epoch),

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
-use streamnest_core::{ControlError, ExecutionId};
+use streamnest_core::{ControlError, ExecutionId, StoreError};
 use streamnest_protocol::native::ErrorBody;
 
 use crate::auth::Rejected;
@@ -59,6 +59,18 @@ impl Refusal {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
         );
         Self { status, body: ErrorBody::new(code, message, retryable), headers: Vec::new() }
+    }
+
+    /// What the store of the logs refused. Where it keeps its files is nobody's business.
+    pub(crate) fn store(status: StatusCode, error: &StoreError) -> Self {
+        let message = match error {
+            StoreError::Full { .. } => ControlError::StoreFull.to_string(),
+            StoreError::Damaged { .. } => "entries are kept, but not as they were written".into(),
+            error => error.to_string(),
+        };
+        let mut refusal = Self::new(status, error.code(), message);
+        refusal.body.error.retryable = error.is_retryable();
+        refusal
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -254,7 +266,9 @@ impl From<&ControlError> for Refusal {
             ControlError::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ControlError::TooManyExecutions { .. } => StatusCode::TOO_MANY_REQUESTS,
             ControlError::StoreFull | ControlError::StoreIndexFull => StatusCode::INSUFFICIENT_STORAGE,
-            ControlError::Draining | ControlError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ControlError::Draining | ControlError::StoreFailed | ControlError::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, body: error.into(), headers: Vec::new() }

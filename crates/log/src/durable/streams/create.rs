@@ -176,7 +176,8 @@ impl Streams {
         if let Some(source) = source.and_then(|source| self.0.streams().get(&source).cloned()) {
             source.forks.fetch_add(1, Ordering::SeqCst);
         }
-        if !attributes.contains_key(COMPLETE) {
+        // It says so along with its first entry. If it has entries and does not, then what it said is damaged.
+        if !attributes.contains_key(COMPLETE) && writer.log().head().last == Seq::BEFORE_FIRST {
             self.discard(&known).await?;
             return Ok(None);
         }

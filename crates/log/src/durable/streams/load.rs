@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use streamnest_core::{Listed, LogName};
+use streamnest_core::{Listed, LogName, Seq};
 
 use super::{Ordering, Streams};
 use crate::{
@@ -69,7 +69,11 @@ impl Streams {
             // This server runs or ran it.
             return Ok(None);
         }
-        let Some(facts) = facts.filter(|_| has(COMPLETE)) else {
+        let Some(facts) = facts.filter(|_| has(COMPLETE) || head.last > Seq::BEFORE_FIRST) else {
+            if head.last > Seq::BEFORE_FIRST {
+                tracing::error!(stream = %name, "what this stream is cannot be read any more; it is kept, and not served");
+                return Ok(None);
+            }
             // The server stopped while it was made, and nobody was told of it.
             tracing::info!(stream = %name, "a stream that was never complete is deleted");
             self.0.logs.remove(name).await?;
