@@ -108,7 +108,9 @@ impl Committer {
 
     fn put_batch(&self, out: &mut Vec<u8>) {
         let (synced, durability) = (self.synced, self.inner.options.durability);
+        let at = out.len();
         record::write(0, 0, out, |body| codec::put_batch(synced, durability, body));
+        record::stamp(out.get_mut(at..).unwrap_or_default(), self.active.salt);
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -121,6 +123,9 @@ impl Committer {
     /// Writes a batch and does what it says once it is durable.
     fn commit(&mut self, batch: Batch) -> io::Result<()> {
         let mut batch = by_log(batch);
+        for item in batch.items.iter().filter(|item| item.length > 0) {
+            record::stamp(batch.bytes.get_mut(item.start..).unwrap_or_default(), self.active.salt);
+        }
         say_twice(&mut batch);
         let mut head = Vec::with_capacity(BATCH_RECORD);
         self.put_batch(&mut head);
@@ -267,7 +272,7 @@ impl Committer {
         let mut touched: Vec<_> = self.touched.iter().map(|(number, log)| (*number, log.clone())).collect();
         touched.sort_unstable_by_key(|(number, _)| *number);
         let logs = index::write(storage, &self.active, indexed(&self.active, &touched))?;
-        let next = Segment::create(storage, self.active.id + 1)?;
+        let next = Segment::create(storage, self.active.id + 1, self.inner.files.salt)?;
         for indexed in logs {
             if let Some(Some(log)) = self.touched.get(&indexed.number) {
                 let (before, now) = point_to_index(log, &self.active, &indexed);
@@ -281,7 +286,9 @@ impl Committer {
     fn close(&mut self) -> io::Result<()> {
         let mut note = Vec::new();
         self.put_batch(&mut note);
+        let end = note.len();
         record::write(0, 0, &mut note, codec::put_close);
+        record::stamp(note.get_mut(end..).unwrap_or_default(), self.active.salt);
         let at = self.active.length();
         match self.active.file.write_at(&note, at) {
             Ok(()) => {}

@@ -188,7 +188,7 @@ fn copy_entries(inner: &Arc<Inner>, segment: &Arc<Segment>, living: &HashSet<u64
     let bytes = Bytes::from(segment.read(0, usize::try_from(segment.length()).unwrap_or(usize::MAX))?);
     let (mut offset, mut copied, mut waiting) = (SEGMENT_HEADER as usize, 0, 0);
     let mut decoder = Decoder::default();
-    while let Some(found) = record::read(&bytes, offset) {
+    while let Some(found) = record::read(&bytes, offset, segment.salt) {
         let (header, body) = match found {
             Found::Record { header, body, end } => {
                 offset = end;

@@ -1,13 +1,19 @@
 //! The files of a store that are no segments.
 
-use std::{io, sync::Arc};
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    io,
+    sync::Arc,
+};
 
 use crate::{Error, commit::RESERVE, segment::Segment, storage::Storage};
 
 /// The file that says which format the others have.
 const FORMAT: &str = "FORMAT";
 /// What it says.
-const KNOWN: &str = "streamnest log 1";
+const KNOWN: &str = "streamnest log 2";
+/// What it says of a directory that has no salt yet, and otherwise is the same.
+const UNSALTED: &str = "streamnest log 1";
 /// How much of the reserve is written at once.
 const BLOCK: usize = 64 << 10;
 
@@ -15,6 +21,8 @@ const BLOCK: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     pub(crate) storage: Arc<dyn Storage>,
+    /// The salt of new segments, once the format was checked.
+    pub(crate) salt: u32,
 }
 
 impl Files {
@@ -33,8 +41,8 @@ impl Files {
         locked.ok_or_else(|| Error::Locked { path: self.storage.place() })
     }
 
-    /// Checks the version of the format; a new directory gets the newest.
-    pub(crate) fn check_format(&self) -> Result<(), Error> {
+    /// Checks the version of the format, and takes the salt; a new directory gets the newest, and so does one that has no salt.
+    pub(crate) fn check_format(&mut self) -> Result<(), Error> {
         let names = self.io("", self.storage.list())?;
         if !names.iter().any(|name| name == FORMAT) {
             let foreign =
@@ -42,7 +50,9 @@ impl Files {
             if let Some(file) = foreign {
                 return Err(Error::Foreign { path: self.storage.place(), file: file.clone() });
             }
-            return self.io(FORMAT, self.put_format());
+            let salt = self.put_format();
+            self.salt = self.io(FORMAT, salt)?;
+            return Ok(());
         }
         let read = || {
             let file = self.storage.open(FORMAT)?;
@@ -52,19 +62,34 @@ impl Files {
             Ok(String::from_utf8_lossy(&text).trim_end().chars().take(64).collect::<String>())
         };
         let found = self.io(FORMAT, read())?;
-        if found == KNOWN {
+        if found == UNSALTED {
+            match self.put_format() {
+                // It goes on as it was until there is room.
+                Err(error) if crate::commit::is_full(&error) => {}
+                salt => self.salt = self.io(FORMAT, salt)?,
+            }
+            return Ok(());
+        }
+        let salt = found.strip_prefix(KNOWN).and_then(|salt| salt.strip_prefix(' '));
+        if let Some(salt) = salt.and_then(|salt| u32::from_str_radix(salt, 16).ok()) {
+            self.salt = salt;
             return Ok(());
         }
         Err(Error::Format { path: self.storage.place(), found, known: KNOWN })
     }
 
-    fn put_format(&self) -> io::Result<()> {
+    /// Writes the newest format with a new salt, which is returned.
+    fn put_format(&self) -> io::Result<u32> {
+        // The keys of a hash map's hasher are the system's randomness. Zero would be no salt.
+        let random = RandomState::new().build_hasher().finish();
+        let salt = ((random ^ random >> 32) as u32).max(1);
         let new = "FORMAT.new";
         let file = self.storage.create(new)?;
-        file.write_at(format!("{KNOWN}\n").as_bytes(), 0)?;
+        file.write_at(format!("{KNOWN} {salt:08x}\n").as_bytes(), 0)?;
         file.sync()?;
         self.storage.rename(new, FORMAT)?;
-        self.storage.sync_directory()
+        self.storage.sync_directory()?;
+        Ok(salt)
     }
 
     /// Keeps `bytes` for the moment at which the disk is full.

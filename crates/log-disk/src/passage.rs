@@ -127,10 +127,11 @@ impl Reading<'_> {
             let bytes = Bytes::from(chapter.segment.read(extent.offset, length)?);
             if extent.first == extent.last {
                 let mut payload = None;
-                let found = self.walk(extent, &bytes, |said| payload = Some(bytes.slice_ref(said)));
+                let found = self
+                    .walk(extent, chapter.segment.salt, &bytes, |said| payload = Some(bytes.slice_ref(said)));
                 return Ok(found.and(payload).map(|payload| Block::of_one(first, self.lead, payload)));
             }
-            let found = self.walk(extent, &bytes, |said| building.push(said));
+            let found = self.walk(extent, chapter.segment.salt, &bytes, |said| building.push(said));
             return Ok(found.map(|()| building.build(first)));
         }
         SCRATCH.with_borrow_mut(|scratch| {
@@ -138,19 +139,25 @@ impl Reading<'_> {
             let room = scratch.get_mut(..length).unwrap_or_default();
             let read = chapter.segment.file.read_at(room, extent.offset)?;
             let bytes = room.get(..read).unwrap_or_default();
-            let found = self.walk(extent, bytes, |said| building.push(said));
+            let found = self.walk(extent, chapter.segment.salt, bytes, |said| building.push(said));
             Ok(found.map(|()| building.build(first)))
         })
     }
 
     /// Shows `take` each payload of the log in `bytes`, which are those of an extent. `None` unless they are all there.
-    fn walk<'b>(&self, extent: &Extent, bytes: &'b [u8], mut take: impl FnMut(&'b [u8])) -> Option<()> {
+    fn walk<'b>(
+        &self,
+        extent: &Extent,
+        salt: u32,
+        bytes: &'b [u8],
+        mut take: impl FnMut(&'b [u8]),
+    ) -> Option<()> {
         let (mut rest, mut next) = (bytes, extent.first);
         while !rest.is_empty() {
             let length = match Header::peek(rest)? {
                 (log, length) if log != self.log.number => length,
                 _ => {
-                    let header = Header::read(rest)?;
+                    let header = Header::read(rest, salt)?;
                     if let Body::Append(entries) | Body::Copy(entries) = codec::read(header.body(rest)?)?
                         && entries.count > 0
                     {

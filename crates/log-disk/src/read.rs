@@ -102,7 +102,7 @@ fn find_or_gap(state: &LogState, next: u64) -> Result<Result<Option<Chapter>, Ga
 fn damage_at(log: u64, segment: &Segment, next: u64) -> io::Result<Option<u64>> {
     let bytes = segment.read(0, usize::try_from(segment.length()).unwrap_or(usize::MAX))?;
     let mut offset = SEGMENT_HEADER as usize;
-    while let Some(found) = record::read(&bytes, offset) {
+    while let Some(found) = record::read(&bytes, offset, segment.salt) {
         let (said, end) = match found {
             Found::Record { header, body, end } => {
                 (Some(header).filter(|_| matches!(codec::read(body), Some(Body::Hole))), end)
@@ -180,7 +180,7 @@ impl Reading<'_> {
         bytes: &Bytes,
     ) -> Result<ControlFlow<()>, StoreError> {
         let (mut offset, mut bad) = (0, None);
-        while let Some(found) = record::read(bytes, offset) {
+        while let Some(found) = record::read(bytes, offset, chapter.segment.salt) {
             let start = offset;
             let (header, body, end) = match found {
                 Found::Record { header, body, end } => (header, body, end),
@@ -276,7 +276,7 @@ fn look_through(log: &Log, chapter: &Chapter, from: u64) -> io::Result<Vec<Exten
     let length = usize::try_from(chapter.segment.length()).unwrap_or(usize::MAX);
     let bytes = chapter.segment.read(0, length)?;
     let (mut offset, mut extents) = (SEGMENT_HEADER as usize, Vec::new());
-    while let Some(found) = record::read(&bytes, offset) {
+    while let Some(found) = record::read(&bytes, offset, chapter.segment.salt) {
         let start = offset;
         let (Found::Record { end, .. } | Found::Damage { end, .. }) = found;
         offset = end;

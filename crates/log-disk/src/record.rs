@@ -6,7 +6,7 @@
 //! 8   8 bytes  number of the log
 //! 16  8 bytes  last entry of that log after this record
 //! 24  4 bytes  CRC-32 of the body
-//! 28  4 bytes  CRC-32 of bytes 0 to 27
+//! 28  4 bytes  CRC-32 of bytes 0 to 27, begun with the salt of the segment
 //! 32           body
 //! ```
 //!
@@ -36,10 +36,10 @@ pub(crate) struct Header {
 
 impl Header {
     /// Reads the header that `bytes` begin with, if there is a whole and sound one.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8], salt: u32) -> Option<Self> {
         let header = bytes.get(..HEADER)?;
         if header.get(..4)? != MAGIC
-            || crc32fast::hash(header.get(..28)?) != Reader::new(header.get(28..)?).u32()?
+            || salted(header.get(..28)?, salt) != Reader::new(header.get(28..)?).u32()?
         {
             return None;
         }
@@ -75,7 +75,7 @@ impl Header {
     /// What a header that is not sound would say if one of its bits were not flipped, if that is clear.
     ///
     /// A CRC of 32 bits tells all single flips in 32 bytes apart, so at most one repair fits.
-    pub(crate) fn guess(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn guess(bytes: &[u8], salt: u32) -> Option<Self> {
         let mut header: [u8; HEADER] = bytes.get(..HEADER)?.try_into().ok()?;
         for bit in 0..HEADER * 8 {
             let flip = |header: &mut [u8; HEADER]| {
@@ -84,7 +84,7 @@ impl Header {
                 }
             };
             flip(&mut header);
-            let read = Self::read(&header);
+            let read = Self::read(&header, salt);
             if read.is_some() {
                 return read;
             }
@@ -94,7 +94,22 @@ impl Header {
     }
 }
 
-/// Appends a record to `out` whose body is what `write` writes.
+/// The CRC-32 of the first bytes of a header. A salt makes it another, so that nobody who does not know it can write bytes that pass
+/// for a record.
+fn salted(bytes: &[u8], salt: u32) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(salt);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// Gives the record that `bytes` begin with the checksum that its header has in a segment of this salt.
+pub(crate) fn stamp(bytes: &mut [u8], salt: u32) {
+    if let Some((fixed, check)) = bytes.get_mut(..HEADER).and_then(|header| header.split_at_mut_checked(28)) {
+        check.copy_from_slice(&salted(fixed, salt).to_le_bytes());
+    }
+}
+
+/// Appends a record to `out`, for a segment without salt until it is stamped, whose body is what `write` writes.
 pub(crate) fn write(log: u64, last: u64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
@@ -122,8 +137,8 @@ pub(crate) fn write(log: u64, last: u64, out: &mut Vec<u8>, write: impl FnOnce(&
 const MAX_MENDED: usize = 4 << 10;
 
 /// The record that `bytes` begin with as it was written, if a bit is flipped in its header, in its body, or in each.
-pub(crate) fn mend(bytes: &[u8]) -> Option<(Header, Vec<u8>)> {
-    let header = Header::read(bytes).or_else(|| Header::guess(bytes))?;
+pub(crate) fn mend(bytes: &[u8], salt: u32) -> Option<(Header, Vec<u8>)> {
+    let header = Header::read(bytes, salt).or_else(|| Header::guess(bytes, salt))?;
     let mut body = bytes.get(HEADER..header.record_length())?.to_vec();
     if header.is_of(&body) {
         return Some((header, body));
@@ -171,17 +186,17 @@ pub(crate) enum Found<'a> {
 /// Reads the record at `offset` of `bytes`; `None` at the end of them.
 ///
 /// Damage ends where the next sound record begins, or at the end of `bytes`.
-pub(crate) fn read(bytes: &[u8], offset: usize) -> Option<Found<'_>> {
+pub(crate) fn read(bytes: &[u8], offset: usize, salt: u32) -> Option<Found<'_>> {
     let rest = bytes.get(offset..).filter(|rest| !rest.is_empty())?;
-    let header = Header::read(rest);
+    let header = Header::read(rest, salt);
     if let Some((header, body)) = header.and_then(|header| Some((header, header.body(rest)?))) {
         return Some(Found::Record { header, body, end: offset + header.record_length() });
     }
-    let said = header.or_else(|| Header::guess(rest));
+    let said = header.or_else(|| Header::guess(rest, salt));
     // Where the header says that the next record begins is the first place to look; then every place.
     let promised = said.map(|said| offset + said.record_length());
     let sound = |at: &usize| {
-        let header = bytes.get(*at..).and_then(Header::read);
+        let header = bytes.get(*at..).and_then(|rest| Header::read(rest, salt));
         header.is_some_and(|header| *at + header.record_length() <= bytes.len())
     };
     let end = promised
@@ -208,11 +223,11 @@ mod tests {
     #[test]
     fn records_read_back_what_they_were() {
         let bytes = two();
-        let Some(Found::Record { header, body, end }) = read(&bytes, 0) else { panic!("no record") };
+        let Some(Found::Record { header, body, end }) = read(&bytes, 0, 0) else { panic!("no record") };
         assert_eq!((header.log, header.last, body, end), (7, 3, &b"hello"[..], HEADER + 5));
-        let Some(Found::Record { header, body, end }) = read(&bytes, end) else { panic!("no record") };
+        let Some(Found::Record { header, body, end }) = read(&bytes, end, 0) else { panic!("no record") };
         assert_eq!((header.log, header.last, body, end), (8, 1, &b"you"[..], bytes.len()));
-        assert_eq!(read(&bytes, end), None);
+        assert_eq!(read(&bytes, end, 0), None);
     }
 
     #[test]
@@ -221,7 +236,7 @@ mod tests {
         for bit in 0..(HEADER + 5) * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            match read(&flipped, 0) {
+            match read(&flipped, 0, 0) {
                 Some(Found::Damage { header: Some(header), end }) => {
                     assert_eq!((header.log, header.last, end), (7, 3, HEADER + 5), "bit {bit}");
                 }
@@ -236,12 +251,23 @@ mod tests {
         for bit in 0..(HEADER + 5) * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let (header, body) = mend(&flipped).unwrap_or_else(|| panic!("bit {bit}"));
+            let (header, body) = mend(&flipped, 0).unwrap_or_else(|| panic!("bit {bit}"));
             assert_eq!((header.log, header.last, &body[..]), (7, 3, &b"hello"[..]), "bit {bit}");
         }
         let mut two_in_one_byte = bytes;
         two_in_one_byte[HEADER] ^= 0b11;
-        assert_eq!(mend(&two_in_one_byte), None);
+        assert_eq!(mend(&two_in_one_byte, 0), None);
+    }
+
+    #[test]
+    fn a_record_of_another_salt_is_none() {
+        let mut bytes = two();
+        stamp(&mut bytes, 9);
+        assert!(matches!(read(&bytes, 0, 9), Some(Found::Record { .. })));
+        // What looks like a record of no salt within is not taken for one.
+        assert!(
+            matches!(read(&bytes, 0, 8), Some(Found::Damage { header: None, end }) if end == bytes.len())
+        );
     }
 
     #[test]
@@ -250,7 +276,7 @@ mod tests {
         for length in HEADER + 6..bytes.len() {
             let torn = &bytes[..length];
             assert!(
-                matches!(read(torn, HEADER + 5), Some(Found::Damage { end, .. }) if end == length),
+                matches!(read(torn, HEADER + 5, 0), Some(Found::Damage { end, .. }) if end == length),
                 "{length} bytes"
             );
         }

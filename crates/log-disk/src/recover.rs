@@ -117,9 +117,8 @@ pub(crate) fn recover(files: &Files) -> Result<Recovered, Error> {
     let (mut active, mut touched, mut lossy) = (None, Vec::new(), false);
     for id in &ids {
         let name = Segment::name_of(*id);
-        let opened = files.storage.open(&name).and_then(|file| Ok((file.length()?, file)));
-        let (length, file) = files.io(&name, opened)?;
-        let segment = Segment::of(*id, file, length);
+        let segment = files.io(&name, Segment::open(&*files.storage, *id, files.salt))?;
+        let length = segment.length();
         rebuild.catalog.segments.insert(*id, segment.clone());
         if Some(id) != ids.last() {
             read_full(files, &segment, &mut rebuild, &mut report)?;
@@ -132,7 +131,7 @@ pub(crate) fn recover(files: &Files) -> Result<Recovered, Error> {
         if (cut as u64) < length {
             report.cut = Some(damage(&segment, cut, scan.bytes.len(), None));
         }
-        let header = crate::segment::header(*id);
+        let header = crate::segment::header(*id, segment.salt);
         let sound = cut.max(SEGMENT_HEADER as usize) as u64;
         let mend = || {
             if !is_header(&scan.bytes, *id) {
@@ -245,7 +244,7 @@ fn scan(segment: &Segment) -> io::Result<Scan> {
     let (mut ends_closed, mut lossy) = (false, false);
     let mut start = (SEGMENT_HEADER as usize).min(bytes.len());
     let mut sound_end = start;
-    while let Some(found) = record::read(&bytes, start) {
+    while let Some(found) = record::read(&bytes, start, segment.salt) {
         let stretch = match found {
             Found::Record { header, body, end } => {
                 ends_closed = false;
@@ -305,18 +304,18 @@ fn apply(segment: &Arc<Segment>, scan: &Scan, cut: usize, rebuild: &mut Rebuild,
 /// trimmed or is gone is not undone by a flipped bit. Entries are not served on such grounds.
 fn apply_mended(segment: &Arc<Segment>, scan: &Scan, stretch: &Stretch, rebuild: &mut Rebuild) -> bool {
     let bytes = scan.bytes.get(stretch.start..stretch.end).unwrap_or_default();
-    let Some((header, body)) = mended(bytes) else { return false };
+    let Some((header, body)) = mended(bytes, segment.salt) else { return false };
     let Some(body) = codec::read(&body) else { return false };
     rebuild.apply(segment, &header, body, (stretch.start as u64, 0))
 }
 
 /// What a damaged record without entries said, if its header is known, and its body differs by a bit at most. Of a record that a log
 /// is gone there is only one body, and so its checksum says it whole.
-pub(crate) fn mended(bytes: &[u8]) -> Option<(Header, Vec<u8>)> {
-    let said = Header::read(bytes).or_else(|| Header::guess(bytes))?;
+pub(crate) fn mended(bytes: &[u8], salt: u32) -> Option<(Header, Vec<u8>)> {
+    let said = Header::read(bytes, salt).or_else(|| Header::guess(bytes, salt))?;
     let mut gone = Vec::new();
     codec::put_delete(&mut gone);
-    let mended = if said.is_of(&gone) { Some((said, gone)) } else { record::mend(bytes) };
+    let mended = if said.is_of(&gone) { Some((said, gone)) } else { record::mend(bytes, salt) };
     mended.filter(|(_, body)| !matches!(codec::read(body), None | Some(Body::Append(_) | Body::Copy(_))))
 }
 
@@ -350,7 +349,8 @@ pub(crate) fn verify(segment: &Arc<Segment>) -> io::Result<Vec<Damage>> {
     for stretch in scan.stretches.iter().filter(|stretch| !stretch.is_sound) {
         let log =
             stretch.header.filter(|header| header.log > 0).map(|header| format!("number {}", header.log));
-        let is_mended = scan.bytes.get(stretch.start..stretch.end).and_then(mended).is_some();
+        let bytes = scan.bytes.get(stretch.start..stretch.end);
+        let is_mended = bytes.and_then(|bytes| mended(bytes, segment.salt)).is_some();
         damages.push(Damage { is_mended, ..damage(segment, stretch.start, stretch.end, log) });
     }
     Ok(damages)

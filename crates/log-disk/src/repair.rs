@@ -47,7 +47,7 @@ impl DiskStore {
     /// # Errors
     /// As [`repair`](Self::repair).
     pub fn repair_on(storage: Arc<dyn Storage>) -> Result<Repair, Error> {
-        let files = Files { storage };
+        let mut files = Files { storage, salt: 0 };
         let _lock = files.lock()?;
         files.check_format()?;
         undo_half_done(&files)?;
@@ -57,15 +57,14 @@ impl DiskStore {
         let mut repair = Repair::default();
         for (before, after) in ids.iter().zip(ids.iter().skip(1)) {
             for gone in before + 1..*after {
-                files.io(&Segment::name_of(gone), Segment::create(&*files.storage, gone))?;
+                files.io(&Segment::name_of(gone), Segment::create(&*files.storage, gone, files.salt))?;
                 repair.missing.push(Segment::name_of(gone));
             }
         }
         for id in &ids {
             let name = Segment::name_of(*id);
-            let opened = files.storage.open(&name).and_then(|file| Ok((file.length()?, file)));
-            let (length, file) = files.io(&name, opened)?;
-            let segment = Segment::of(*id, file, length);
+            let segment = files.io(&name, Segment::open(&*files.storage, *id, files.salt))?;
+            let length = segment.length();
             let damages = files.io(&name, verify(&segment))?;
             // What a start would cut from the last one is no damage.
             if damages.is_empty() || (Some(id) == ids.last() && is_torn_tail(&damages, length)) {
@@ -97,8 +96,8 @@ fn is_torn_tail(damages: &[Damage], length: u64) -> bool {
 /// missing, so that their numbers are not used again.
 fn mend(files: &Files, segment: &Segment) -> io::Result<()> {
     let bytes = segment.read(0, usize::try_from(segment.length()).unwrap_or(usize::MAX))?;
-    let (mut sound, mut offset) = (header(segment.id), SEGMENT_HEADER as usize);
-    while let Some(found) = record::read(&bytes, offset) {
+    let (mut sound, mut offset) = (header(segment.id, segment.salt), SEGMENT_HEADER as usize);
+    while let Some(found) = record::read(&bytes, offset, segment.salt) {
         let start = offset;
         match found {
             Found::Record { end, .. } => {
@@ -106,7 +105,8 @@ fn mend(files: &Files, segment: &Segment) -> io::Result<()> {
                 offset = end;
             }
             Found::Damage { header, end } => {
-                match bytes.get(start..end).and_then(mended) {
+                let at = sound.len();
+                match bytes.get(start..end).and_then(|bytes| mended(bytes, segment.salt)) {
                     Some((header, body)) => {
                         record::write(header.log, header.last, &mut sound, |out| out.extend(body));
                     }
@@ -115,6 +115,7 @@ fn mend(files: &Files, segment: &Segment) -> io::Result<()> {
                         record::write(log, last, &mut sound, codec::put_hole);
                     }
                 }
+                record::stamp(sound.get_mut(at..).unwrap_or_default(), segment.salt);
                 offset = end;
             }
         }

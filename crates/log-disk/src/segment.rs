@@ -10,14 +10,17 @@ use std::{
 
 use crate::{
     codec::Reader,
+    record::Header,
     storage::{Storage, StorageFile},
 };
 
 /// What a segment begins with: magic, version, number, checksum; as long as a record's header.
 pub(crate) const SEGMENT_HEADER: u64 = 32;
 const MAGIC: &[u8; 8] = b"SNLOGSEG";
+/// The version of segments whose records have no salt.
+const UNSALTED: u32 = 1;
 /// The version of segments and their records.
-pub(crate) const VERSION: u32 = 1;
+const SALTED: u32 = 2;
 
 /// Records of one log are read with one read if no more than so many bytes of other logs lie between them.
 const MERGE_GAP: u64 = 4 << 10;
@@ -28,6 +31,8 @@ pub(crate) const MERGE_SPAN: u64 = 256 << 10;
 pub(crate) struct Segment {
     pub(crate) id: u64,
     pub(crate) file: Arc<dyn StorageFile>,
+    /// What the checksums of its headers begin with: without it nobody can write an entry that looks like records of others.
+    pub(crate) salt: u32,
     /// Where the next record goes; all before it is written.
     pub(crate) length: AtomicU64,
     /// Bytes of records of which something lives.
@@ -53,18 +58,31 @@ impl Segment {
     }
 
     /// Makes an empty segment, durable with its name.
-    pub(crate) fn create(storage: &dyn Storage, id: u64) -> io::Result<Arc<Self>> {
+    pub(crate) fn create(storage: &dyn Storage, id: u64, salt: u32) -> io::Result<Arc<Self>> {
         let file = storage.create(&Self::name_of(id))?;
-        file.write_at(&header(id), 0)?;
+        file.write_at(&header(id, salt), 0)?;
         file.sync()?;
         storage.sync_directory()?;
-        Ok(Self::of(id, file, SEGMENT_HEADER))
+        Ok(Self::of(id, file, SEGMENT_HEADER, salt))
     }
 
-    pub(crate) fn of(id: u64, file: Arc<dyn StorageFile>, length: u64) -> Arc<Self> {
+    /// Opens a segment. `salt` is that of new ones, which this one has if its header is damaged and its first record says so.
+    pub(crate) fn open(storage: &dyn Storage, id: u64, salt: u32) -> io::Result<Arc<Self>> {
+        let file = storage.open(&Self::name_of(id))?;
+        let length = file.length()?;
+        let start = read_range(&*file, 0, 2 * SEGMENT_HEADER as usize)?;
+        let said = salt_of(&start, id).unwrap_or_else(|| {
+            let first = start.get(SEGMENT_HEADER as usize..).unwrap_or_default();
+            if Header::read(first, 0).is_some() { 0 } else { salt }
+        });
+        Ok(Self::of(id, file, length, said))
+    }
+
+    fn of(id: u64, file: Arc<dyn StorageFile>, length: u64, salt: u32) -> Arc<Self> {
         Arc::new(Self {
             id,
             file,
+            salt,
             length: AtomicU64::new(length),
             live: AtomicU64::new(0),
             index: OnceLock::new(),
@@ -106,19 +124,27 @@ impl fmt::Debug for Segment {
 }
 
 /// The first bytes of the segment `id`.
-pub(crate) fn header(id: u64) -> Vec<u8> {
+pub(crate) fn header(id: u64, salt: u32) -> Vec<u8> {
     let mut header = Vec::with_capacity(SEGMENT_HEADER as usize);
     header.extend_from_slice(MAGIC);
-    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&(if salt == 0 { UNSALTED } else { SALTED }).to_le_bytes());
     header.extend_from_slice(&id.to_le_bytes());
-    header.extend_from_slice(&[0; 8]);
+    header.extend_from_slice(&salt.to_le_bytes());
+    header.extend_from_slice(&[0; 4]);
     header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
     header
 }
 
+/// The salt of the segment `id`, if `bytes` begin as it does.
+fn salt_of(bytes: &[u8], id: u64) -> Option<u32> {
+    let said = bytes.get(..SEGMENT_HEADER as usize)?;
+    let salt = Reader::new(said.get(20..)?).u32()?;
+    Some(salt).filter(|salt| said == header(id, *salt))
+}
+
 /// Whether a segment begins as the segment `id` does.
 pub(crate) fn is_header(bytes: &[u8], id: u64) -> bool {
-    bytes.get(..SEGMENT_HEADER as usize) == Some(&header(id))
+    salt_of(bytes, id).is_some()
 }
 
 /// A stretch of a segment in which records of a log lie, maybe with some of others between them.

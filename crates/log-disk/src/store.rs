@@ -142,7 +142,7 @@ impl DiskStore {
         options: DiskOptions,
     ) -> Result<Self, Error> {
         options.validate()?;
-        let files = Files { storage };
+        let mut files = Files { storage, salt: 0 };
         let lock: Lock = files.lock()?.into();
         files.check_format()?;
         undo_half_done(&files)?;
@@ -153,7 +153,7 @@ impl DiskStore {
             Some(active) => active,
             None => {
                 let first = recovered.catalog.segments.keys().next_back().map_or(1, |last| last + 1);
-                files.io(&Segment::name_of(first), Segment::create(&*files.storage, first))?
+                files.io(&Segment::name_of(first), Segment::create(&*files.storage, first, files.salt))?
             }
         };
         let mut catalog = recovered.catalog;

@@ -273,11 +273,11 @@ fn a_directory_is_of_one_process_and_of_a_known_format() {
     drop(open(&disk, small()));
     let newer = disk.edited(|name, bytes| {
         if name == "FORMAT" {
-            *bytes = b"streamnest log 2\n".to_vec();
+            *bytes = b"streamnest log 3\n".to_vec();
         }
     });
     let refused = DiskStore::open_on(newer, Arc::new(SystemClock), small()).unwrap_err();
-    assert!(matches!(&refused, Error::Format { found, .. } if found == "streamnest log 2"), "{refused}");
+    assert!(matches!(&refused, Error::Format { found, .. } if found == "streamnest log 3"), "{refused}");
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("thesis.txt"), "years of work").unwrap();
     let refused = DiskStore::open(directory.path(), Arc::new(SystemClock), small()).unwrap_err();

@@ -92,6 +92,90 @@ fn what_was_deleted_or_trimmed_stays_gone_whichever_bit_is_flipped_and_whichever
     }
 }
 
+#[test]
+fn records_that_an_entry_holds_are_obeyed_by_nobody_whatever_is_damaged_around_them() {
+    // What a client would send: a record that deletes the log 1, as it is written without a salt.
+    let mut forged = b"SNR1\x01\0\0\0".to_vec();
+    forged.extend_from_slice(&1_u64.to_le_bytes());
+    forged.extend_from_slice(&1_u64.to_le_bytes());
+    forged.extend_from_slice(&crc(&[DELETE]).to_le_bytes());
+    forged.extend_from_slice(&crc(&forged).to_le_bytes());
+    forged.push(DELETE);
+    let disk = Disk::new();
+    {
+        let store = open(&disk, options());
+        let (victim, attacker) =
+            (Probe::create(&store, "victim").unwrap(), Probe::create(&store, "attacker").unwrap());
+        victim.durable(victim.append(1, 20).unwrap()).unwrap();
+        let event = streamnest_core::Event::from_stored(
+            streamnest_core::Class::Data,
+            streamnest_core::EventType::new("data").unwrap(),
+            None,
+            forged.clone().into(),
+            streamnest_core::Delivery::default(),
+        );
+        let entry = streamnest_core::Entry::new(seq(1), streamnest_core::Timestamp::from_micros(1), event);
+        attacker.log.append(attacker.log.head().term, seq(0), &[Arc::new(entry)], &[]).unwrap();
+        attacker.durable(1).unwrap();
+        victim.durable(victim.append(1, 20).unwrap()).unwrap();
+    }
+    let (at, length, ..) =
+        records(&disk).into_iter().find(|(_, _, log, kind)| (*log, *kind) == (2, APPEND)).unwrap();
+    for lost in [4, 32, length - forged.len()] {
+        let damaged = zeroed(&disk, at, lost);
+        let store = open(&damaged, options());
+        assert_eq!(store.recovery().damages.len(), 1);
+        let victim = Probe::open(&store, "victim").expect("nobody deleted it");
+        assert_eq!(victim.read_all(1).entries, [1, 2]);
+        drop((victim, store));
+        DiskStore::repair_on(damaged.clone()).unwrap();
+        assert!(Probe::open(&open(&damaged, options()), "victim").is_ok());
+    }
+}
+
+/// The CRC-32 of zlib, bit by bit.
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |register: u32| (register >> 1) ^ (0xEDB8_8320 & (register & 1).wrapping_neg());
+    let take =
+        |register: u32, byte: &u8| (0..8).fold(register ^ u32::from(*byte), |register, _| step(register));
+    !bytes.iter().fold(!0, take)
+}
+
+#[test]
+fn a_directory_of_the_release_before_goes_on_and_its_next_segments_have_a_salt() {
+    // A directory without a salt is what that release wrote, bit for bit.
+    let disk = Disk::new();
+    drop(open(&disk, small()));
+    let header = |version: u32| {
+        let mut header = b"SNLOGSEG".to_vec();
+        header.extend_from_slice(&version.to_le_bytes());
+        header.extend_from_slice(&1_u64.to_le_bytes());
+        header.extend_from_slice(&[0; 8]);
+        header.extend_from_slice(&crc(&header).to_le_bytes());
+        header
+    };
+    let old = disk.edited(|name, bytes| match name {
+        "FORMAT" => *bytes = b"streamnest log 1\n".to_vec(),
+        FIRST => *bytes = header(1),
+        _ => {}
+    });
+    for round in 0..3 {
+        let store = open(&old, small());
+        let a = Probe::open(&store, "a").or_else(|_| Probe::create(&store, "a")).unwrap();
+        assert!(store.recovery().damages.is_empty() && store.verify().unwrap().is_empty(), "round {round}");
+        assert_eq!(a.read_all(1).entries.len() as u64, round * 20);
+        (0..20).for_each(|_| a.durable(a.append(1, 200).unwrap()).unwrap());
+    }
+    let versions = std::sync::Mutex::new(Vec::new());
+    old.edited(|name, bytes| {
+        if name.ends_with(".log") {
+            versions.lock().unwrap().push(bytes[8]);
+        }
+    });
+    let versions = versions.into_inner().unwrap();
+    assert!(versions.len() > 2 && versions[0] == 1 && versions[1..].iter().all(|version| *version == 2));
+}
+
 fn epochs(disk: &Arc<Disk>) -> [u64; 2] {
     let store = open(disk, options());
     ["a", "b"].map(|id| Probe::open(&store, id).unwrap().log.head().epoch.get())
