@@ -259,6 +259,12 @@ impl Committer {
             }
         };
         self.inner.catalog().segments.insert(next.id, next.clone());
+        while let Err(error) = self.inner.note_bounds() {
+            if !is_full(&error) {
+                return Err(error);
+            }
+            self.wait_for_room(&error)?;
+        }
         self.active = next;
         self.touched.clear();
         self.is_mode_durable = false;

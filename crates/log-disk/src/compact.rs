@@ -144,6 +144,7 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
     logs.iter().try_for_each(|log| note_trim(inner, log))?;
     wait_durable(inner)?;
     inner.catalog().segments.remove(&segment.id);
+    inner.note_bounds()?;
     inner.files.remove_segment(segment)?;
     tracing::debug!(segment = segment.name(), copied, "segment compacted");
     Ok(())

@@ -36,7 +36,7 @@ pub enum Error {
         /// One of its files.
         file: String,
     },
-    /// A segment is gone from the middle.
+    /// A segment is gone.
     #[error(
         "segment `{file}` is missing from `{path}`; bring it back, or repair the store, which gives up what it held"
     )]

@@ -32,6 +32,7 @@
 //! ```
 
 mod blocks;
+mod bounds;
 mod catalog;
 mod codec;
 mod commit;

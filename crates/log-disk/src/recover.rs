@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Error, Files,
+    Error, Files, bounds,
     catalog::{Catalog, Rebuild},
     codec::{self, Body},
     index::{self, IndexedLog},
@@ -157,15 +157,12 @@ pub(crate) fn recover(files: &Files) -> Result<Recovered, Error> {
     Ok(Recovered { catalog: rebuild.catalog, active, touched, doubted, report })
 }
 
-/// Segments go from the front only, so none is missing between two.
+/// Segments go from the front only, and the bounds say how far they have gone.
 fn check_complete(files: &Files, ids: &[u64]) -> Result<(), Error> {
-    for (before, after) in ids.iter().zip(ids.iter().skip(1)) {
-        if before + 1 != *after {
-            let (path, file) = (files.storage.place(), Segment::name_of(before + 1));
-            return Err(Error::MissingSegment { path, file });
-        }
+    match files.io("", bounds::first_missing(files, ids))? {
+        Some(file) => Err(Error::MissingSegment { path: files.storage.place(), file }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Takes in a full segment: by its index, or if that is no good by reading all of it, and then the index is made anew.

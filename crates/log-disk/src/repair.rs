@@ -3,7 +3,7 @@
 use std::{io, path::Path, sync::Arc};
 
 use crate::{
-    DiskStore, Error, Files,
+    DiskStore, Error, Files, bounds,
     codec::{self},
     index,
     record::{self, Found},
@@ -55,11 +55,10 @@ impl DiskStore {
             files.io("", files.storage.list())?.iter().filter_map(|name| Segment::id_of(name)).collect();
         ids.sort_unstable();
         let mut repair = Repair::default();
-        for (before, after) in ids.iter().zip(ids.iter().skip(1)) {
-            for gone in before + 1..*after {
-                files.io(&Segment::name_of(gone), Segment::create(&*files.storage, gone, files.salt))?;
-                repair.missing.push(Segment::name_of(gone));
-            }
+        let bounds = files.io("", bounds::read(&files))?;
+        for gone in bounds::missing(&ids, bounds) {
+            files.io(&Segment::name_of(gone), put_empty(&files, gone))?;
+            repair.missing.push(Segment::name_of(gone));
         }
         for id in &ids {
             let name = Segment::name_of(*id);
@@ -129,6 +128,15 @@ fn mend(files: &Files, segment: &Segment) -> io::Result<()> {
         _ => storage.sync_directory()?,
     }
     put(storage, &segment.name(), segment.id, &sound)
+}
+
+/// Puts a segment in the place of one that is gone, with a note that nobody knows what it held.
+fn put_empty(files: &Files, id: u64) -> io::Result<()> {
+    let (mut bytes, mut hole) = (header(id, files.salt), Vec::new());
+    record::write(0, 0, &mut hole, codec::put_hole);
+    record::stamp(&mut hole, files.salt);
+    bytes.append(&mut hole);
+    put(&*files.storage, &Segment::name_of(id), id, &bytes)
 }
 
 /// What a damaged segment is kept as: a name that no file has.

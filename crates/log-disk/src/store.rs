@@ -21,6 +21,7 @@ use streamnest_core::{
 use crate::{
     DiskOptions, Error,
     blocks::Blocks,
+    bounds,
     catalog::Catalog,
     codec::{self, State},
     commit::{Committer, is_full},
@@ -61,6 +62,8 @@ pub(crate) struct Inner {
     /// Bytes of memory that all logs take in the catalog, about.
     index_bytes: AtomicU64,
     catalog: Mutex<Catalog>,
+    /// Held by whoever writes down which segments there are.
+    bounds: Mutex<()>,
 }
 
 /// How the index grows.
@@ -80,6 +83,16 @@ impl Inner {
     pub(crate) fn catalog(&self) -> MutexGuard<'_, Catalog> {
         // A catalog is consistent between statements, so a panic elsewhere leaves nothing broken.
         self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says durably which segments there are.
+    pub(crate) fn note_bounds(&self) -> std::io::Result<()> {
+        let _turn = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = {
+            let catalog = self.catalog();
+            catalog.segments.keys().next().copied().zip(catalog.segments.keys().next_back().copied())
+        };
+        ends.map_or(Ok(()), |ends| bounds::write(&self.files, ends))
     }
 
     /// Counts `more` bytes of memory, or refuses what would take more than the index may. The last quarter is left to the places of
@@ -171,11 +184,17 @@ impl DiskStore {
             blocks,
             index_bytes: AtomicU64::new(index_bytes),
             catalog: Mutex::new(catalog),
+            bounds: Mutex::default(),
         });
         let kept = inner.files.keep_reserve(inner.options.reserve_bytes);
         match kept {
             Err(error) if is_full(&error) => inner.queue.set_health(Health::Full),
             kept => inner.files.io(crate::commit::RESERVE, kept)?,
+        }
+        match inner.note_bounds() {
+            // It is said when the next segment begins.
+            Err(error) if is_full(&error) => {}
+            noted => inner.files.io("", noted)?,
         }
         if !recovered.doubted.is_empty() {
             begin_epochs(&inner, &recovered.doubted).map_err(|error| Error::Io {

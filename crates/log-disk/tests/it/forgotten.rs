@@ -310,3 +310,43 @@ fn a_repair_that_is_broken_off_anywhere_loses_nothing_and_keeps_every_damaged_fi
         assert!(read.entries.len() >= 57, "{:?}", read.gaps);
     }
 }
+
+#[test]
+fn a_segment_that_is_missing_anywhere_is_noticed_and_a_repair_gives_it_up_with_new_epochs() {
+    let disk = Disk::new();
+    let before = {
+        let store = open(&disk, small());
+        let a = Probe::create(&store, "a").unwrap();
+        for _ in 0..40 {
+            a.durable(a.append(3, 100).unwrap()).unwrap();
+        }
+        a.log.head().epoch
+    };
+    let segments: Vec<String> =
+        disk.files().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(".log")).collect();
+    assert!(segments.len() > 3, "{segments:?}");
+    for gone in &segments {
+        let broken = disk.edited(|_, _| {});
+        for file in [gone.clone(), gone.replace(".log", ".index")] {
+            let _ = streamnest_log_disk::storage::Storage::remove(&*broken, &file);
+        }
+        let refused = DiskStore::open_on(broken.clone(), Arc::new(streamnest_log::SystemClock), small());
+        let refused = refused.expect_err("a segment is gone");
+        assert_eq!(refused.code(), "segment_missing");
+        assert!(refused.to_string().contains(gone), "{refused}");
+        assert_eq!(DiskStore::repair_on(broken.clone()).unwrap().missing, [gone.clone()]);
+        let is_last = Some(gone) == segments.last();
+        let mut epochs = Vec::new();
+        for _ in 0..2 {
+            let store = open(&broken, small());
+            let a = Probe::open(&store, "a").unwrap();
+            epochs.push(a.log.head().epoch);
+            let read = a.read_all(1);
+            let told: u64 = read.gaps.iter().map(|(from, to)| to - from + 1).sum();
+            assert!(told > 0 || is_last, "without `{gone}`: {:?}", read.gaps);
+            assert!(read.entries.len() as u64 + told == 120 || is_last, "without `{gone}`: {:?}", read.gaps);
+        }
+        assert_eq!(epochs[0] != before, is_last, "without `{gone}` its end is in doubt, or is not");
+        assert_eq!(epochs[0], epochs[1], "without `{gone}`");
+    }
+}
