@@ -29,7 +29,7 @@ use self::headers::Headers;
 pub(crate) use self::pieces::Pieces;
 use crate::{
     access::{Action, Visitor},
-    guard::Encrypted,
+    guard::OwnScheme,
     http::Refusal,
     limits::Who,
     shared::Shared,
@@ -67,10 +67,7 @@ impl Asked {
         let host = self.parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host =
             self.parts.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or("localhost");
-        // Where a proxy ends the encryption, it says so.
-        let proto = self.parts.headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
-        let is_encrypted = self.parts.extensions.get::<Encrypted>().is_some() || proto == Some(b"https");
-        let scheme = if is_encrypted { "https" } else { "http" };
+        let scheme = self.parts.extensions.get::<OwnScheme>().map_or("http", |own| own.0.as_str());
         format!("{scheme}://{host}{}", self.path)
     }
 }
@@ -101,7 +98,7 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let target = Target::new(parts.uri.path().strip_prefix(ROOT).unwrap_or_default())?;
-    let target = own(shared, &visitor, action(&parts.method), target)?;
+    let target = own(shared, &visitor, action(&parts.method, &target), target)?;
     let asked = Asked { visitor, target, headers: parts.headers.clone(), parts, path };
     match asked.parts.method {
         Method::GET => read::get(shared, &asked).await,
@@ -118,10 +115,11 @@ async fn answer(
     }
 }
 
-/// What a method does with a stream.
-fn action(method: &Method) -> Action {
-    match *method {
-        Method::GET | Method::HEAD | Method::OPTIONS => Action::Read,
+/// What a method does with a stream. An execution is forgotten by whoever may do so at `/executions` too.
+fn action(method: &Method, target: &Target) -> Action {
+    match (method, target) {
+        (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) => Action::Read,
+        (&Method::DELETE, Target::Execution(_)) => Action::Delete,
         _ => Action::Produce,
     }
 }

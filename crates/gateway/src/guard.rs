@@ -26,7 +26,7 @@ use crate::{
     access::Visitor,
     auth::{self, Admission},
     http::{Refusal, RefusedWith},
-    limits::{ClientAddress, Who},
+    limits::{ClientAddress, TrustedProxies, Who},
     serve::Watch,
     shared::Shared,
     upgrade,
@@ -56,6 +56,11 @@ pub(crate) struct LocalAddress(pub(crate) IpAddr);
 /// Marks a request whose connection is encrypted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Encrypted;
+
+/// The scheme by which a client asks, where that is known: by whoever accepted its connection, or by the word of a proxy that is
+/// trusted.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnScheme(pub(crate) Scheme);
 
 /// The hosts and origins that are allowed besides the server's own.
 #[derive(Debug)]
@@ -109,12 +114,27 @@ impl Access {
             .any(|allowed| *allowed == host || *allowed == authority.as_str().to_ascii_lowercase())
     }
 
-    fn allows_origin(&self, origin: &str, own: &Authority) -> bool {
-        let origin = origin.to_ascii_lowercase();
-        let is_own = split_origin(&origin)
-            .is_some_and(|(_, authority)| authority.as_str().eq_ignore_ascii_case(own.as_str()));
-        is_own || self.allowed().origins.contains(&origin)
+    fn allows_origin(&self, origin: &str, own: &Authority, scheme: Option<&Scheme>) -> bool {
+        is_own_origin(origin, own, scheme) || self.allowed().origins.contains(&origin.to_ascii_lowercase())
     }
+}
+
+/// Whether an origin is the server's own: a page that came without encryption may have been written by anybody on the way, so it is
+/// none of a server that encrypts. Where another program accepted the connection, the scheme is not known, and either counts.
+fn is_own_origin(origin: &str, own: &Authority, scheme: Option<&Scheme>) -> bool {
+    split_origin(origin).is_some_and(|(from, authority)| {
+        authority.as_str().eq_ignore_ascii_case(own.as_str()) && scheme.is_none_or(|scheme| *scheme == from)
+    })
+}
+
+/// The scheme by which a client asks.
+fn own_scheme(request: &Request, trusted: &TrustedProxies) -> Option<Scheme> {
+    let extensions = request.extensions();
+    // The page came by the connection to the proxy, if there is one, whatever the one behind it is.
+    trusted.scheme(request).or_else(|| match extensions.get::<Encrypted>() {
+        Some(Encrypted) => Some(Scheme::HTTPS),
+        None => extensions.get::<LocalAddress>().map(|_| Scheme::HTTP),
+    })
 }
 
 /// The address that a host is, if it is no name: one of IPv6 stands in brackets (RFC 3986 §3.2.2).
@@ -178,6 +198,9 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
     if let Some(address) = address {
         request.extensions_mut().insert(address);
     }
+    if let Some(scheme) = own_scheme(&request, &shared.trusted_proxies) {
+        request.extensions_mut().insert(OwnScheme(scheme));
+    }
     let asker = match check(&shared.access, &request) {
         Ok(asker) => asker,
         Err(refusal) => {
@@ -195,11 +218,16 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE);
         return finish(&shared.access, response, asker);
     }
-    let admitted = auth::admit(&shared, &mut request).await;
+    let is_always_answered = is_always_answered(request.uri().path());
+    let admitted = match is_always_answered {
+        // Nobody needs a name for that, so what is shown as one is not looked at.
+        true => Ok(Admission::Pending),
+        false => auth::admit(&shared, &mut request).await,
+    };
     // Who is not known is counted by its address, whatever it has shown.
-    let counted = match (&admitted, is_always_answered(request.uri().path())) {
-        (_, true) => Ok(()),
-        (Ok(Admission::Admitted(visitor)), _) => shared.limits.request(|| Who::of(visitor, address)),
+    let counted = match &admitted {
+        _ if is_always_answered => Ok(()),
+        Ok(Admission::Admitted(visitor)) => shared.limits.request(|| Who::of(visitor, address)),
         _ => shared.limits.request(|| address.map(Who::Address)),
     };
     let admission = match counted.map_err(Refusal::from).and(admitted) {
@@ -241,12 +269,11 @@ fn check(access: &Access, request: &Request) -> Result<Option<HeaderValue>, Refu
     let mut asker = None;
     if let Some(origin) = single(headers, &header::ORIGIN)? {
         let text = origin.to_str().unwrap_or_default();
-        if !access.allows_origin(text, &host) {
-            return Err(Refusal::origin(text));
+        let scheme = request.extensions().get::<OwnScheme>().map(|own| &own.0);
+        if !access.allows_origin(text, &host, scheme) {
+            return Err(Refusal::origin(text, scheme.is_some() && is_own_origin(text, &host, None)));
         }
-        let is_own =
-            split_origin(text).is_some_and(|(_, from)| from.as_str().eq_ignore_ascii_case(host.as_str()));
-        asker = (!is_own).then(|| origin.clone());
+        asker = (!is_own_origin(text, &host, scheme)).then(|| origin.clone());
     }
     if asker.is_none() && !headers.contains_key(header::ORIGIN) && is_embedded_elsewhere(headers) {
         return Err(Refusal::embedded());

@@ -147,9 +147,9 @@ impl Site {
 
     /// What the server takes.
     pub(super) async fn footprint(&self) -> Footprint {
-        let admin = Self::bearer("operator", "admin");
+        let operator = Self::bearer("operator", "operate");
         let mut http = Http::new(self.address);
-        let answer = http.get("/metrics", &[("authorization", &admin)]).await.expect("the server answers");
+        let answer = http.get("/metrics", &[("authorization", &operator)]).await.expect("the server answers");
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         let text = std::str::from_utf8(&text).unwrap();
         let tasks = text.lines().find_map(|line| line.strip_prefix("streamnest_tasks ")?.parse().ok());

@@ -217,7 +217,7 @@ async fn a_key_that_is_taken_out_of_its_file_ends_live_connections_and_an_empty_
     let program = program(&folder, options, &[]).await;
     let claims = json!({"sub": "ada", "exp": seconds() + 60});
     let by_set = encode(&Header::new(Algorithm::ES256), &claims, &key).unwrap();
-    let root = format!("Bearer {}", token("root", 60, &json!({"scope": "admin"})));
+    let root = format!("Bearer {}", token("root", 60, &json!({"scope": "admin operate"})));
     let (mut of_set, mut of_secret) =
         (open(&program, &by_set).await, open(&program, root.trim_start_matches("Bearer ")).await);
     start(&program, "a", &format!("Bearer {by_set}"), 1_000).await;

@@ -19,10 +19,12 @@ pub enum Scope {
     Produce = 8,
     /// `admin`: everything within the tenant, whatever the patterns say.
     Admin = 16,
+    /// `operate`: see how the whole server fares, which is more than any tenant; nothing else.
+    Operate = 32,
 }
 
 impl Scope {
-    const ALL: [Self; 5] = [Self::Read, Self::Start, Self::Cancel, Self::Produce, Self::Admin];
+    const ALL: [Self; 6] = [Self::Read, Self::Start, Self::Cancel, Self::Produce, Self::Admin, Self::Operate];
 
     /// The word in a token.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Scope {
             Self::Cancel => "cancel",
             Self::Produce => "produce",
             Self::Admin => "admin",
+            Self::Operate => "operate",
         }
     }
 }

@@ -121,10 +121,19 @@ impl Visitor {
         }))
     }
 
-    /// Refuses whoever may not see how the server fares: with tokens, who has no `admin` in its scope.
+    /// Refuses whoever may not administer a tenant: with tokens, who has no `admin` in its scope.
     pub(crate) fn must_administer(&self) -> Result<(), Refusal> {
+        self.must_have(Scope::Admin, "administer")
+    }
+
+    /// Refuses whoever may not see how the server fares, all tenants together: with tokens, who has no `operate` in its scope.
+    pub(crate) fn must_operate(&self) -> Result<(), Refusal> {
+        self.must_have(Scope::Operate, "see how the whole server fares")
+    }
+
+    fn must_have(&self, scope: Scope, to: &str) -> Result<(), Refusal> {
         match self {
-            Self::Known(principal) if !principal.scopes.has(Scope::Admin) => Err(Refusal::not_admin()),
+            Self::Known(principal) if !principal.scopes.has(scope) => Err(Refusal::without(scope, to)),
             _ => Ok(()),
         }
     }

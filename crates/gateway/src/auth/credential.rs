@@ -76,9 +76,9 @@ fn check(auth: &Authenticator, shared: &Shared, found: &Found) -> Result<Arc<Pri
     }
 }
 
-/// What anybody may ask: whether the server lives, and the page, which asks for a token itself.
+/// What anybody may ask: the page, which asks for a token itself.
 fn is_public(path: &str) -> bool {
-    matches!(path, "/" | "/healthz" | "/readyz") || path.starts_with("/console/")
+    path == "/" || path.starts_with("/console/")
 }
 
 /// Takes the one token of a request. A cookie comes with every request of a browser, so any other goes before it.

@@ -14,7 +14,7 @@ use crate::access::{Pattern, Scopes};
 /// |---|---|
 /// | `sub` | the subject: the user, or the program |
 /// | `tenant` | whose executions and streams it is about; without it the subject is a tenant of its own |
-/// | `scope` | what it may do: `read`, `start`, `cancel`, `produce`, `admin`, as a list or separated by spaces |
+/// | `scope` | what it may do: `read`, `start`, `cancel`, `produce`, `admin`, `operate`, as a list or separated by spaces |
 /// | `executions` | patterns of the executions that it is about, with `*` for anything; without it all of the tenant |
 /// | `streams` | the same of the paths at `/v1/stream`; without it all of the tenant, or none if `executions` limits it |
 ///

@@ -75,6 +75,16 @@ fn only_the_servers_own_pages_and_those_it_was_told_of_are_origins() {
         ("null", false),
         ("", false),
     ] {
-        assert_eq!(access.allows_origin(origin, &own), expected, "{origin}");
+        assert_eq!(access.allows_origin(origin, &own, None), expected, "{origin}");
+    }
+    // Where it is known how a request came, a page that came otherwise is another's.
+    for (origin, by_http, by_https) in [
+        ("http://localhost:8080", true, false),
+        ("https://localhost:8080", false, true),
+        ("HTTPS://localhost:8080", false, true),
+        ("https://app.example", true, true),
+    ] {
+        let by = |scheme| access.allows_origin(origin, &own, Some(&scheme));
+        assert_eq!((by(Scheme::HTTP), by(Scheme::HTTPS)), (by_http, by_https), "{origin}");
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use streamnest_core::{ControlError, ExecutionId, StoreError};
 use streamnest_protocol::native::ErrorBody;
 
-use crate::auth::Rejected;
+use crate::{access::Scope, auth::Rejected};
 
 /// The most characters of a client's own text that a message repeats.
 const QUOTED_CHARACTERS: usize = 128;
@@ -123,9 +123,16 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
     }
 
-    pub(crate) fn origin(origin: &str) -> Self {
+    /// `by_other_scheme`: it would be the server's own, if it had come as the request did.
+    pub(crate) fn origin(origin: &str, by_other_scheme: bool) -> Self {
+        let proxy = match by_other_scheme {
+            true => {
+                "; if a proxy in front of it ends the encryption, name that in `trusted_proxies` and have it say `X-Forwarded-Proto`"
+            }
+            false => "",
+        };
         let message = format!(
-            "pages of origin `{}` may not use this server; add it by `--allow-origin` or `GatewayOptions::allowed_origins`",
+            "pages of origin `{}` may not use this server; add it by `--allow-origin` or `GatewayOptions::allowed_origins`{proxy}",
             quote(origin)
         );
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
@@ -190,12 +197,9 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
     }
 
-    pub(crate) fn not_admin() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "token does not allow to administer; it needs the scope `admin`",
-        )
+    pub(crate) fn without(scope: Scope, to: &str) -> Self {
+        let message = format!("token does not allow to {to}; it needs the scope `{}`", scope.as_str());
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
     pub(crate) fn forbidden_stream(action: &str) -> Self {

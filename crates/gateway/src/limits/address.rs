@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, header, uri::Scheme};
 use ipnet::IpNet;
 
 /// The most proxies of a chain that are looked at.
 const MAX_HOPS: usize = 32;
+/// Where a proxy says by which scheme it was asked, unless it does so in `Forwarded`.
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The address of a connection's other end.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +30,15 @@ impl ClientAddress {
     /// From where a request comes. What proxies that are trusted say counts; what anybody else says does not. `None` where
     /// another program accepted the connection and does not tell.
     pub(crate) fn of(request: &Request, trusted: &TrustedProxies) -> Option<Self> {
-        let extensions = request.extensions();
-        let peer = extensions.get::<PeerAddress>().map(|peer| peer.0);
-        let peer = peer.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()))?;
-        Some(Self::new(forwarded(peer, request.headers(), trusted)))
+        Some(Self::new(forwarded(peer_of(request)?, request.headers(), trusted)))
     }
+}
+
+/// The other end of a request's connection, by whoever accepted that.
+fn peer_of(request: &Request) -> Option<IpAddr> {
+    let extensions = request.extensions();
+    let peer = extensions.get::<PeerAddress>().map(|peer| peer.0);
+    peer.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()))
 }
 
 /// The proxies whose word about addresses counts, and in which header they say it. Any other header may come from the client
@@ -48,6 +54,20 @@ impl TrustedProxies {
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// By which scheme the nearest proxy says that it was asked: in `X-Forwarded-Proto`, or `proto=…` of `Forwarded` where that is
+    /// their header. `None` if the request comes from no proxy that is trusted, or that says nothing.
+    pub(crate) fn scheme(&self, request: &Request) -> Option<Scheme> {
+        if !self.contain(peer_of(request)?) {
+            return None;
+        }
+        let is_forwarded = self.header == header::FORWARDED;
+        let name = if is_forwarded { header::FORWARDED } else { X_FORWARDED_PROTO };
+        // Whatever stands before the last one may be the client's own.
+        let said = texts(request.headers(), &name).last()?;
+        let said = if is_forwarded { parameter(said, "proto")? } else { said };
+        [Scheme::HTTP, Scheme::HTTPS].into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(said))
     }
 }
 
@@ -79,9 +99,14 @@ fn texts<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item
 
 /// The address in `for=…` of one member of `Forwarded`.
 fn of_forwarded(member: &str) -> Option<IpAddr> {
-    let pairs = member.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let mut nodes = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, node)| node);
-    of_node(nodes.next()?.trim_matches('"'))
+    of_node(parameter(member, "for")?)
+}
+
+/// A parameter of one member of `Forwarded`.
+fn parameter<'a>(member: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut pairs = member.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+    Some(value.trim_matches('"'))
 }
 
 /// An address, with or without a port: `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`.

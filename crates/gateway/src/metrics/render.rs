@@ -46,7 +46,7 @@ pub(crate) async fn metrics(
     State(shared): State<Arc<Shared>>,
     visitor: Visitor,
 ) -> Result<Response, Refusal> {
-    visitor.must_administer()?;
+    visitor.must_operate()?;
     shared.metrics.look(&shared);
     let mut text = String::new();
     if encode(&mut text, &shared.metrics.registry).is_err() {
@@ -86,7 +86,7 @@ pub(crate) async fn statistics(
     State(shared): State<Arc<Shared>>,
     visitor: Visitor,
 ) -> Result<Response, Refusal> {
-    visitor.must_administer()?;
+    visitor.must_operate()?;
     let metrics = &shared.metrics;
     metrics.look(&shared);
     let connections = Connections {

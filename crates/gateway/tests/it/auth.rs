@@ -183,7 +183,7 @@ async fn a_key_that_is_withdrawn_ends_who_came_by_it_and_a_set_without_keys_with
     };
     let (by_old, by_new) =
         (signed("rsa", KEYS[0].1, Jwa::RS256, "old"), signed("ec", KEYS[1].1, Jwa::ES256, "new"));
-    let by_secret = token_with("root", json!({"scope": "admin"}));
+    let by_secret = token_with("root", json!({"scope": "admin operate"}));
     let (mut of_old, mut of_new, mut of_secret) =
         (open(&by_old).await, open(&by_new).await, open(&by_secret).await);
     let headers = [("content-type", "application/json"), ("authorization", &*bearer(&by_old))];
@@ -240,6 +240,14 @@ async fn without_a_token_only_health_and_the_page_are_there() {
     let server = Server::with_options(options()).await;
     for path in ["/healthz", "/readyz", "/"] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+    // A supervisor may send whatever it sends to all.
+    for path in ["/healthz", "/readyz", "/healthz?ticket=abc", "/readyz?ticket=abc"] {
+        for authorization in ["Basic YTpi", "Bearer x.y.z", "Bearer", ""] {
+            let answer = server.ask("GET", path, &[("authorization", authorization)], "").await;
+            assert_eq!(answer.status, 200, "{path} with {authorization:?}");
+        }
+        server.ask("GET", path, &[("host", "evil.example")], "").await.error(403, "host_not_allowed");
     }
     for path in
         ["/workflows", "/executions", "/executions/a", "/executions/a/events", "/v1/stream/a", "/nowhere"]

@@ -81,3 +81,47 @@ async fn no_answer_goes_without_the_headers_that_keep_browsers_safe() {
         assert!(policy.contains("default-src 'none'") || policy == "sandbox", "{path}: {policy}");
     }
 }
+
+#[tokio::test]
+async fn a_page_is_the_servers_own_only_by_the_scheme_by_which_the_server_is_asked() {
+    let name = "streams.example.org";
+    let options = || GatewayOptions::default().with_allowed_hosts(vec![name.into()]);
+    let ask = async |server: &Server, scheme: &str, said: &[(&str, &str)]| {
+        let origin = format!("{scheme}://{name}");
+        let headers = [&[("host", name), ("origin", &origin)], said].concat();
+        server.ask("GET", "/executions", &headers, "").await
+    };
+    let put = async |server: &Server, path: &str, said: &[(&str, &str)]| {
+        let made = server.ask("PUT", path, &[&[("host", name)], said].concat(), "").await;
+        made.header("location").unwrap().to_owned()
+    };
+    // Nobody stands before it, so nobody's word counts.
+    let open = Server::with_options(options()).await;
+    let said = [("x-forwarded-proto", "https"), ("forwarded", "proto=https")];
+    for said in [&said[..], &[]] {
+        assert_eq!(ask(&open, "http", said).await.status, 200);
+        let message = ask(&open, "https", said).await.error(403, "origin_not_allowed");
+        assert!(message.contains("`trusted_proxies`"), "{message}");
+    }
+    assert_eq!(put(&open, "/v1/stream/a", &said).await, format!("http://{name}/v1/stream/a"));
+    // A proxy's does, where it says it.
+    let proxies = || options().with_trusted_proxies(vec!["127.0.0.1".into()]);
+    let behind = Server::with_options(proxies()).await;
+    for (said, by_http, by_https) in [
+        (&[][..], 200, 403),
+        (&[("x-forwarded-proto", "https")], 403, 200),
+        (&[("x-forwarded-proto", "http, https")], 403, 200),
+        (&[("x-forwarded-proto", "https, http")], 200, 403),
+        (&[("x-forwarded-proto", "gopher")], 200, 403),
+        (&[("forwarded", "proto=https")], 200, 403),
+    ] {
+        let came = (ask(&behind, "http", said).await.status, ask(&behind, "https", said).await.status);
+        assert_eq!(came, (by_http, by_https), "{said:?}");
+    }
+    let said = [("x-forwarded-proto", "https")];
+    assert_eq!(put(&behind, "/v1/stream/a", &said).await, format!("https://{name}/v1/stream/a"));
+    let behind = Server::with_options(proxies().with_forwarded_header("forwarded".into())).await;
+    let said = [("forwarded", "for=192.0.2.1;proto=\"https\""), ("x-forwarded-proto", "http")];
+    assert_eq!(ask(&behind, "https", &said).await.status, 200);
+    assert_eq!(ask(&behind, "http", &said).await.status, 403);
+}

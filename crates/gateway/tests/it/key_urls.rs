@@ -157,7 +157,7 @@ async fn status(server: &Server, token: &str) -> u16 {
     ask(server, token).await.status
 }
 
-/// What `/metrics` says of a name with its labels; it needs a key of its own that administers.
+/// What `/metrics` says of a name with its labels; it needs a key of its own that operates.
 fn metric(text: &str, name: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}"));
     line.trim().parse().unwrap()
@@ -166,7 +166,7 @@ fn metric(text: &str, name: &str) -> f64 {
 async fn metrics(server: &Server) -> String {
     let (key, algorithm) = key(EC);
     let header = Header { kid: Some("old".into()), ..Header::new(algorithm) };
-    let claims = json!({"sub": "root", "exp": seconds(60), "scope": "admin"});
+    let claims = json!({"sub": "root", "exp": seconds(60), "scope": "operate"});
     let token = encode(&header, &claims, &key).unwrap();
     server.ask("GET", "/metrics", &[("authorization", &bearer(&token))], "").await.body
 }

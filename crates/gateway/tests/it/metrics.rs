@@ -120,19 +120,29 @@ async fn refusals_closes_and_gaps_are_counted_by_what_they_are() {
 }
 
 #[tokio::test]
-async fn only_who_administers_sees_how_the_server_fares() {
+async fn only_who_operates_the_server_sees_how_it_fares() {
     let server = Server::with_options(options()).await;
-    let admin = bearer(&token_with("root", json!({"scope": "admin"})));
+    let operator = bearer(&token_with("root", json!({"scope": "operate"})));
+    // Who may do everything within a tenant learns nothing of the others.
+    let others = [
+        bearer(&token("ada")),
+        bearer(&token_with("ada", json!({"scope": "read start cancel produce admin"}))),
+        bearer(&token_with("ada", json!({"scope": "read start cancel produce admin", "tenant": "other"}))),
+    ];
     for path in ["/metrics", "/admin/statistics"] {
         server.get(path).await.error(401, "unauthenticated");
-        let user = bearer(&token("ada"));
-        let refused = server.ask("GET", path, &[("authorization", &user)], "").await;
-        assert!(refused.error(403, "forbidden").contains("`admin`"));
-        assert_eq!(server.ask("GET", path, &[("authorization", &admin)], "").await.status, 200, "{path}");
+        for user in &others {
+            let refused = server.ask("GET", path, &[("authorization", user)], "").await;
+            assert!(refused.error(403, "forbidden").contains("it needs the scope `operate`"));
+        }
+        assert_eq!(server.ask("GET", path, &[("authorization", &operator)], "").await.status, 200, "{path}");
     }
-    let (mut socket, _) = Socket::shake(&server, "/ws", &[("authorization", &admin)]).await.unwrap();
+    let (mut socket, _) = Socket::shake(&server, "/ws", &[("authorization", &operator)]).await.unwrap();
     socket.expect("connected").await;
-    let statistics = server.ask("GET", "/admin/statistics", &[("authorization", &admin)], "").await.json();
+    // Nor does the operator anything within a tenant.
+    let listed = server.ask("GET", "/executions/a", &[("authorization", &operator)], "").await;
+    listed.error(404, "unknown_execution");
+    let statistics = server.ask("GET", "/admin/statistics", &[("authorization", &operator)], "").await.json();
     let expected: Value = json!({
         "draining": false,
         "connections": {"webSocket": 1, "eventStream": 0},

@@ -129,8 +129,14 @@ pub(crate) async fn run(watch: &mut Watch) {
     watch.took("connections that say nothing", 429, came).await;
     drop(held);
     for path in ["/metrics", "/admin/statistics"] {
-        let user = bearer(&token("eve"));
-        let came = status(&watch.server, path, &[("authorization", &user)]).await;
-        watch.took(format!("how the server fares, {path}"), 403, came).await;
+        for (who, claims) in [
+            ("a user", json!({})),
+            ("whoever administers a tenant", json!({"tenant": "other", "scope": "admin"})),
+            ("every scope but the one", json!({"scope": "read start cancel produce admin"})),
+        ] {
+            let user = bearer(&token_with("eve", claims));
+            let came = status(&watch.server, path, &[("authorization", &user)]).await;
+            watch.took(format!("how the server fares, {path}, by {who}"), 403, came).await;
+        }
     }
 }

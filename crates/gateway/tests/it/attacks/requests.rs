@@ -167,7 +167,8 @@ pub(crate) async fn run(watch: &mut Watch) {
             "",
             400,
         ),
-        ("a ticket that nobody gave", "GET", "/healthz?ticket=0000".into(), with(&[]), "", 400),
+        ("a ticket that nobody gave", "GET", "/executions?ticket=0000".into(), with(&[]), "", 400),
+        ("a ticket where nobody looks for one", "GET", "/healthz?ticket=0000".into(), with(&[]), "", 200),
     ];
     for (name, method, path, more, body, expected) in cases {
         let mut headers = vec![("authorization", &*eve)];

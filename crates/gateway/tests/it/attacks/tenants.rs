@@ -74,8 +74,66 @@ pub(crate) async fn run(watch: &mut Watch) {
     }
     // What is said with line breaks and NUL stands in its field and nowhere else.
     say_with_breaks(watch, &eve).await;
+    scopes(watch).await;
     ticket(watch).await;
     rotation(watch).await;
+}
+
+/// Every scope but the one that is needed, within one tenant, by every door: what is seen and not allowed is 403, what is not seen 404.
+async fn scopes(watch: &mut Watch) {
+    let grace =
+        bearer(&token_with("grace", json!({"tenant": "scopes", "scope": "start produce cancel read"})));
+    let headers = [("authorization", &*grace), ("content-type", "application/json")];
+    let ended = json!({"input": {}, "executionId": "ended"}).to_string();
+    let started = watch.server.ask("POST", "/workflows/echo/executions", &headers, &ended).await;
+    assert_eq!(started.status, 202, "{started:?}");
+    let stands = async || watch.server.ask("GET", "/executions/ended", &headers, "").await.json();
+    let mut patience = 1_000;
+    while stands().await["status"] != "completed" && patience > 0 {
+        patience -= 1;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(stands().await["status"], "completed", "what is not to be forgotten could be");
+    for path in ["/v1/stream/executions/outside", "/v1/stream/plain"] {
+        assert_eq!(watch.server.ask("PUT", path, &headers, "").await.status, 201, "{path}");
+    }
+    let close = [headers[0], headers[1], ("stream-closed", "true")];
+    let closed = watch.server.ask("POST", "/v1/stream/executions/outside", &close, "").await;
+    assert_eq!(closed.status, 204, "{closed:?}");
+    let start = r#"{"input":{},"executionId":"of-eve"}"#;
+    let answer = r#"{"ask":"ask1","answer":{"publish":true}}"#;
+    for (needed, method, path, body) in [
+        ("cancel", "DELETE", "/executions/ended", ""),
+        ("cancel", "DELETE", "/v1/stream/executions/ended", ""),
+        ("cancel", "DELETE", "/executions/outside", ""),
+        ("cancel", "DELETE", "/v1/stream/executions/outside", ""),
+        ("cancel", "POST", "/executions/ended/cancel", "{}"),
+        ("produce", "DELETE", "/v1/stream/plain", ""),
+        ("produce", "POST", "/v1/stream/plain", "[1]"),
+        ("produce", "PUT", "/v1/stream/new", ""),
+        ("produce", "PUT", "/v1/stream/executions/new", ""),
+        ("produce", "POST", "/v1/stream/executions/outside", r#"{"type":"token"}"#),
+        ("start", "POST", "/workflows/echo/executions", start),
+        ("start", "POST", "/executions/ended/signals", answer),
+        ("read", "GET", "/executions/ended", ""),
+        ("read", "GET", "/executions/ended/events", ""),
+        ("read", "GET", "/v1/stream/executions/ended", ""),
+        ("read", "HEAD", "/v1/stream/executions/ended", ""),
+        ("read", "GET", "/v1/stream/plain", ""),
+    ] {
+        let all = ["read", "start", "cancel", "produce", "operate"];
+        let scope: Vec<_> = all.into_iter().filter(|scope| *scope != needed).collect();
+        let eve = bearer(&token_with("eve", json!({"tenant": "scopes", "scope": scope.join(" ")})));
+        let headers = [("authorization", &*eve), ("content-type", "application/json")];
+        let came = watch.server.ask(method, path, &headers, body).await.status;
+        let expected = if needed == "read" { 404 } else { 403 };
+        watch.took(format!("{method} {path} by every scope but {needed}"), expected, came).await;
+    }
+    // All of it is still there, and whoever may do so forgets it.
+    for path in ["/v1/stream/executions/ended", "/executions/outside", "/v1/stream/plain"] {
+        let came = watch.server.ask("DELETE", path, &headers, "").await.status;
+        assert!([202, 204].contains(&came), "{path}: {came}");
+    }
 }
 
 async fn say_with_breaks(watch: &mut Watch, eve: &str) {
