@@ -112,6 +112,9 @@ impl Gateway {
 
     /// Every route, to be mounted into an axum program. Call [`shut_down`](Self::shut_down) when that ends.
     ///
+    /// Limits by address and [`GatewayOptions::trusted_proxies`] have an effect only if that program tells from where requests come:
+    /// serve its routes by `into_make_service_with_connect_info::<SocketAddr>()`. Without, a warning says so once.
+    ///
     /// Of the addresses that the server may be asked by, only those of the loopback and of
     /// [`GatewayOptions::allowed_hosts`] are known here; [`serve`](Self::serve) also knows each connection's own.
     pub fn router(&self) -> Router {

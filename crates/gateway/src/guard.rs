@@ -195,8 +195,9 @@ pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
 
 async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Response {
     let address = ClientAddress::of(&request, &shared.trusted_proxies);
-    if let Some(address) = address {
-        request.extensions_mut().insert(address);
+    match address {
+        Some(address) => drop(request.extensions_mut().insert(address)),
+        None => shared.misses_address(),
     }
     if let Some(scheme) = own_scheme(&request, &shared.trusted_proxies) {
         request.extensions_mut().insert(OwnScheme(scheme));

@@ -346,6 +346,39 @@ impl GatewayOptions {
         Ok(())
     }
 
+    /// Those limits by address that are set, by their names. Where nobody is asked who they are, users are addresses too.
+    pub(crate) fn by_address(&self, users_are: bool) -> Vec<&'static str> {
+        let rates = self.rate_limit.as_ref();
+        let user = rates.filter(|_| users_are);
+        let set = [
+            ("max_connections_per_address", self.max_connections_per_address.is_some()),
+            ("rate_limit.max_connections", rates.is_some_and(|rates| rates.max_connections.is_some())),
+            (
+                "rate_limit.max_requests_per_user",
+                user.is_some_and(|rates| rates.max_requests_per_user.is_some()),
+            ),
+            (
+                "rate_limit.max_executions_per_user",
+                user.is_some_and(|rates| rates.max_executions_per_user.is_some()),
+            ),
+            (
+                "rate_limit.replay_bytes_per_second",
+                user.is_some_and(|rates| rates.replay_bytes_per_second.is_some()),
+            ),
+            ("trusted_proxies", !self.trusted_proxies.is_empty()),
+        ];
+        set.into_iter().filter(|(_, is_set)| *is_set).map(|(option, _)| option).collect()
+    }
+
+    /// Those limits that are not set, without which strangers take as much as they like.
+    pub(crate) fn unlimited(&self) -> Vec<&'static str> {
+        let set = [
+            ("max_connections_per_address", self.max_connections_per_address.is_some()),
+            ("rate_limit", self.rate_limit.is_some()),
+        ];
+        set.into_iter().filter(|(_, is_set)| !is_set).map(|(option, _)| option).collect()
+    }
+
     /// The proxies that are trusted, and their header.
     pub(crate) fn read_trusted_proxies(&self) -> Result<TrustedProxies, Error> {
         let network = |text: &String| {

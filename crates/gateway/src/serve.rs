@@ -55,6 +55,7 @@ pub(crate) async fn serve(
     let places = Arc::new(Semaphore::new(places(shared.options.max_connections)));
     if let Some(auth) = shared.auth() {
         auth.prepare();
+        warn_of_strangers(shared, &listener);
     }
     let drained = async {
         shutdown.await;
@@ -76,6 +77,19 @@ pub(crate) async fn serve(
     drop(listener);
     shared.end().await;
     Ok(())
+}
+
+/// A server that asks who comes, and that other machines reach, is meant for strangers. What each may take is for its operator to say:
+/// one address may be one person, or a proxy with all of them behind it.
+fn warn_of_strangers(shared: &Shared, listener: &TcpListener) {
+    let options = shared.options.unlimited().join(", ");
+    let is_reached = listener.local_addr().is_ok_and(|address| !address.ip().to_canonical().is_loopback());
+    if is_reached && !options.is_empty() {
+        tracing::warn!(
+            options,
+            "other machines reach this server, and what one of them may take is not limited; set these options of the gateway"
+        );
+    }
 }
 
 /// How many connections are held at once. No more than there are descriptors for: a log that cannot open its next file would

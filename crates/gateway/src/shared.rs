@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Once, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) crowds: Arc<Crowds>,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// Whether it was said that requests come without an address.
+    misses_addresses: Once,
     seats: Arc<AtomicUsize>,
     /// WebSockets that are only to be told that they may not be.
     turned_away: Arc<AtomicUsize>,
@@ -162,6 +164,7 @@ impl Shared {
             limits: Limits::new(options.rate_limit.as_ref(), options.max_write_bytes),
             crowds: Arc::default(),
             trusted_proxies: options.read_trusted_proxies()?,
+            misses_addresses: Once::new(),
             seats: Arc::default(),
             turned_away: Arc::default(),
             event_views: Arc::default(),
@@ -248,6 +251,21 @@ impl Shared {
         self.metrics.refused(refused.refusal.code());
         seat.turned_away = Some(refused.retry_after);
         Some(seat)
+    }
+
+    /// A request came without an address: another program accepted its connection and does not tell. Says once which limits have no
+    /// effect by that.
+    pub(crate) fn misses_address(&self) {
+        self.misses_addresses.call_once(|| {
+            let options = self.options.by_address(self.auth().is_none()).join(", ");
+            if !options.is_empty() {
+                tracing::warn!(
+                    options,
+                    "requests come without an address, so these options have no effect; serve the routes by \
+                     `into_make_service_with_connect_info::<SocketAddr>()`"
+                );
+            }
+        });
     }
 
     /// Counts a connection that was accepted from `peer`, unless a proxy speaks for many.

@@ -134,6 +134,8 @@ impl App {
 
     /// Its routes, to be mounted into an axum program. The application lives as long as they do; when that program ends,
     /// [`shut_down`](Self::shut_down) a clone that was made before.
+    ///
+    /// Limits by address have an effect only if it is served by `into_make_service_with_connect_info::<SocketAddr>()`.
     pub fn into_router(self) -> axum::Router {
         self.gateway.router().layer(axum::Extension(self.living))
     }

@@ -35,7 +35,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(flags.listen).await?;
     writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let stopping = app.clone();
-    axum::serve(listener, routes(app))
+    // By an address of each request its limits count.
+    let served = routes(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, served)
         .with_graceful_shutdown(async move {
             // A program that cannot hear Ctrl-C is ended by other means.
             if signal::ctrl_c().await.is_err() {

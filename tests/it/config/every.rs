@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use streamnest::{
     AppBuilder, AuthOptions, StreamingOptions, Streamnest,
-    gateway::{AuthenticationOptions, TokenKey},
+    gateway::{AuthenticationOptions, RateLimitOptions, TokenKey},
 };
 use toml::{Table, Value};
 
@@ -166,8 +166,13 @@ fn changed(base: &BTreeMap<String, String>, table: &Table) -> Vec<String> {
 
 #[test]
 fn the_documentation_tells_the_defaults() {
-    let (_, table) = example();
-    let (told, defaults) = (fields(&read(&table).unwrap()), fields(&StreamingOptions::default()));
+    let (text, table) = example();
+    let (told, mut defaults) = (fields(&read(&table).unwrap()), fields(&StreamingOptions::default()));
+    // Nothing is limited unless it is said; then these are sensible.
+    let limited = StreamingOptions::default().with_rate_limit(RateLimitOptions::default());
+    let limits = fields(&limited).into_iter().filter(|(path, _)| path.starts_with("rate_limit."));
+    defaults.extend(limits);
+    assert!(defaults.contains_key("rate_limit.window"), "they are compared");
     // What has no default, and what is told as an example.
     let examples = [
         "data_dir",
@@ -184,6 +189,14 @@ fn the_documentation_tells_the_defaults() {
             assert_eq!(told[&path], default, "`{path}`");
         }
     }
+    // Each of those says so where it stands, and nothing else does.
+    let names = examples.iter().map(|path| path.rsplit('.').next().unwrap());
+    let mut names: BTreeSet<_> = names.chain(["rate_limit"]).collect();
+    for line in text.lines().filter(|line| line.contains("# no default: ")) {
+        let name = line.split([' ', ']']).next().unwrap().rsplit(['.', '[']).next().unwrap();
+        assert!(names.remove(name), "{line}");
+    }
+    assert!(names.is_empty(), "the documentation does not say `no default` of {names:?}");
 }
 
 #[tokio::test]

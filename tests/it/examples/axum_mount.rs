@@ -16,7 +16,7 @@ async fn a_program_of_axum_has_workflows_below_a_path_of_its_own() {
     let (stop, stopped) = oneshot::channel::<()>();
     let (served, stopping) = (routes(app.clone()), app.clone());
     let serving = tokio::spawn(async move {
-        axum::serve(listener, served)
+        axum::serve(listener, served.into_make_service_with_connect_info::<std::net::SocketAddr>())
             .with_graceful_shutdown(async move {
                 let _ = stopped.await;
                 stopping.shut_down().await;

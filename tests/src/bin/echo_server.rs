@@ -2,6 +2,8 @@
 //! `/mounted`, at an address of its own, goes through an axum program, and so over another kind of socket.
 #![allow(clippy::print_stdout, reason = "whoever starts it has to know where it listens")]
 
+use std::net::SocketAddr;
+
 use axum::Router;
 use streamnest::Streamnest;
 use streamnest_tests::workflows::Steps;
@@ -15,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("mounted on http://{}", listener.local_addr()?);
     tokio::select! {
-        served = axum::serve(listener, mounted) => served?,
+        served = axum::serve(listener, mounted.into_make_service_with_connect_info::<SocketAddr>()) => served?,
         served = app.listen() => served?,
     }
     Ok(())

@@ -1,11 +1,15 @@
 //! The router inside another program.
 
-use std::sync::Arc;
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use axum::{Router, routing::get};
 use serde_json::json;
 use streamnest_core::payload::StatusUpdate;
-use streamnest_gateway::{Gateway, GatewayOptions};
+use streamnest_gateway::{Gateway, GatewayOptions, RateLimitOptions};
 use streamnest_log::LogOptions;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -55,4 +59,104 @@ async fn a_gateway_mounted_into_an_axum_program_serves_websockets_there() {
     assert_eq!(closed.0, Some(1001));
     serving.abort();
     assert!(tokio::time::timeout(PATIENCE, serving).await.is_ok());
+}
+
+/// What was logged at `warn`.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<u8>>>);
+
+impl Warnings {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Takes down what this thread logs.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let own = self.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false);
+        tracing::subscriber::set_default(subscriber.with_writer(move || own.clone()).finish())
+    }
+}
+
+impl Write for Warnings {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Write::write(&mut *self.0.lock().unwrap(), bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn status(address: SocketAddr) -> u16 {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = "GET /runs/executions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    Answer::parse(&answer).status
+}
+
+#[tokio::test]
+async fn limits_by_address_count_where_the_program_tells_addresses_and_warn_once_where_it_does_not() {
+    let warnings = Warnings::default();
+    let _listening = warnings.listen();
+    for (limited, tells, expected, warned) in
+        [(true, true, [200, 200, 429], 0), (true, false, [200; 3], 1), (false, false, [200; 3], 0)]
+    {
+        warnings.0.lock().unwrap().clear();
+        let logs = registry(LogOptions::default());
+        let limits = RateLimitOptions::unlimited().with_max_requests_per_user(Some(2));
+        let options = GatewayOptions::default().with_rate_limit(limited.then_some(limits));
+        let gateway = Gateway::new(Arc::new(Engine::new(logs.clone())), logs, options).unwrap();
+        let program = Router::new().nest("/runs", gateway.router());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            match tells {
+                true => {
+                    let served = program.into_make_service_with_connect_info::<SocketAddr>();
+                    axum::serve(listener, served).await
+                }
+                false => axum::serve(listener, program).await,
+            }
+        });
+        let came = [status(address).await, status(address).await, status(address).await];
+        assert_eq!(came, expected, "limited: {limited}, tells: {tells}");
+        let text = warnings.text();
+        assert_eq!(text.matches("requests come without an address").count(), warned, "{text}");
+        if warned > 0 {
+            assert!(text.contains("rate_limit.max_requests_per_user"), "{text}");
+            assert!(text.contains("into_make_service_with_connect_info::<SocketAddr>()"), "{text}");
+        }
+        serving.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_server_for_strangers_that_limits_nothing_says_so_at_its_start() {
+    let warnings = Warnings::default();
+    let _listening = warnings.listen();
+    let limits = || Some(RateLimitOptions::default());
+    let open = GatewayOptions::default;
+    let asking = crate::token::options;
+    for (options, address, named) in [
+        (asking(), "0.0.0.0:0", &["max_connections_per_address", "rate_limit"][..]),
+        (asking().with_rate_limit(limits()), "0.0.0.0:0", &["max_connections_per_address"]),
+        (asking().with_max_connections_per_address(Some(64)), "0.0.0.0:0", &["rate_limit"]),
+        (asking().with_rate_limit(limits()).with_max_connections_per_address(Some(64)), "0.0.0.0:0", &[]),
+        (asking(), "127.0.0.1:0", &[]),
+        (open(), "127.0.0.1:0", &[]),
+    ] {
+        warnings.0.lock().unwrap().clear();
+        let logs = registry(LogOptions::default());
+        let gateway = Gateway::new(Arc::new(Engine::new(logs.clone())), logs, options).unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
+        gateway.serve(listener, async {}).await.unwrap();
+        let text = warnings.text();
+        assert_eq!(text.contains("what one of them may take is not limited"), !named.is_empty(), "{text}");
+        for name in ["max_connections_per_address", "rate_limit"] {
+            assert_eq!(text.contains(name), named.contains(&name), "{name}: {text}");
+        }
+    }
 }

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::watch::Watch;
-use crate::token::{SECRET, bearer, seconds, sign, token, token_with};
+use crate::{
+    socket::Socket,
+    token::{SECRET, bearer, seconds, sign, token, token_with},
+};
 
 /// Base64 for URLs, without padding.
 fn base64(bytes: &[u8]) -> String {
@@ -21,7 +24,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// A token of any words, with the signature that is given.
-fn raw(header: &str, claims: &str, signature: &str) -> String {
+pub(super) fn raw(header: &str, claims: &str, signature: &str) -> String {
     format!("{}.{}.{signature}", base64(header.as_bytes()), base64(claims.as_bytes()))
 }
 
@@ -33,7 +36,7 @@ fn signed(claims: &str) -> String {
     format!("{message}.{signature}")
 }
 
-fn flipped(token: &str, at: usize) -> String {
+pub(super) fn flipped(token: &str, at: usize) -> String {
     let mut bytes = token.as_bytes().to_vec();
     // Another digit of the same alphabet, and of the same dots.
     bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
@@ -164,6 +167,19 @@ pub(crate) async fn run(watch: &mut Watch) {
         refused(watch, name, &signed(&claims)).await;
     }
     refused(watch, "a token over the limit", &token_with("ada", json!({"x": "x".repeat(6_100)}))).await;
+    // Of 64 kB, well signed, by every door: over what a head may have, and over what a message may have before its sender is known.
+    let huge = token_with("ada", json!({"x": "x".repeat(48 << 10)}));
+    assert!(huge.len() >= 64 << 10, "{} bytes", huge.len());
+    watch.secret(&huge);
+    let headers = [("authorization", &*bearer(&huge))];
+    let answer = watch.server.ask("GET", "/executions", &headers, "").await;
+    watch.took("a token of 64 kB in a header", 431, answer.status).await;
+    let answer = watch.server.ask("GET", &format!("/executions?ticket={huge}"), &[], "").await;
+    watch.took("a token of 64 kB as a ticket", 431, answer.status).await;
+    let (mut socket, _) = Socket::shake(&watch.server, "/ws", &[]).await.unwrap();
+    socket.send(json!({"type": "authentication", "payload": {"token": huge}})).await;
+    let (code, _) = socket.until_close().await;
+    watch.took("a token of 64 kB in a message", "Some(1009)", format!("{code:?}")).await;
     // What a header points to is never looked at.
     let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys.json", trap.local_addr().unwrap());

@@ -27,7 +27,7 @@ const MEMORY_BOUND: usize = 16 << 20;
 /// What every JSON Web Token begins with: `{"` in base64.
 const TOKEN: &str = "eyJ";
 /// Longer than anything that is looked for in what was logged.
-const LONGEST_SECRET: u64 = 16 << 10;
+const LONGEST_SECRET: u64 = 128 << 10;
 
 /// A server under attack, a client that follows a run on it, and what has come of it.
 pub(crate) struct Watch {
