@@ -196,7 +196,7 @@ impl Committer {
     }
 
     /// Takes appends again if the reserve can be kept again.
-    fn look_for_room(&self) -> io::Result<()> {
+    fn look_for_room(&mut self) -> io::Result<()> {
         match self.inner.files.keep_reserve(self.inner.options.reserve_bytes) {
             Ok(()) => {
                 tracing::info!(
@@ -206,9 +206,17 @@ impl Committer {
                 self.inner.queue.set_health(Health::Well);
                 Ok(())
             }
+            // Only full segments can go, so one that grows and is mostly dead is called full.
+            Err(error) if is_full(&error) && self.is_active_mostly_dead() => self.roll(),
             Err(error) if is_full(&error) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the active segment holds at least a quarter of what it may, and more than half of that is dead.
+    fn is_active_mostly_dead(&self) -> bool {
+        let (length, live) = (self.active.length(), self.active.live.load(Ordering::Acquire));
+        length >= self.inner.options.segment_bytes / 4 && live < length / 2
     }
 
     /// Does what the records of a batch say, now that they are durable, and tells who waits. `at` is where the batch lies.

@@ -17,7 +17,7 @@ use crate::{
     codec::{self, Body, Decoder, Kind},
     completion,
     log::Log,
-    queue::What,
+    queue::{Health, What},
     record::{self, Found},
     segment::{SEGMENT_HEADER, Segment},
     store::Inner,
@@ -100,7 +100,9 @@ impl From<StoreError> for Stopped {
 /// Lets segments go from the front while that is worth it.
 pub(crate) fn compact_all(inner: &Arc<Inner>) -> Result<(), Stopped> {
     let _turn = inner.compactor.turn.lock().unwrap_or_else(PoisonError::into_inner);
-    while let Some(oldest) = worth_it(inner) {
+    // What is copied meanwhile has its turn another time.
+    let newest = inner.catalog().segments.keys().next_back().copied().unwrap_or_default();
+    while let Some(oldest) = worth_it(inner).filter(|oldest| oldest.id <= newest) {
         compact(inner, &oldest)?;
     }
     Ok(())
@@ -118,7 +120,15 @@ fn worth_it(inner: &Inner) -> Option<Arc<Segment>> {
     let oldest = catalog.segments.values().next()?;
     let dead_share = (bytes - live) as f64 / bytes.max(1) as f64;
     let dead = oldest.live.load(Ordering::Acquire) == 0;
-    (dead || dead_share > inner.options.compact_above).then(|| oldest.clone())
+    let makes_room = matches!(inner.queue.health(), Health::Full) && fits_when_full(inner, oldest);
+    (dead || dead_share > inner.options.compact_above || makes_room).then(|| oldest.clone())
+}
+
+/// Whether a segment gives room on a full disk: a quarter of it is dead, and what lives fits into half of the reserve, which was
+/// given up when the disk became full. The other half is for records that delete.
+fn fits_when_full(inner: &Inner, segment: &Segment) -> bool {
+    let (length, live) = (segment.length(), segment.live.load(Ordering::Acquire));
+    live <= inner.options.reserve_bytes / 2 && live <= length - length / 4
 }
 
 /// Copies what lives in `segment` and lets it go.

@@ -82,7 +82,8 @@ pub struct DiskOptions {
     /// 1 GiB.
     pub max_finished_bytes: u64,
     /// Bytes that are kept free for the moment at which the disk is full, so that what was accepted by then can still be
-    /// written. Default 4 MiB.
+    /// written, and deleting makes room: then a segment is compacted as soon as a quarter of it is dead, if what lives in it fits
+    /// into half of this. Default 4 MiB.
     pub reserve_bytes: u64,
     /// How often it is tried whether a full disk has room again. Default 500 ms.
     #[serde(deserialize_with = "duration::deserialize")]

@@ -220,6 +220,70 @@ fn a_full_disk_refuses_appends_keeps_what_it_accepted_reads_on_and_recovers_by_i
     println!("disk full: accepted={accepted} lost=0 resumed_after_ms={:.1}", took.as_secs_f64() * 1e3);
 }
 
+/// Makes logs of 10 KB one after the other until the disk is full; those that are there, and the one that was refused.
+fn fill(store: &DiskStore) -> (Vec<String>, String) {
+    let mut made = Vec::new();
+    loop {
+        let id = format!("run{}", made.len());
+        let Ok(log) = Probe::create(store, &id) else { return (made, id) };
+        for _ in 0..20 {
+            match log.append(1, 500) {
+                Ok(last) => log.durable(last).unwrap(),
+                Err(error) => {
+                    assert_eq!(error.code(), "store_full");
+                    return (made, id);
+                }
+            }
+        }
+        made.push(id);
+        assert!(made.len() < 1_000, "the disk becomes full");
+    }
+}
+
+#[test]
+fn deleting_on_a_full_disk_brings_writing_back_with_no_other_room() {
+    // In one case a segment is never full, in the other all but one are.
+    for segment_bytes in [64 << 10, 512 << 10] {
+        let disk = Disk::new();
+        let options = DiskOptions::default()
+            .with_segment_bytes(segment_bytes)
+            .with_reserve_bytes(128 << 10)
+            .with_full_retry(std::time::Duration::from_millis(5));
+        let store = open(&disk, options.clone());
+        disk.limit(300 << 10);
+        let (made, refused) = fill(&store);
+        assert!(made.len() > 10, "{}", made.len());
+        // Two of three go, among them those of the oldest segment only in part.
+        let (kept, gone): (Vec<_>, Vec<_>) = made.iter().enumerate().partition(|(nth, _)| nth % 3 == 0);
+        for (_, id) in gone {
+            wait(store.delete(&name(id))).unwrap();
+        }
+        wait(store.delete(&name(&refused))).unwrap();
+        let since = Instant::now();
+        let again = loop {
+            match Probe::create(&store, "again") {
+                Ok(log) => break log,
+                Err(error) => assert_eq!(error.code(), "store_full"),
+            }
+            assert!(since.elapsed().as_secs() < 30, "segments of {segment_bytes}: writing does not resume");
+            thread::sleep(std::time::Duration::from_millis(5));
+        };
+        again.durable(again.append(20, 500).unwrap()).unwrap();
+        println!(
+            "segments of {segment_bytes}: {} logs, writing resumed after {:?}",
+            made.len(),
+            since.elapsed()
+        );
+        let killed = disk.kill();
+        killed.limit(1 << 20);
+        for store in [&store, &open(&killed, options.clone())] {
+            for (_, id) in &kept {
+                assert_eq!(Probe::open(store, id).unwrap().read_all(1).entries.len(), 20, "`{id}` lives");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_disk_that_fills_up_while_its_reserve_is_gone_makes_who_waits_wait() {
     let disk = Disk::new();
