@@ -113,6 +113,7 @@ pub(crate) struct Metrics {
     gaps: Family<Label, Counter>,
     refusals: Family<Label, Counter>,
     closes: Family<Label, Counter>,
+    waits: Counter,
     lag: Histogram,
     runs: Runs,
     logs: Gauge,
@@ -163,6 +164,8 @@ impl Metrics {
         registry.register("log_bytes", "Bytes of memory that entries take", log_bytes.clone());
         let compressed = Counter::default();
         registry.register("compressed_blocks", "Blocks of logs that were compressed", compressed.clone());
+        let waits = Counter::default();
+        registry.register("accept_waits", "Times that all places of connections were taken", waits.clone());
         let keys_age = Gauge::default();
         registry.register("key_set_age_seconds", "Age of the oldest key set", keys_age.clone());
         let tasks = Gauge::default();
@@ -186,6 +189,7 @@ impl Metrics {
             gaps,
             refusals,
             closes,
+            waits,
             lag,
             runs,
             logs,
@@ -243,6 +247,11 @@ impl Metrics {
     /// The server closed a connection.
     pub(crate) fn closed(&self, code: u16) {
         self.closes.get_or_create(&[("code", code.to_string())]).inc();
+    }
+
+    /// All places are taken: who comes waits until somebody leaves.
+    pub(crate) fn waits(&self) {
+        self.waits.inc();
     }
 
     /// A subscription is so far behind.

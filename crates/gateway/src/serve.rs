@@ -9,8 +9,9 @@ use axum::{Router, body::Body};
 use hyper::{Version, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
+use streamnest_protocol::native::CloseCode;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
@@ -43,6 +44,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 const DISCARD_BYTES: usize = 1 << 10;
 /// How long a client may take to ask, and then to be told, that it may not connect.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(1);
+/// The same over HTTP/2: no settings, and `GOAWAY` with `ENHANCE_YOUR_CALM` (RFC 9113 §6.8, §7).
+const CALM_DOWN: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b";
 /// How many such failures in a row, for none of which the system lacks something, mean that the listener is broken.
 const ACCEPT_FAILURES: u32 = 240;
 
@@ -67,7 +70,7 @@ pub(crate) async fn serve(
         let (stream, place) = tokio::select! {
             biased;
             () = &mut drained => break,
-            accepted = accept(&listener, &places) => accepted?,
+            accepted = accept(&listener, &places, shared) => accepted?,
             () = &mut maintained => continue,
         };
         let (shared, router) = (shared.clone(), router.clone());
@@ -111,7 +114,11 @@ fn places(max_connections: usize) -> usize {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    shared: &Shared,
 ) -> Result<(TcpStream, OwnedSemaphorePermit), Error> {
+    if places.available_permits() == 0 {
+        shared.metrics.waits();
+    }
     let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
     let mut failures = 0;
     loop {
@@ -144,7 +151,12 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         Ok(crowd) => crowd,
         Err(refusal) => {
             shared.metrics.refused(refusal.code());
-            return turn_away(stream, &refusal).await;
+            // To be told takes no place from those who may connect.
+            drop(place);
+            if let Some(_seat) = shared.turned_away() {
+                turn_away(stream, &refusal, shared.tls()).await;
+            }
+            return;
         }
     };
     let (local, watch) = (stream.local_addr().ok(), Watch::new());
@@ -167,7 +179,7 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         crowd.clone().map(|crowd| extensions.insert(OfConnection { crowd, shares }));
         is_encrypted.then(|| extensions.insert(Encrypted));
         extensions.insert(watched.clone());
-        let turn = shares.then(|| watched.begin());
+        let turn = Some(watched.begin()).filter(|_| shares);
         let answer = route(router.clone(), request);
         async move {
             let response = answer.await?;
@@ -188,17 +200,31 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
                 tracing::debug!(%error, "no TLS with this client");
                 Ok(())
             }
-            Err(_) => Ok(()),
+            Err(_) => {
+                shared.metrics.refused("request_timeout");
+                Ok(())
+            }
         },
     };
     if let Err(error) = served {
         tracing::debug!(%error, "connection ended early");
+        if is_stalled(&error) {
+            shared.metrics.closed(CloseCode::SlowReader.code());
+        } else if error.is_timeout() && !watch.was_asked() {
+            shared.metrics.refused("request_timeout");
+        }
     }
     drop(place);
 }
 
+/// Whether the client took nothing of what it is owed, as [`Unstalled`] has it.
+fn is_stalled(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut)
+}
+
 /// Speaks TLS with a client.
-async fn shake(tls: &Tls, stream: Unstalled) -> io::Result<TlsStream<Unstalled>> {
+async fn shake<I: AsyncRead + AsyncWrite + Unpin>(tls: &Tls, stream: I) -> io::Result<TlsStream<I>> {
     tls.acceptor().await.accept(stream).await
 }
 
@@ -211,14 +237,27 @@ fn prepare(stream: TcpStream, options: &GatewayOptions, watch: Arc<Watch>) -> io
     Unstalled::new(stream, options, watch)
 }
 
-/// Tells a client that it may not connect now, whatever it asks for.
-async fn turn_away(mut stream: TcpStream, refusal: &Refusal) {
-    let (answer, mut asked) = (refusal.to_http1(), [0; DISCARD_BYTES]);
+/// Tells a client that it may not connect now, whatever it asks for, in the protocol that it expects.
+async fn turn_away(stream: TcpStream, refusal: &Refusal, tls: Option<&Tls>) {
+    match tls {
+        None => tell(stream, &refusal.to_http1()).await,
+        Some(tls) => match timeout(TURNED_AWAY_WITHIN, shake(tls, stream)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) => {
+                tell(stream, CALM_DOWN).await;
+            }
+            Ok(Ok(stream)) => tell(stream, &refusal.to_http1()).await,
+            _ => {}
+        },
+    }
+}
+
+async fn tell(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) {
+    let mut asked = [0; DISCARD_BYTES];
     // To many clients what comes before they have asked is no answer.
     let _ = timeout(TURNED_AWAY_WITHIN, stream.read(&mut asked)).await;
     // Whether it listens is its own business. Of a connection that is closed while something is unread the answer may be lost.
     let told = async {
-        stream.write_all(&answer).await?;
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         while stream.read(&mut asked).await? > 0 {}
         Ok::<_, io::Error>(())

@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     /// Whether it was said that requests come without an address.
     misses_addresses: Once,
     seats: Arc<AtomicUsize>,
-    /// WebSockets that are only to be told that they may not be.
+    /// Connections and WebSockets that are only to be told that they may not be.
     turned_away: Arc<AtomicUsize>,
     event_views: Arc<AtomicUsize>,
     stream_readers: Arc<AtomicUsize>,
@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     pub(crate) echoes: std::sync::atomic::AtomicBool,
 }
 
-/// WebSockets that may be open at once only to be told that they are too many.
+/// Connections that may be open at once only to be told that they are too many.
 const MAX_TURNED_AWAY: usize = 256;
 /// When somebody comes back who was told that all places are taken.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -247,7 +247,7 @@ impl Shared {
     /// Takes a place for a WebSocket that is only told why it may not be: a page cannot read the answer to its handshake. `None`
     /// if even of those there are too many.
     pub(crate) fn turn_away(&self, refused: &Refused) -> Option<Seat> {
-        let mut seat = Seat::among(&self.turned_away, MAX_TURNED_AWAY)?;
+        let mut seat = self.turned_away()?;
         self.metrics.refused(refused.refusal.code());
         seat.turned_away = Some(refused.retry_after);
         Some(seat)
@@ -266,6 +266,11 @@ impl Shared {
                 );
             }
         });
+    }
+
+    /// Takes a place for a connection that is only told so. `None` if even of those there are too many.
+    pub(crate) fn turned_away(&self) -> Option<Seat> {
+        Seat::among(&self.turned_away, MAX_TURNED_AWAY)
     }
 
     /// Counts a connection that was accepted from `peer`, unless a proxy speaks for many.

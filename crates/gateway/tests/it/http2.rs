@@ -15,13 +15,14 @@ use streamnest_gateway::{GatewayOptions, Revocation};
 use streamnest_log::Writer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     engine::{say, token as said},
-    server::{PATIENCE, Server},
+    server::{Answer, PATIENCE, Server},
     tls::{FIRST, connect, files},
     token::{self, bearer, token_with},
 };
@@ -227,4 +228,48 @@ async fn a_revoked_reader_that_takes_nothing_goes_without_http_2_too() {
     let mut text = Vec::new();
     let _ = timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("its connection ends");
     assert!(text.len() < 100 * (64 << 10), "{}", text.len());
+}
+
+#[tokio::test]
+async fn one_connection_of_an_address_too_many_is_told_so_in_what_it_speaks() {
+    let (_folder, options) = files(FIRST);
+    let options = GatewayOptions::default().with_tls(Some(options)).with_max_connections_per_address(Some(1));
+    let server = Server::with_options(options).await;
+    let (_first, _driving) = client(&server).await;
+    let mut second = connect(&server, FIRST.0, "http/1.1").await.unwrap();
+    second.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, second.read_to_end(&mut answer)).await.expect("it is told");
+    Answer::parse(&answer).error(429, "too_many_connections_of_address");
+    let mut third = connect(&server, FIRST.0, "h2").await.unwrap();
+    third.write_all(PREFACE).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, third.read_to_end(&mut answer)).await.expect("it is told");
+    // The last frame is `GOAWAY`, whose error is `ENHANCE_YOUR_CALM`.
+    let goaway = answer.get(9..).unwrap();
+    assert_eq!((goaway.get(3), goaway.last(), goaway.len()), (Some(&7), Some(&11), 17), "{answer:?}");
+}
+
+#[tokio::test]
+async fn who_does_not_finish_tls_or_a_head_or_takes_nothing_is_counted() {
+    let short = || GatewayOptions::default().with_request_timeout(Duration::from_millis(200));
+    let (_folder, tls) = files(FIRST);
+    let encrypted = Server::with_options(short().with_tls(Some(tls))).await;
+    let mut silent = TcpStream::connect(encrypted.address).await.unwrap();
+    assert_eq!(timeout(PATIENCE, silent.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
+    let refused = "streamnest_refusals_total{code=\"request_timeout\"} 1\n";
+    until("TLS is counted", async || metrics(&encrypted).await.contains(refused)).await;
+    let options = short().with_slow_reader_limit(Duration::from_millis(200));
+    let server = Server::with_options(options.with_send_buffer_bytes(Some(4 << 10))).await;
+    let mut half = TcpStream::connect(server.address).await.unwrap();
+    half.write_all(b"GET / HT").await.unwrap();
+    let _ = timeout(PATIENCE, half.read_to_end(&mut Vec::new())).await.expect("half a head is left");
+    until("a head is counted", async || server.get("/metrics").await.body.contains(refused)).await;
+    let writer = server.held("a").await;
+    for n in 0..200 {
+        writer.append([said("draft", &format!("{n}{}", "x".repeat(64 << 10)))]).await.unwrap();
+    }
+    let _stalled = server.send("GET", "/executions/a/events", &[], "").await;
+    let closed = "streamnest_closes_total{code=\"4441\"} 1\n";
+    until("a stall is counted", async || server.get("/metrics").await.body.contains(closed)).await;
 }
