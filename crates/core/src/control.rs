@@ -19,7 +19,16 @@ pub trait ExecutionControl: Send + Sync + 'static {
     /// [`ControlError::UnknownWorkflow`].
     fn workflow(&self, name: &str) -> Result<WorkflowSummary, ControlError>;
 
-    /// Starts an execution, or attaches to it: the same id, workflow and input again is the same execution.
+    /// Starts an execution, or attaches to it, for nobody in particular: [`start_as`](Self::start_as) without an owner.
+    ///
+    /// # Errors
+    /// As [`start_as`](Self::start_as).
+    fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>> {
+        self.start_as(request, None)
+    }
+
+    /// Starts an execution, or attaches to it: the same owner, id, workflow and input again is the same execution, also after a
+    /// restart. `owner` tells who asks from everybody else; `None` where nobody is asked who they are.
     ///
     /// When this returns, the log exists and can be subscribed to.
     ///
@@ -27,7 +36,11 @@ pub trait ExecutionControl: Send + Sync + 'static {
     /// [`ControlError::UnknownWorkflow`], [`ControlError::InvalidInput`], [`ControlError::Conflict`],
     /// [`ControlError::TooManyExecutions`], [`ControlError::Draining`], [`ControlError::StoreFull`],
     /// [`ControlError::StoreIndexFull`], [`ControlError::StoreFailed`], [`ControlError::Unavailable`].
-    fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>>;
+    fn start_as(
+        &self,
+        request: StartExecution,
+        owner: Option<String>,
+    ) -> BoxFuture<'_, Result<Started, ControlError>>;
 
     /// Stops an execution. Its log ends with `cancelled`; after this returns no token follows. Idempotent.
     ///
@@ -218,8 +231,10 @@ pub enum ControlError {
         /// The execution.
         id: ExecutionId,
     },
-    /// The id is taken by an execution of another workflow or input.
-    #[error("execution id `{id}` is taken by another workflow or input; choose another or leave it out")]
+    /// The id is taken by an execution of another workflow or input, or that somebody else has started.
+    #[error(
+        "execution id `{id}` is taken by another workflow, input or user; choose another or leave it out"
+    )]
     Conflict {
         /// The id.
         id: ExecutionId,

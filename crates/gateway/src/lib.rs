@@ -46,6 +46,7 @@ mod options;
 mod people;
 mod serve;
 mod shared;
+mod shares;
 mod sockets;
 mod sse;
 mod tls;

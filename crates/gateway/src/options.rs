@@ -57,7 +57,7 @@ pub struct GatewayOptions {
     /// addresses, the nearest last. It has to be one that they write or append to: what they pass on as it came is the client's
     /// own word. Default `x-forwarded-for`. Without [`trusted_proxies`](Self::trusted_proxies) another one is refused.
     pub forwarded_header: String,
-    /// Event streams of one principal that may be open at once; one more is refused with 429. Default 32.
+    /// Event streams and waiting long-polls of one principal that may be open at once; one more is refused with 429. Default 32.
     pub max_event_streams_per_user: usize,
     /// Subscriptions of one WebSocket connection. Default 64.
     pub max_subscriptions: usize,
@@ -120,7 +120,7 @@ pub struct GatewayOptions {
     pub sse_retry: Duration,
     /// The most executions of one page of `GET /executions`. Default 100.
     pub max_page_executions: usize,
-    /// `Idempotency-Key`s that are remembered at once; beyond it the oldest is forgotten. Default 4,096.
+    /// `Idempotency-Key`s that are remembered at once; beyond it the oldest is forgotten of whoever has most. Default 4,096.
     pub max_idempotency_keys: usize,
     /// How long an `Idempotency-Key` is remembered. Default 1 h.
     pub idempotency_ttl: Duration,

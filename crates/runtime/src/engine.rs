@@ -366,7 +366,7 @@ impl Engine {
     /// # Errors
     /// As [`ExecutionControl::start`](streamnest_core::ExecutionControl::start).
     pub async fn run(&self, request: StartExecution) -> Result<Run, ControlError> {
-        self.start_or_attach(request).await.map(|(execution, _)| Run::new(execution))
+        self.start_or_attach(request, None).await.map(|(execution, _)| Run::new(execution))
     }
 
     /// A handle of an execution that was started before, be it under way or at its end, also one of an earlier process.
@@ -410,21 +410,29 @@ impl Engine {
     /// Starts an execution, or finds the one that the same request started; whether it was there.
     ///
     /// It is done by a task of its own, so that a log that was made has its run though whoever asked is gone.
-    async fn start_or_attach(&self, request: StartExecution) -> Result<(Arc<Execution>, bool), ControlError> {
+    async fn start_or_attach(
+        &self,
+        request: StartExecution,
+        owner: Option<String>,
+    ) -> Result<(Arc<Execution>, bool), ControlError> {
         let engine = self.clone();
-        let begun = self.0.tasks.spawn(async move { engine.begin(request).await }.in_current_span());
+        let begun = self.0.tasks.spawn(async move { engine.begin(request, owner).await }.in_current_span());
         begun.await.unwrap_or_else(|error| {
             tracing::error!(%error, "an execution could not be started");
             Err(ControlError::Unavailable)
         })
     }
 
-    async fn begin(&self, request: StartExecution) -> Result<(Arc<Execution>, bool), ControlError> {
+    async fn begin(
+        &self,
+        request: StartExecution,
+        owner: Option<String>,
+    ) -> Result<(Arc<Execution>, bool), ControlError> {
         if self.0.draining.load(Ordering::Acquire) {
             return Err(ControlError::Draining);
         }
         let workflow = self.find_workflow(&request.workflow)?;
-        let input = Fingerprint::of(&request.input.to_string());
+        let input = Fingerprint::of_request(&request.input, owner.as_deref());
         let id = match request.execution_id {
             Some(id) => id,
             None => {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// Stands for a text, in 32 bytes however long the text is: its SHA-256, for which nobody can find a second text. It is the
@@ -12,6 +13,16 @@ pub(crate) struct Fingerprint([u8; 32]);
 impl Fingerprint {
     pub(crate) fn of(text: &str) -> Self {
         Self(Sha256::digest(text).into())
+    }
+
+    /// Stands for an input, and for whose request it is. Without an owner it is that of the input alone.
+    pub(crate) fn of_request(input: &Value, owner: Option<&str>) -> Self {
+        let input = input.to_string();
+        match owner {
+            // No JSON that is written in one line holds a line break, so no other input and owner are the same text.
+            Some(owner) => Self::of(&format!("{input}\n{owner}")),
+            None => Self::of(&input),
+        }
     }
 
     /// Reads what [`Display`](fmt::Display) writes.
@@ -36,6 +47,15 @@ impl fmt::Display for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::Fingerprint;
+
+    #[test]
+    fn a_request_is_known_by_its_input_and_its_owner() {
+        let of = |owner| Fingerprint::of_request(&serde_json::json!({"a": "b\nc"}), owner);
+        assert_eq!(of(Some("acme/ada")), of(Some("acme/ada")));
+        assert_ne!(of(Some("acme/ada")), of(Some("acme/bob")));
+        assert_ne!(of(Some("")), of(None));
+        assert_eq!(of(None), Fingerprint::of(r#"{"a":"b\nc"}"#));
+    }
 
     #[test]
     fn equal_texts_are_known_again_in_any_process_and_others_are_not() {

@@ -42,6 +42,14 @@ impl Visitor {
         }
     }
 
+    /// Whose the executions are that it starts; `None` where nobody is asked who they are.
+    pub(crate) fn owner(&self) -> Option<String> {
+        match self {
+            Self::Anyone => None,
+            Self::Known(principal) => Some(principal.key()),
+        }
+    }
+
     /// The execution that it means by an id.
     fn own(&self, id: &ExecutionId) -> ExecutionId {
         self.tenant().map_or_else(|| id.clone(), |tenant| id.within(tenant))

@@ -51,7 +51,7 @@ pub struct AuthenticationOptions {
     /// Whether the query parameter `access_token` may hold a token. Addresses are written to logs of proxies and to histories,
     /// so rather get a ticket. Default no.
     pub query_parameter: bool,
-    /// Tickets that are valid at once. Default 4,096.
+    /// Tickets that are valid at once; beyond it the oldest is forgotten of whoever has most. Default 4,096.
     pub max_tickets: usize,
     /// How long a ticket of `POST /tickets` is valid, if it is not used before. Default 30 s.
     pub ticket_ttl: Duration,

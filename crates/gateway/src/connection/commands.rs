@@ -271,9 +271,9 @@ impl Connection {
             Err(error) => return self.reply(&ServerFrame::Error((&error).into()), reply_to.as_deref()),
         };
         request.trace = request.trace.take().or_else(|| self.trace.as_deref().cloned());
-        let control = self.shared.control.clone();
+        let (control, owner) = (self.shared.control.clone(), visitor.owner());
         let answer = async move {
-            let started = control.start(request).await?;
+            let started = control.start_as(request, owner).await?;
             Ok(ServerFrame::ExecutionStarted(ExecutionStarted {
                 execution_id: started.execution_id,
                 position: started.position,

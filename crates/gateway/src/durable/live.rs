@@ -12,12 +12,15 @@ use streamnest_log::{
 };
 use streamnest_protocol::durable::{collapse, header as names, sse};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{empty, pieces::Pieces, put, query::ReadQuery, refusal::refuse, subject::Subject};
 use crate::{
+    access::Visitor,
     http::Refusal,
     leaving::Leaving,
+    people::{Line, Present},
     shared::{Seat, Shared},
 };
 
@@ -29,6 +32,19 @@ pub(super) fn random() -> u64 {
 /// A place among those who wait for more.
 pub(super) fn place(shared: &Shared) -> Result<Seat, Refusal> {
     shared.stream_reader().ok_or_else(|| Refusal::too_many_readers(shared.options.max_stream_readers))
+}
+
+/// Enters a long-poll among what its reader has open; `stop` is told when its token is revoked. Event streams are entered when
+/// their response begins.
+pub(super) fn enter(
+    shared: &Shared,
+    visitor: &Visitor,
+    stop: &CancellationToken,
+) -> Result<Option<Present>, Refusal> {
+    let Visitor::Known(principal) = visitor else { return Ok(None) };
+    let limit = shared.options.max_event_streams_per_user;
+    let present = shared.people.enter(principal.clone(), Line::Stream(stop.clone()), limit);
+    present.map(Some).ok_or_else(|| Refusal::too_many_streams(limit))
 }
 
 /// A response that goes on.

@@ -8,6 +8,7 @@ use http::{StatusCode, header};
 use streamnest_core::Lifetime;
 use streamnest_log::durable::{Chunk, Reader};
 use streamnest_protocol::durable::{Offset, collapse, etag, header as names};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Asked, empty, live,
@@ -103,10 +104,13 @@ async fn long_poll(
     if chunk.is_empty() && !chunk.closed {
         let _subscribed = subject.subscribe();
         let _place = live::place(shared)?;
+        let revoked = CancellationToken::new();
+        let _present = live::enter(shared, &asked.visitor, &revoked)?;
         tokio::select! {
             waited = reader.wait() => waited.map_err(refuse)?,
             () = tokio::time::sleep(shared.options.long_poll_timeout) => {}
             () = Leaving::new(shared) => {}
+            () = revoked.cancelled() => {}
         }
         chunk = subject.read(&mut reader, bytes).await.map_err(refuse)?;
     }

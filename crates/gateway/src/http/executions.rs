@@ -114,7 +114,8 @@ pub(super) async fn start(
     if shared.is_draining() {
         return Err(Refusal::draining());
     }
-    shared.limits.start(|| Who::of(&visitor, parts.extensions.get().copied()))?;
+    let who = Who::of(&visitor, parts.extensions.get().copied());
+    shared.limits.start(|| who.clone())?;
     let mut request = StartExecution {
         workflow,
         input: body.input,
@@ -124,23 +125,30 @@ pub(super) async fn start(
     };
     let Some(key) = key else {
         request.execution_id = visitor.to_start(&shared, request.execution_id)?;
-        return Ok(json(StatusCode::ACCEPTED, &started(&shared, prefix, request).await?));
+        return Ok(json(StatusCode::ACCEPTED, &started(&shared, &visitor, prefix, request).await?));
     };
-    match shared.idempotency.claim(&key, &visitor.subject(), &request, new_id)? {
+    // Who may not start it takes no key.
+    let id =
+        visitor.execution(&shared, Action::Start, &request.execution_id.clone().unwrap_or_else(new_id))?;
+    match shared.idempotency.claim(&key, &visitor.subject(), who, &request, id)? {
         Claim::Answered(answer) => Ok(json(StatusCode::ACCEPTED, &answer)),
         // Two that come at once start with the same id: the second one attaches to what the first one starts.
         Claim::Open(claimed) => {
-            let id = Some(claimed.execution_id().clone());
-            request.execution_id = visitor.to_start(&shared, id)?;
-            let answer = started(&shared, prefix, request).await?;
+            request.execution_id = Some(claimed.execution_id().clone());
+            let answer = started(&shared, &visitor, prefix, request).await?;
             claimed.answer(&answer);
             Ok(json(StatusCode::ACCEPTED, &answer))
         }
     }
 }
 
-async fn started(shared: &Shared, prefix: &str, request: StartExecution) -> Result<StartedBody, Refusal> {
-    let started = shared.control.start(request).await?;
+async fn started(
+    shared: &Shared,
+    visitor: &Visitor,
+    prefix: &str,
+    request: StartExecution,
+) -> Result<StartedBody, Refusal> {
+    let started = shared.control.start_as(request, visitor.owner()).await?;
     let (id, attached) = (started.execution_id, started.attached);
     tracing::debug!(execution = %id, attached, "execution started over HTTP");
     Ok(StartedBody::new(prefix, id, started.position, attached))

@@ -1,7 +1,6 @@
 //! Starting once, however often it is asked.
 
 use std::{
-    collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -9,31 +8,27 @@ use std::{
 
 use http::StatusCode;
 use streamnest_core::{ExecutionId, StartExecution};
-use tokio::time::Instant;
 
 use super::{Refusal, executions::StartedBody};
+use crate::{limits::Who, shares::Shares};
 
 /// The longest key, in bytes.
 const MAX_KEY: usize = 255;
 
 /// The `Idempotency-Key`s of the last time: the same key with the same request is the same execution.
 pub(crate) struct Idempotency {
-    limit: usize,
-    ttl: Duration,
     /// Its keys are random, so nobody can find two requests of one fingerprint.
     hasher: RandomState,
     keys: Mutex<Keys>,
 }
 
-#[derive(Default)]
 struct Keys {
-    known: HashMap<String, Known>,
-    /// Oldest first; each key of `known` stands here once, with the number of its entry.
-    order: VecDeque<(Instant, String, u64)>,
+    known: Shares<Option<Who>, Known>,
     next: u64,
 }
 
 struct Known {
+    /// Tells it from another that had its key before.
     number: u64,
     fingerprint: u64,
     execution_id: ExecutionId,
@@ -58,16 +53,18 @@ pub(super) struct Claimed<'a> {
 
 impl Idempotency {
     pub(crate) fn new(limit: usize, ttl: Duration) -> Self {
-        Self { limit, ttl, hasher: RandomState::new(), keys: Mutex::default() }
+        let keys = Keys { known: Shares::new(limit, ttl), next: 0 };
+        Self { hasher: RandomState::new(), keys: Mutex::new(keys) }
     }
 
-    /// Looks up the `key` of `subject`, or enters it with the id that `request` names, or else a new one.
+    /// Looks up the `key` of `subject`, or enters it for `who` with the id under which `request` would start.
     pub(super) fn claim(
         &self,
         key: &str,
         subject: &str,
+        who: Option<Who>,
         request: &StartExecution,
-        new_id: impl FnOnce() -> ExecutionId,
+        execution_id: ExecutionId,
     ) -> Result<Claim<'_>, Refusal> {
         if key.is_empty() || key.len() > MAX_KEY {
             let message = format!("`Idempotency-Key` has {} bytes, outside 1 to {MAX_KEY}", key.len());
@@ -77,8 +74,8 @@ impl Idempotency {
         // Everybody has keys of their own. No key holds a line break.
         let key = &*format!("{subject}\n{key}");
         let mut keys = self.lock();
-        keys.forget(usize::MAX, self.ttl);
-        if let Some(known) = keys.known.get(key) {
+        let Keys { known, next } = &mut *keys;
+        if let Some(known) = known.get_mut(key) {
             if known.fingerprint != fingerprint {
                 let message = "`Idempotency-Key` was used for another request; choose a new one";
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -94,13 +91,10 @@ impl Idempotency {
                 }),
             });
         }
-        let execution_id = request.execution_id.clone().unwrap_or_else(new_id);
-        keys.forget(self.limit - 1, self.ttl);
-        let number = keys.next;
-        keys.next += 1;
-        keys.order.push_back((Instant::now(), key.into(), number));
-        let known = Known { number, fingerprint, execution_id: execution_id.clone(), answer: None };
-        keys.known.insert(key.into(), known);
+        let number = *next;
+        *next += 1;
+        let entry = Known { number, fingerprint, execution_id: execution_id.clone(), answer: None };
+        known.insert(who, key.into(), entry);
         Ok(Claim::Open(Claimed { owner: self, key: key.into(), number, execution_id }))
     }
 
@@ -117,22 +111,6 @@ impl Idempotency {
 
     fn lock(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Keys {
-    /// Forgets what has expired, and the oldest beyond `limit`.
-    fn forget(&mut self, limit: usize, ttl: Duration) {
-        while let Some((since, key, number)) = self.order.front() {
-            let stale = self.known.get(key).is_none_or(|known| known.number != *number);
-            if !(stale || since.elapsed() >= ttl || self.order.len() > limit) {
-                break;
-            }
-            if !stale {
-                self.known.remove(key);
-            }
-            self.order.pop_front();
-        }
     }
 }
 
@@ -154,8 +132,8 @@ impl Claimed<'_> {
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         let mut keys = self.owner.lock();
-        let open = |known: &Known| known.number == self.number && known.answer.is_none();
-        if keys.known.get(&self.key).is_some_and(open) {
+        let open = |known: &mut Known| known.number == self.number && known.answer.is_none();
+        if keys.known.get_mut(&self.key).is_some_and(open) {
             keys.known.remove(&self.key);
         }
     }

@@ -209,7 +209,7 @@ impl Refusal {
 
     pub(crate) fn too_many_streams(limit: usize) -> Self {
         let message = format!(
-            "{limit} event streams are open, the limit of `GatewayOptions::max_event_streams_per_user`; close one"
+            "{limit} event streams and long-polls are open, the limit of `GatewayOptions::max_event_streams_per_user`; close one"
         );
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_event_streams", message)
             .retry_after(Duration::from_secs(1))

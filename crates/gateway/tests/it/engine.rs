@@ -34,6 +34,7 @@ struct Run {
     id: ExecutionId,
     workflow: String,
     input: Value,
+    owner: Option<String>,
     on_disconnect: Option<OnDisconnect>,
 }
 
@@ -104,7 +105,11 @@ impl ExecutionControl for Engine {
         })
     }
 
-    fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>> {
+    fn start_as(
+        &self,
+        request: StartExecution,
+        owner: Option<String>,
+    ) -> BoxFuture<'_, Result<Started, ControlError>> {
         Box::pin(async move {
             let workflow = self.workflow(&request.workflow)?.name;
             if !request.input.is_object() {
@@ -118,7 +123,7 @@ impl ExecutionControl for Engine {
             let id = request.execution_id.unwrap_or_else(|| id(&format!("run-{count}")));
             if let Some(run) = self.run(&id) {
                 self.starts.fetch_sub(1, Ordering::SeqCst);
-                if run.workflow != request.workflow || run.input != request.input {
+                if run.owner != owner || run.workflow != request.workflow || run.input != request.input {
                     return Err(ControlError::Conflict { id });
                 }
                 let position = self.logs.get(&id).unwrap().position(streamnest_core::Seq::BEFORE_FIRST);
@@ -129,6 +134,7 @@ impl ExecutionControl for Engine {
                 id: id.clone(),
                 workflow: request.workflow.clone(),
                 input: request.input.clone(),
+                owner,
                 on_disconnect: request.on_disconnect,
             });
             writer.append([Event::status(&StatusUpdate::running())]).await.unwrap();

@@ -29,6 +29,7 @@ mod rates;
 mod resume;
 mod rubbish;
 mod server;
+mod shares;
 mod socket;
 mod sockets;
 mod sse;

@@ -39,9 +39,13 @@ impl ExecutionControl for Engine {
         self.find_workflow(name).map(|workflow| workflow.summary())
     }
 
-    fn start(&self, request: StartExecution) -> BoxFuture<'_, Result<Started, ControlError>> {
+    fn start_as(
+        &self,
+        request: StartExecution,
+        owner: Option<String>,
+    ) -> BoxFuture<'_, Result<Started, ControlError>> {
         Box::pin(async move {
-            let (execution, attached) = self.start_or_attach(request).await?;
+            let (execution, attached) = self.start_or_attach(request, owner).await?;
             let position: Position = execution.writer().log().position(Seq::BEFORE_FIRST);
             Ok(Started { execution_id: execution.id().clone(), position, attached })
         })

@@ -16,8 +16,8 @@ use streamnest_log::{Error as LogError, EventLog, Read, ReadLimit, Removal, Star
 use super::{Engine, control::summarize};
 use crate::{execution::Execution, fingerprint::Fingerprint};
 
-/// The attributes of an execution that an engine runs: the name of its workflow, the fingerprint of its input, and when it
-/// began, in microseconds since 1970.
+/// The attributes of an execution that an engine runs: the name of its workflow, the fingerprint of its input and of who
+/// started it, and when it began, in microseconds since 1970.
 const WORKFLOW: &str = "workflow";
 const INPUT: &str = "input";
 const STARTED: &str = "started";

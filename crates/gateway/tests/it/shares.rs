@@ -1,0 +1,144 @@
+//! What one user may take of what all share.
+
+use serde_json::json;
+use streamnest_gateway::GatewayOptions;
+use tokio::time::{Duration, sleep};
+
+use crate::{
+    server::{Answer, Server},
+    token::{authentication, bearer, options, token, token_with},
+};
+
+const START: &str = "/workflows/held/executions";
+
+async fn ask(
+    server: &Server,
+    token: &str,
+    method: &str,
+    path: &str,
+    more: (&str, &str),
+    body: &str,
+) -> Answer {
+    let authorization = bearer(token);
+    let headers = [("content-type", "application/json"), ("authorization", &*authorization), more];
+    server.ask(method, path, &headers, body).await
+}
+
+async fn start_once(server: &Server, token: &str, key: &str, body: &str) -> Answer {
+    ask(server, token, "POST", START, ("idempotency-key", key), body).await
+}
+
+fn few_keys(options: GatewayOptions) -> GatewayOptions {
+    options.with_max_idempotency_keys(4)
+}
+
+#[tokio::test]
+async fn starts_of_a_stranger_forget_no_key_of_another_tenant() {
+    let server = Server::with_options(few_keys(options())).await;
+    let (ada, mallory) = (token("ada"), token("mallory"));
+    let first = start_once(&server, &ada, "order-1", r#"{"input": {}}"#).await.json();
+    for count in 0..10 {
+        // Some are refused, and some begin.
+        let (key, input) = (format!("k{count}"), if count % 2 == 0 { "{}" } else { "1" });
+        let answer = start_once(&server, &mallory, &key, &format!(r#"{{"input": {input}}}"#)).await;
+        assert_eq!(answer.status, if count % 2 == 0 { 202 } else { 422 });
+    }
+    assert_eq!(start_once(&server, &ada, "order-1", r#"{"input": {}}"#).await.json(), first);
+}
+
+#[tokio::test]
+async fn refused_starts_take_no_place_of_keys_that_are_known() {
+    // Where nobody is asked who they are, an address has its share: here all come from one.
+    let server = Server::with_options(few_keys(GatewayOptions::default())).await;
+    let json = ("content-type", "application/json");
+    let start = async |key: &str, body: &str| {
+        server.ask("POST", START, &[json, ("idempotency-key", key)], body).await
+    };
+    let first = start("order-1", r#"{"input": {}}"#).await.json();
+    for count in 0..10 {
+        start(&format!("k{count}"), r#"{"input": 1}"#).await.error(422, "invalid_input");
+    }
+    assert_eq!(start("order-1", r#"{"input": {}}"#).await.json(), first);
+}
+
+#[tokio::test]
+async fn who_may_not_start_learns_nothing_of_a_key() {
+    let server = Server::with_options(options()).await;
+    let reader = token_with("ada", json!({"scope": "read"}));
+    start_once(&server, &token("ada"), "order-1", r#"{"input": {}}"#).await;
+    start_once(&server, &reader, "order-1", r#"{"input": {}}"#).await.error(403, "forbidden");
+}
+
+#[tokio::test]
+async fn tickets_of_one_user_replace_no_other_users() {
+    let server = Server::with_options(
+        GatewayOptions::default().with_authentication(Some(authentication().with_max_tickets(3))),
+    )
+    .await;
+    let (ada, mallory) = (token("ada"), token("mallory"));
+    let ticket = async |token: &str| {
+        let answer = ask(&server, token, "POST", "/tickets", ("accept", "*/*"), "{}").await;
+        assert_eq!(answer.status, 201);
+        answer.json()["ticket"].as_str().unwrap().to_owned()
+    };
+    let mine = ticket(&ada).await;
+    let first = ticket(&mallory).await;
+    for _ in 0..10 {
+        ticket(&mallory).await;
+    }
+    let read = async |ticket: &str| server.get(&format!("/executions?ticket={ticket}")).await.status;
+    assert_eq!((read(&first).await, read(&mine).await), (401, 200));
+}
+
+#[tokio::test]
+async fn long_polls_of_one_user_are_bounded_and_leave_places_to_others() {
+    let server =
+        Server::with_options(options().with_max_event_streams_per_user(2).with_max_stream_readers(3)).await;
+    let (greedy, other) = (token("greedy"), token("other"));
+    for token in [&greedy, &other] {
+        assert_eq!(ask(&server, token, "PUT", "/v1/stream/x", ("accept", "*/*"), "").await.status, 201);
+    }
+    let poll = "/v1/stream/x?offset=now&live=long-poll";
+    let authorization = bearer(&greedy);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(server.send("GET", poll, &[("authorization", &authorization)], "").await);
+    }
+    // They may not have come yet; one that waits in the place of theirs lasts until the append.
+    let refused = tokio::time::timeout(crate::server::PATIENCE, async {
+        loop {
+            let mut stream = server.send("GET", poll, &[("authorization", &authorization)], "").await;
+            let mut bytes = Vec::new();
+            let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut bytes);
+            if tokio::time::timeout(Duration::from_millis(200), read).await.is_ok() {
+                break Answer::parse(&bytes);
+            }
+            held.push(stream);
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("one more than the limit is refused");
+    let message = refused.error(429, "too_many_event_streams");
+    assert!(message.contains("max_event_streams_per_user"), "{message}");
+    let authorization = bearer(&other);
+    let mut waits = server.send("GET", poll, &[("authorization", &authorization)], "").await;
+    let mut bytes = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut waits, &mut bytes);
+    assert!(tokio::time::timeout(Duration::from_millis(200), read).await.is_err(), "another user waits");
+}
+
+#[tokio::test]
+async fn only_who_started_an_execution_attaches_to_it() {
+    let server = Server::with_options(options()).await;
+    let of_acme = |who: &str, scope: &str| token_with(who, json!({"tenant": "acme", "scope": scope}));
+    let (ada, bob) = (of_acme("ada", "read start"), of_acme("bob", "start"));
+    let body = json!({"input": {}, "executionId": "a"}).to_string();
+    let start = async |token: &str| ask(&server, token, "POST", START, ("accept", "*/*"), &body).await;
+    assert_eq!(start(&ada).await.json()["attached"], false);
+    assert_eq!(start(&ada).await.json()["attached"], true);
+    start(&bob).await.error(409, "conflict");
+    // With a key it is the same.
+    start_once(&server, &bob, "key", &body).await.error(409, "conflict");
+    assert_eq!(start_once(&server, &ada, "key", &body).await.json()["attached"], true);
+}
