@@ -104,6 +104,7 @@ async fn what_a_file_says_wrongly_is_refused_by_name() {
         ("[gateway.compression]\nlevel = 10", "invalid_option", "`compression.level`"),
         ("[gateway]\ntrusted_proxies = [\"proxy\"]", "invalid_option", "`trusted_proxies`"),
         ("[gateway.streams]\nmax_streams = 0", "invalid_option", "`streams.max_streams`"),
+        ("[gateway.streams]\nmax_streams_per_user = 0", "invalid_option", "`streams.max_streams_per_user`"),
         ("[disk]\nsegment_byte = 4096", "config_file", "unknown field `segment_byte`"),
         ("[disk]\nfinished_ttl = 7", "config_file", "a time with its unit"),
         ("[disk]\ndurability = \"interval\"", "config_file", "`interval` is no durability; legal are `sync`"),

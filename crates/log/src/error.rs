@@ -90,6 +90,14 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// One user has made as many streams as it may have.
+    #[error(
+        "you have {limit} streams, the limit of `StreamOptions::max_streams_per_user`; delete some, or give them a lifetime"
+    )]
+    TooManyStreamsOfUser {
+        /// The limit.
+        limit: usize,
+    },
     /// A stream takes nothing more.
     #[error("stream is closed and takes nothing more; append to another one")]
     StreamClosed,
@@ -264,6 +272,7 @@ impl Error {
             Self::StillRunning { .. } => "still_running",
             Self::StreamExists { .. } => "stream_exists",
             Self::TooManyStreams { .. } => "too_many_streams",
+            Self::TooManyStreamsOfUser { .. } => "too_many_streams_of_user",
             Self::StreamClosed => "stream_closed",
             Self::SequenceRegression => "sequence_regression",
             Self::ProducerFenced { .. } => "producer_fenced",

@@ -42,7 +42,7 @@ impl Visitor {
         }
     }
 
-    /// Whose the executions are that it starts; `None` where nobody is asked who they are.
+    /// Whose the executions and streams are that it makes; `None` where nobody is asked who they are.
     pub(crate) fn owner(&self) -> Option<String> {
         match self {
             Self::Anyone => None,

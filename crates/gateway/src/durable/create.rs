@@ -29,9 +29,10 @@ pub(super) async fn create(shared: &Arc<Shared>, asked: &Asked, body: Body) -> R
     };
     let lifetime = headers.lifetime()?;
     let body = take_body(shared, body).await?;
+    let owner = asked.visitor.owner();
     if let Target::Execution(id) = &asked.target {
         let fork = fork.map(|(fork, _)| fork);
-        let creation = Creation { lifetime, closed: headers.closes(), fork, ..Creation::default() };
+        let creation = Creation { lifetime, closed: headers.closes(), fork, owner, ..Creation::default() };
         let content_type = headers.content_type()?;
         return execution::create(shared, asked, id, content_type.as_ref(), creation, &body).await;
     }
@@ -53,6 +54,7 @@ pub(super) async fn create(shared: &Arc<Shared>, asked: &Asked, body: Body) -> R
         events: if body.is_empty() { Vec::new() } else { vec![Event::data(body)] },
         closed: headers.closes(),
         fork: fork.map(|(fork, _)| fork),
+        owner,
     };
     make(shared, asked, &name_of(&asked.target)?, creation).await
 }

@@ -39,6 +39,7 @@ pub(super) fn refuse(error: Error) -> Refusal {
             StatusCode::PAYLOAD_TOO_LARGE
         }
         Error::TooManyStreams { .. }
+        | Error::TooManyStreamsOfUser { .. }
         | Error::TooManyProducers { .. }
         | Error::TooManyAttributes { .. }
         | Error::AttributesTooLarge { .. }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use streamnest_gateway::GatewayOptions;
+use streamnest_log::durable::StreamOptions;
 use tokio::time::{Duration, sleep};
 
 use crate::{
@@ -126,6 +127,26 @@ async fn long_polls_of_one_user_are_bounded_and_leave_places_to_others() {
     let mut bytes = Vec::new();
     let read = tokio::io::AsyncReadExt::read_to_end(&mut waits, &mut bytes);
     assert!(tokio::time::timeout(Duration::from_millis(200), read).await.is_err(), "another user waits");
+}
+
+#[tokio::test]
+async fn streams_of_one_user_leave_places_to_others() {
+    let streams = StreamOptions::default().with_max_streams(4).with_max_streams_per_user(2);
+    let server = Server::with_options(options().with_streams(streams)).await;
+    let (hog, victim) = (token("hog"), token("victim"));
+    let put = async |token: &str, path: &str| ask(&server, token, "PUT", path, ("accept", "*/*"), "").await;
+    assert_eq!(put(&hog, "/v1/stream/a").await.status, 201);
+    assert_eq!(put(&hog, "/v1/stream/executions/a").await.status, 201);
+    for path in ["/v1/stream/b", "/v1/stream/executions/b"] {
+        let message = put(&hog, path).await.error(429, "too_many_streams_of_user");
+        assert!(message.contains("StreamOptions::max_streams_per_user"), "{message}");
+    }
+    // What it has it may ask for again, and others have room.
+    assert_eq!(put(&hog, "/v1/stream/a").await.status, 200);
+    assert_eq!(put(&victim, "/v1/stream/a").await.status, 201);
+    assert_eq!(put(&victim, "/v1/stream/executions/a").await.status, 201);
+    assert_eq!(ask(&server, &hog, "DELETE", "/v1/stream/a", ("accept", "*/*"), "").await.status, 204);
+    assert_eq!(put(&hog, "/v1/stream/b").await.status, 201);
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub struct Facts {
     pub created: Timestamp,
     /// What it was forked from.
     pub fork: Option<Fork>,
+    /// Who made it; `None` where nobody is asked who they are.
+    pub owner: Option<String>,
 }
 
 /// Where a fork comes from.
@@ -44,6 +46,8 @@ pub struct Creation {
     pub closed: bool,
     /// What it is forked from.
     pub fork: Option<ForkAt>,
+    /// Who makes it, against whose [share](super::StreamOptions::max_streams_per_user) it counts; `None` against nobody's.
+    pub owner: Option<String>,
 }
 
 /// Where a new stream is forked from another.
@@ -63,6 +67,7 @@ const CONTENT_TYPE: &str = "content-type";
 const CREATED: &str = "created";
 const TTL: &str = "ttl";
 const UNTIL: &str = "until";
+const OWNER: &str = "owner";
 const FORK_SOURCE: &str = "fork/source";
 const FORK_AT: &str = "fork/at";
 const FORK_SUB_OFFSET: &str = "fork/sub-offset";
@@ -105,6 +110,9 @@ impl Facts {
             Some(Lifetime::Until(time)) => changes.push(set(UNTIL, time.as_micros().to_string())),
             None => {}
         }
+        if let Some(owner) = &self.owner {
+            changes.push(set(OWNER, owner.clone()));
+        }
         if let Some(fork) = &self.fork {
             changes.push(set(FORK_SOURCE, fork.source.to_string()));
             changes.push(set(FORK_AT, fork.at.to_string()));
@@ -130,7 +138,8 @@ impl Facts {
             None => None,
         };
         let content_type = text(CONTENT_TYPE)?.to_owned();
-        Some(Self { content_type, lifetime, created: Timestamp::from_micros(number(text(CREATED))?), fork })
+        let (created, owner) = (Timestamp::from_micros(number(text(CREATED))?), text(OWNER).map(Into::into));
+        Some(Self { content_type, lifetime, created, fork, owner })
     }
 
     /// How many entries lie before its own.
@@ -192,11 +201,11 @@ mod tests {
             sub_offset: 3,
         };
         let until = Some(Lifetime::Until(Timestamp::from_micros(5)));
-        for (lifetime, fork) in
-            [(None, None), (Some(Lifetime::Sliding(Duration::from_secs(60))), None), (until, Some(fork))]
-        {
+        let sliding = Some(Lifetime::Sliding(Duration::from_secs(60)));
+        let ada = Some("acme/ada".to_owned());
+        for (lifetime, fork, owner) in [(None, None, None), (sliding, None, ada), (until, Some(fork), None)] {
             let created = Timestamp::from_micros(42);
-            let facts = Facts { content_type: "text/plain".into(), lifetime, created, fork };
+            let facts = Facts { content_type: "text/plain".into(), lifetime, created, fork, owner };
             let mut attributes = Attributes::new();
             facts.to_changes().iter().for_each(|change| change.apply(&mut attributes));
             assert_eq!(Facts::from_attributes(&attributes), Some(facts));

@@ -12,6 +12,9 @@ pub struct StreamOptions {
     /// Streams that there may be at once, those included that were deleted while forks of them are left. Default 8,192. Each that
     /// is in memory takes one of the places that [`LogOptions::max_logs`](crate::LogOptions::max_logs) allows.
     pub max_streams: usize,
+    /// Streams of one user, and executions of programs outside that it made, that there may be at once; where nobody is asked who
+    /// they are, only [`max_streams`](Self::max_streams) counts. Default 1,024.
+    pub max_streams_per_user: usize,
     /// The most bytes of one append; one that is larger is refused. Default 4 MiB.
     pub max_append_bytes: usize,
     /// The most bytes that one stream holds. Default 1 GiB.
@@ -28,6 +31,7 @@ impl Default for StreamOptions {
     fn default() -> Self {
         Self {
             max_streams: 8_192,
+            max_streams_per_user: 1_024,
             max_append_bytes: 4 << 20,
             max_stream_bytes: 1 << 30,
             max_total_bytes: 16 << 30,
@@ -54,6 +58,7 @@ macro_rules! setters {
 
 setters! {
     with_max_streams max_streams: usize,
+    with_max_streams_per_user max_streams_per_user: usize,
     with_max_append_bytes max_append_bytes: usize,
     with_max_stream_bytes max_stream_bytes: u64,
     with_max_total_bytes max_total_bytes: u64,
@@ -69,6 +74,7 @@ impl StreamOptions {
     pub fn validate(&self) -> Result<(), Error> {
         let checks = [
             ("streams.max_streams", self.max_streams == 0),
+            ("streams.max_streams_per_user", self.max_streams_per_user == 0),
             ("streams.max_append_bytes", self.max_append_bytes == 0),
             ("streams.max_stream_bytes", self.max_stream_bytes == 0),
             ("streams.max_total_bytes", self.max_total_bytes == 0),

@@ -1,6 +1,9 @@
 //! Making a stream, new or as a fork of another.
 
-use std::{collections::hash_map::Entry, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use streamnest_core::{Event, LogName, Position, Seq, payload::StatusUpdate};
@@ -52,7 +55,7 @@ impl Streams {
     /// Makes the stream `name`, or finds that there is just this one already. What this returns is durable.
     ///
     /// # Errors
-    /// [`Error::StreamExists`] if there is another of that name; [`Error::TooManyStreams`]; as
+    /// [`Error::StreamExists`] if there is another of that name; [`Error::TooManyStreams`], [`Error::TooManyStreamsOfUser`]; as
     /// [`append`](Self::append). For a fork [`Error::UnknownStream`] or [`Error::ForkSourceDeleted`] for its source,
     /// [`Error::ContentTypeMismatch`], [`Error::StalePosition`], [`Error::BeyondEnd`], [`Error::ForkSubOffset`],
     /// [`Error::ForkTooDeep`].
@@ -82,6 +85,7 @@ impl Streams {
             lifetime: creation.lifetime.or_else(|| source.and_then(|source| source.lifetime)),
             created: self.0.logs.now(),
             fork,
+            owner: creation.owner.clone(),
         };
         let size = append::size(&creation.events);
         let limit = self.0.options.max_append_bytes;
@@ -94,9 +98,13 @@ impl Streams {
         let reserved = {
             let mut streams = self.0.streams();
             let (limit, count) = (self.0.options.max_streams, streams.len());
+            let (share, owned) = (self.0.options.max_streams_per_user, owned(&streams, stream.facts()));
             match streams.entry(name.clone()) {
                 Entry::Occupied(_) => None,
                 Entry::Vacant(_) if count >= limit => return Err(Error::TooManyStreams { limit }),
+                Entry::Vacant(_) if owned >= share => {
+                    return Err(Error::TooManyStreamsOfUser { limit: share });
+                }
                 Entry::Vacant(vacant) => {
                     vacant.insert(stream.clone());
                     Some(Reserved { streams: self, stream: stream.clone() })
@@ -276,6 +284,12 @@ impl Streams {
         self.count(stream, size);
         Ok(())
     }
+}
+
+/// How many of `streams` whoever makes one of these facts has made; 0 for nobody in particular.
+fn owned(streams: &HashMap<LogName, Arc<Stream>>, facts: &Facts) -> usize {
+    let of_owner = |stream: &&Arc<Stream>| stream.facts().owner == facts.owner;
+    if facts.owner.is_some() { streams.values().filter(of_owner).count() } else { 0 }
 }
 
 /// A position with nothing before it is written in one way.
