@@ -17,7 +17,7 @@ use axum::{
     extract::State,
     middleware,
     response::Response,
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 use http::{Method, StatusCode, Uri};
 use serde::Serialize;
@@ -46,6 +46,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/executions/{id}/events", get(sse::events))
         .route("/executions/{id}/cost", get(executions::cost))
         .route("/executions/{id}/subscriptions", get(subscriptions::list))
+        .route("/executions/{id}/subscriptions/{name}", delete(subscriptions::forget))
         .route("/executions/{id}/cancel", post(executions::cancel))
         .route("/executions/{id}/signals", post(signals::signal))
         .route(durable::ROUTE, any(durable::serve))

@@ -36,9 +36,17 @@ pub enum Error {
     },
     /// A log remembers as many named subscriptions as it may.
     #[error(
-        "execution has {limit} named subscriptions, the limit of `LogOptions::max_subscriptions`; reuse a name"
+        "execution has {limit} named subscriptions, the limit of `LogOptions::max_subscriptions`; reuse a name, or delete one"
     )]
     TooManySubscriptions {
+        /// The limit.
+        limit: usize,
+    },
+    /// One user has named as many subscriptions of a log as it may.
+    #[error(
+        "you have {limit} named subscriptions of this execution, the limit of `LogOptions::max_subscriptions_per_user`; reuse a name, or delete one"
+    )]
+    TooManySubscriptionsOfUser {
         /// The limit.
         limit: usize,
     },
@@ -265,7 +273,8 @@ impl Error {
             Self::TooManyLogs { .. } => "too_many_executions",
             Self::TooMuchKept { .. } => "too_many_bytes",
             Self::TooManyWaiters { .. } => "too_many_waiters",
-            Self::TooManySubscriptions { .. } => "too_many_subscriptions",
+            Self::TooManySubscriptions { .. } => "too_many_subscription_names",
+            Self::TooManySubscriptionsOfUser { .. } => "too_many_subscription_names_of_user",
             Self::TooManyAttributes { .. } | Self::AttributesTooLarge { .. } => "too_many_attributes",
             Self::UnknownStream { .. } => "unknown_stream",
             Self::StreamDeleted { .. } | Self::ForkSourceDeleted { .. } => "stream_deleted",

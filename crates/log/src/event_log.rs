@@ -1,5 +1,7 @@
 //! The log of one execution.
 
+mod acknowledge;
+
 use std::{
     collections::VecDeque,
     fmt,
@@ -11,8 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use streamnest_core::{
-    Appended, AttributeChange, Attributes, Class, DurabilityWatch, Entry, LogIdentity, Mark, Position, Seq,
-    Status, StoreError, StoredHead, StoredLog, Term, Timestamp,
+    AttributeChange, Attributes, Class, DurabilityWatch, Entry, LogIdentity, Mark, Position, Seq, Status,
+    StoreError, StoredHead, StoredLog, Term, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -170,7 +172,7 @@ impl EventLog {
             ledger: Ledger::opened(&head, opened, at_hand),
             waiters: Waiters::default(),
             live_format: None,
-            subscriptions: Subscriptions::opened(&head.attributes),
+            subscriptions: Subscriptions::opened(&head.attributes, opened),
             attributes: AttributeBook::opened(head.attributes),
         };
         Self {
@@ -307,156 +309,6 @@ impl EventLog {
     /// How many times an entry of this log was encoded; at most once per entry and wire format while it is at hand.
     pub fn encodings(&self) -> usize {
         self.encoded.load(Ordering::Relaxed)
-    }
-
-    /// Remembers that the named subscription has everything up to `seq`. An older acknowledgement changes nothing.
-    ///
-    /// What is remembered survives what the log's attributes survive, and is on its way there when this returns.
-    ///
-    /// # Errors
-    /// [`Error::AcknowledgedAhead`]; [`Error::TooManySubscriptions`] for a new name; [`Error::TooManyAttributes`],
-    /// [`Error::AttributesTooLarge`] and [`StoreError::IndexFull`] if the store has no room for it: a new name is not remembered
-    /// then, and what is acknowledged under a known one may be undone by the end of the process.
-    pub fn acknowledge(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
-        let mut state = self.lock();
-        let last = state.last;
-        if seq > last {
-            return Err(Error::AcknowledgedAhead { seq, last });
-        }
-        let limit = self.shared.options.max_subscriptions;
-        let is_new = state.subscriptions.get(subscription).is_none();
-        if is_new && state.subscriptions.len() >= limit {
-            return Err(Error::TooManySubscriptions { limit });
-        }
-        state.subscriptions.acknowledge(subscription, seq);
-        if is_new {
-            return self.send_new(&mut state, subscription);
-        }
-        match self.try_send_acknowledged(&mut state) {
-            Err(error) if error.refuses_attributes() && state.subscriptions.owes(subscription) => Err(error),
-            Err(error) => {
-                self.not_stored(&error);
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    /// Sends the first position of a subscription at once, whatever is under way: so it has a place in the store before anybody
-    /// relies on it, and is forgotten if there is none.
-    fn send_new(&self, state: &mut State, subscription: &str) -> Result<(), Error> {
-        if state.failed.is_some() {
-            return Ok(());
-        }
-        let change = state.subscriptions.change(subscription);
-        match self.send_positions(state, change.into_iter().collect()) {
-            Err(error) if error.refuses_attributes() => {
-                state.subscriptions.forget(subscription);
-                Err(error)
-            }
-            Err(error) => {
-                self.not_stored(&error);
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-        }
-    }
-
-    /// As [`acknowledge`](Self::acknowledge), and waits until that is durable, so that nothing undoes it any more.
-    ///
-    /// # Errors
-    /// As [`acknowledge`](Self::acknowledge), [`Error::TooManyAttributes`], [`Error::AttributesTooLarge`] and [`Error::Store`]: then it may be
-    /// undone by the end of the process.
-    ///
-    /// # Cancel safety
-    /// Safe: it is acknowledged before the first await or not at all.
-    pub async fn acknowledge_durably(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
-        self.acknowledge(subscription, seq)?;
-        loop {
-            let settled = self.room.notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
-            {
-                let mut state = self.lock();
-                let durable = state.attributes.durable(&Subscriptions::key(subscription));
-                if durable.and_then(|value| Subscriptions::value(value)).is_some_and(|kept| kept >= seq) {
-                    return Ok(());
-                }
-                if let Some(error) = &state.failed {
-                    return Err(error.clone());
-                }
-                // What was refused before, or came while a change was under way, is sent now.
-                let sent = self.try_send_acknowledged(&mut state);
-                if state.subscriptions.owes(subscription) {
-                    sent?;
-                }
-            }
-            settled.await;
-        }
-    }
-
-    /// The last entry that the named subscription acknowledged.
-    pub fn acknowledged(&self, subscription: &str) -> Option<Seq> {
-        self.lock().subscriptions.get(subscription)
-    }
-
-    /// Every named subscription with the last entry that it acknowledged and how many visible ones it has not.
-    pub fn subscriptions(&self) -> Vec<(String, Seq, u64)> {
-        let state = self.lock();
-        let told = state.subscriptions.iter();
-        told.map(|(name, seq)| (name.to_owned(), seq, state.last.distance_from(seq))).collect()
-    }
-
-    /// Sends what is acknowledged to the store, unless a change is under way. What the store refuses now goes along with the
-    /// next.
-    pub(crate) fn send_acknowledged(&self, state: &mut State) {
-        if let Err(error) = self.try_send_acknowledged(state) {
-            self.not_stored(&error);
-        }
-    }
-
-    fn not_stored(&self, error: &Error) {
-        let log = self.identity.subject();
-        tracing::debug!(log, %error, "acknowledged positions are not stored yet");
-    }
-
-    /// A name that the store has no room for keeps no other from being stored.
-    fn try_send_acknowledged(&self, state: &mut State) -> Result<(), Error> {
-        let changes = state.subscriptions.due(state.attributes.settled());
-        if changes.is_empty() || state.failed.is_some() {
-            return Ok(());
-        }
-        let refused = match self.send_positions(state, changes.clone()) {
-            Err(error) if error.refuses_attributes() => error,
-            sent => return sent.map(drop),
-        };
-        let is_known = |change: &AttributeChange| state.attributes.durable(&change.key).is_some();
-        let known: Vec<_> = changes.iter().filter(|change| is_known(change)).cloned().collect();
-        // Those that have their place already go together, and each by itself if even they have grown too much.
-        if known.is_empty() || self.send_positions(state, known).is_err() {
-            for change in changes {
-                if self
-                    .send_positions(state, vec![change])
-                    .is_ok_and(|appended| appended == Appended::Pending)
-                {
-                    break;
-                }
-            }
-        }
-        Err(refused)
-    }
-
-    fn send_positions(&self, state: &mut State, changes: Vec<AttributeChange>) -> Result<Appended, Error> {
-        state.attributes.check(&changes, &self.shared.options)?;
-        let appended = self.stored.append(self.term, state.accepted, &[], &changes).map_err(Error::Store)?;
-        state.subscriptions.sent(&changes, state.attributes.accepted() + 1);
-        let number = state.accept_changes(changes);
-        if appended == Appended::Durable {
-            state.settle_changes(number);
-            // Others may wait for what was sent on behalf of this one.
-            self.room.notify_waiters();
-        }
-        Ok(appended)
     }
 
     /// A durable attribute.

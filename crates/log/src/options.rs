@@ -41,6 +41,11 @@ pub struct LogOptions {
     pub max_waiters: usize,
     /// Named subscriptions that one log remembers an acknowledged position for. Default 256.
     pub max_subscriptions: usize,
+    /// Those of them that one user has named, where clients are asked who they are. Default 64.
+    pub max_subscriptions_per_user: usize,
+    /// How long a named subscription is remembered that nobody uses, once others need its place. Default 7 days.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub subscription_ttl: Duration,
     /// Attributes that one log has at most: producers, named subscriptions, keys of `emit_once` and more. Default 16,384.
     pub max_attributes: usize,
     /// Bytes that the keys and values of one log's attributes take at most. Default 2 MiB.
@@ -70,6 +75,8 @@ impl Default for LogOptions {
             stream_idle_ttl: Duration::from_secs(60),
             max_waiters: 4_096,
             max_subscriptions: 256,
+            max_subscriptions_per_user: 64,
+            subscription_ttl: Duration::from_secs(7 * 24 * 3600),
             max_attributes: 16_384,
             max_attribute_bytes: 2 << 20,
             at_most_once_lag: 1_024,
@@ -129,6 +136,8 @@ setters! {
         with_stream_idle_ttl stream_idle_ttl: Duration,
         with_max_waiters max_waiters: usize,
         with_max_subscriptions max_subscriptions: usize,
+        with_max_subscriptions_per_user max_subscriptions_per_user: usize,
+        with_subscription_ttl subscription_ttl: Duration,
         with_max_attributes max_attributes: usize,
         with_max_attribute_bytes max_attribute_bytes: usize,
         with_at_most_once_lag at_most_once_lag: u64,

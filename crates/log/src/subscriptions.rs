@@ -1,32 +1,61 @@
 //! Named subscriptions: what each has acknowledged, across reconnects and restarts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use streamnest_core::{AttributeChange, Attributes, Seq};
+use streamnest_core::{AttributeChange, Attributes, Seq, Timestamp};
 
 /// What the attribute of a subscription begins with; its name follows.
 const PREFIX: &str = "subscription/";
 
 /// The named subscriptions of one log.
 ///
-/// Each is an attribute of the log. At most one change of them is under way at a time, so that a client that acknowledges every
-/// entry costs one small write for each sync and not for each entry.
+/// Each is an attribute of the log: the acknowledged sequence, when that was, in microseconds since 1970, and who named it, if that
+/// is known, with a space between. At most one change of them is under way at a time, so that a client that acknowledges every entry
+/// costs one small write for each sync and not for each entry.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    acknowledged: BTreeMap<String, Seq>,
+    named: BTreeMap<String, Named>,
     /// Names whose newest position is not on its way to the store.
     owed: BTreeSet<String>,
     /// Which change of attributes is under way.
     under_way: Option<u64>,
 }
 
+#[derive(Debug)]
+struct Named {
+    acknowledged: Seq,
+    used: Timestamp,
+    owner: Option<Box<str>>,
+}
+
+impl Named {
+    /// Reads an attribute. One without a time counts as used now.
+    fn read(value: &[u8], now: Timestamp) -> Option<Self> {
+        let mut parts = std::str::from_utf8(value).ok()?.splitn(3, ' ');
+        let acknowledged = Seq::try_from(parts.next()?.parse::<u64>().ok()?).ok()?;
+        let used = parts.next().and_then(|micros| micros.parse().ok()).map_or(now, Timestamp::from_micros);
+        Some(Self { acknowledged, used, owner: parts.next().map(Into::into) })
+    }
+
+    fn to_value(&self) -> String {
+        let Self { acknowledged, used, owner } = self;
+        match owner {
+            Some(owner) => format!("{acknowledged} {} {owner}", used.as_micros()),
+            None => format!("{acknowledged} {}", used.as_micros()),
+        }
+    }
+}
+
 impl Subscriptions {
     /// Those of a log that was opened with these attributes.
-    pub(crate) fn opened(attributes: &Attributes) -> Self {
+    pub(crate) fn opened(attributes: &Attributes, now: Timestamp) -> Self {
         let read = |(key, value): (&streamnest_core::AttributeKey, &bytes::Bytes)| {
-            Some((key.strip_prefix(PREFIX)?.to_owned(), Self::value(value)?))
+            Some((key.strip_prefix(PREFIX)?.to_owned(), Named::read(value, now)?))
         };
-        Self { acknowledged: attributes.iter().filter_map(read).collect(), ..Self::default() }
+        Self { named: attributes.iter().filter_map(read).collect(), ..Self::default() }
     }
 
     /// The attribute of the subscription `name`.
@@ -36,29 +65,50 @@ impl Subscriptions {
 
     /// What such an attribute says was acknowledged.
     pub(crate) fn value(value: &[u8]) -> Option<Seq> {
-        let seq = std::str::from_utf8(value).ok()?.parse::<u64>().ok()?;
-        Seq::try_from(seq).ok()
+        Named::read(value, Timestamp::from_micros(0)).map(|named| named.acknowledged)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Seq> {
-        self.acknowledged.get(name).copied()
+        self.named.get(name).map(|named| named.acknowledged)
+    }
+
+    /// Who named it, if that is known.
+    pub(crate) fn owner(&self, name: &str) -> Option<&str> {
+        self.named.get(name)?.owner.as_deref()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.acknowledged.len()
+        self.named.len()
+    }
+
+    /// How many `owner` has named.
+    pub(crate) fn owned(&self, owner: &str) -> usize {
+        self.named.values().filter(|named| named.owner.as_deref() == Some(owner)).count()
+    }
+
+    /// The names that nobody has used for `ttl`.
+    pub(crate) fn unused(&self, now: Timestamp, ttl: Duration) -> Vec<String> {
+        let is_unused = |named: &Named| now.since(named.used) >= ttl;
+        self.named.iter().filter(|(_, named)| is_unused(named)).map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Seq)> {
-        self.acknowledged.iter().map(|(name, seq)| (name.as_str(), *seq))
+        self.named.iter().map(|(name, named)| (name.as_str(), named.acknowledged))
     }
 
-    /// Moves `name` forward to `seq`; an older position changes nothing.
-    pub(crate) fn acknowledge(&mut self, name: &str, seq: Seq) {
-        match self.acknowledged.get_mut(name) {
-            Some(known) if *known >= seq => return,
-            Some(known) => *known = seq,
+    /// Moves `name` forward to `seq`; an older position changes nothing but when it was used. A new name is `owner`'s.
+    pub(crate) fn acknowledge(&mut self, name: &str, seq: Seq, owner: Option<&str>, now: Timestamp) {
+        match self.named.get_mut(name) {
+            Some(known) => {
+                known.used = now;
+                if known.acknowledged >= seq {
+                    return;
+                }
+                known.acknowledged = seq;
+            }
             None => {
-                self.acknowledged.insert(name.into(), seq);
+                let named = Named { acknowledged: seq, used: now, owner: owner.map(Into::into) };
+                self.named.insert(name.into(), named);
             }
         }
         self.owed.insert(name.into());
@@ -75,13 +125,12 @@ impl Subscriptions {
 
     /// What is to be written of `name`.
     pub(crate) fn change(&self, name: &str) -> Option<AttributeChange> {
-        let seq = self.acknowledged.get(name)?;
-        AttributeChange::set(&Self::key(name), seq.to_string()).ok()
+        AttributeChange::set(&Self::key(name), self.named.get(name)?.to_value()).ok()
     }
 
-    /// Forgets `name`, which the store has no room for.
+    /// Forgets `name`.
     pub(crate) fn forget(&mut self, name: &str) {
-        self.acknowledged.remove(name);
+        self.named.remove(name);
         self.owed.remove(name);
     }
 

@@ -332,11 +332,11 @@ async fn sizes_times_and_bad_frames() {
     one.send("subscribe_events", json!({"eventTypes": ["token"]})).await;
     one.expect("events_subscription_confirmed").await;
     two.send("subscribe_events", json!({"eventTypes": ["token"]})).await;
-    assert_eq!(two.next().await.unwrap()["payload"]["code"], "too_many_subscriptions");
+    assert_eq!(two.next().await.unwrap()["payload"]["code"], "too_many_event_views");
     two.subscribe_waiting("later").await;
     two.send("subscribe_execution", json!({"executionId": "latest", "wait": true})).await;
-    assert_eq!(two.next().await.unwrap()["payload"]["code"], "too_many_waiters");
-    assert_eq!(refusals(&program, &[], "too_many_waiters").await, 1);
+    assert_eq!(two.next().await.unwrap()["payload"]["code"], "too_many_waiting_subscriptions");
+    assert_eq!(refusals(&program, &[], "too_many_waiting_subscriptions").await, 1);
 
     // A head that never ends is let go, and a body that never comes is told.
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,6 +1,9 @@
 //! What a client asks for, and what it is answered.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use streamnest_core::{
     BoxFuture, ControlError, Delivery, ExecutionId, Position, Seq, Signal, Signalled, StartExecution,
@@ -24,6 +27,9 @@ use crate::{
     compact::Compact,
     metrics::Transport,
 };
+
+/// When a client comes back who was told that all places are taken.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A request that takes time. The next one is read when it is done.
 pub(super) enum Running {
@@ -74,7 +80,7 @@ impl Connection {
                     }
                     Ok(execution) => {
                         request.execution_id = execution;
-                        self.subscribe(request, id.as_ref())
+                        self.subscribe(request, visitor.owner(), id.as_ref())
                     }
                     Err(refused) => Err(refused),
                 }
@@ -121,6 +127,7 @@ impl Connection {
     fn subscribe(
         &mut self,
         request: SubscribeExecution,
+        owner: Option<String>,
         id: Option<&String>,
     ) -> Result<ServerFrame, ServerFrame> {
         let options = &self.shared.options;
@@ -134,10 +141,10 @@ impl Connection {
         let delivery = request.delivery.unwrap_or_default();
         let source = match self.shared.logs.get(execution) {
             Some(log) => {
-                let cursor = open(&log, request.from, name, delivery);
+                let cursor = open(&log, request.from, name, delivery, owner.as_deref());
                 Source::Reading(cursor.map_err(|error| error_frame(&error))?)
             }
-            None if request.wait => self.wait(&request, delivery, id)?,
+            None if request.wait => self.wait(&request, delivery, owner, id)?,
             None => return Err(unknown(execution)),
         };
         // What has ended makes room: only this one is kept to be told about.
@@ -189,22 +196,23 @@ impl Connection {
         let message = format!(
             "{limit} connections of this server follow many executions, the limit of `GatewayOptions::max_event_subscriptions`; close one, or try again later"
         );
-        ServerFrame::error("too_many_subscriptions", message, true)
+        again(ServerFrame::error("too_many_event_views", message, true))
     }
 
     fn wait(
         &self,
         request: &SubscribeExecution,
         delivery: Delivery,
+        owner: Option<String>,
         id: Option<&String>,
     ) -> Result<Source, ServerFrame> {
         let options = &self.shared.options;
         let limit = options.max_waiting_subscriptions;
         if self.subscriptions.iter().filter(|known| known.is_waiting()).count() >= limit {
             let message = format!(
-                "connection waits for {limit} executions, the limit of `GatewayOptions::max_waiting_subscriptions`"
+                "connection waits for {limit} executions, the limit of `GatewayOptions::max_waiting_subscriptions`; try again later"
             );
-            return Err(ServerFrame::error("too_many_waiters", message, true));
+            return Err(again(ServerFrame::error("too_many_waiting_subscriptions", message, true)));
         }
         let (logs, execution) = (self.shared.logs.clone(), request.execution_id.clone());
         Ok(Source::Waiting(Box::new(Waiting {
@@ -213,6 +221,7 @@ impl Connection {
             // What comes after now is everything.
             from: request.from.filter(|from| *from != StartAt::Now),
             delivery,
+            owner,
             reply_to: id.cloned(),
         })))
     }
@@ -392,7 +401,8 @@ impl Connection {
     ) -> Result<(), ServerFrame> {
         let execution = self.own(visitor, Action::Read, execution)?;
         let log = self.shared.logs.get(&execution).ok_or_else(|| unknown(&execution))?;
-        log.acknowledge(subscription, sequence).map_err(|error| error_frame(&error))
+        log.acknowledge_as(subscription, sequence, visitor.owner().as_deref())
+            .map_err(|error| error_frame(&error))
     }
 
     fn status(&self) -> ServerFrame {
@@ -402,6 +412,14 @@ impl Connection {
             connected_ms,
             subscriptions: self.subscriptions.iter().map(Subscription::status).collect(),
         })
+    }
+}
+
+/// What a client may ask for again once a place is free.
+fn again(refusal: ServerFrame) -> ServerFrame {
+    match refusal {
+        ServerFrame::Error(error) => ServerFrame::Error(error.with_retry_after(AGAIN)),
+        other => other,
     }
 }
 

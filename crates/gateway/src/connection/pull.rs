@@ -146,7 +146,9 @@ impl Subscription {
                     return Pulled::Failed { error, reply_to: waiting.reply_to.take() };
                 }
             };
-            let opened = log.and_then(|log| open(&log, waiting.from, self.name.as_ref(), waiting.delivery));
+            let opened = log.and_then(|log| {
+                open(&log, waiting.from, self.name.as_ref(), waiting.delivery, waiting.owner.as_deref())
+            });
             match opened {
                 Ok(cursor) => self.source = Source::Reading(cursor),
                 Err(error) => return failed(&error, waiting.reply_to.take()),

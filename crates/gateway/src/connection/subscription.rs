@@ -71,6 +71,8 @@ pub(super) struct Waiting {
     pub(super) by: Instant,
     pub(super) from: Option<StartAt>,
     pub(super) delivery: Delivery,
+    /// Whose share of names a new one takes.
+    pub(super) owner: Option<String>,
     /// The `id` of the request, for the error if it never comes to exist.
     pub(super) reply_to: Option<String>,
 }
@@ -180,6 +182,7 @@ pub(super) fn open(
     from: Option<StartAt>,
     name: Option<&SubscriptionName>,
     delivery: Delivery,
+    owner: Option<&str>,
 ) -> Result<Cursor, Error> {
     let acknowledged = name.and_then(|name| log.acknowledged(name));
     let start = match (from, acknowledged) {
@@ -194,7 +197,7 @@ pub(super) fn open(
             cursor = log.cursor(Start::After(log.position(seq)));
         }
         // Takes a place among those that the log remembers, or fails now rather than later.
-        log.acknowledge(name, cursor.position().seq())?;
+        log.acknowledge_as(name, cursor.position().seq(), owner)?;
     }
     Ok(cursor.with_delivery(delivery))
 }

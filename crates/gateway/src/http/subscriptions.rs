@@ -1,4 +1,4 @@
-//! How far the named subscriptions of an execution have come.
+//! How far the named subscriptions of an execution have come, and forgetting them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use http::{StatusCode, Uri};
 use serde::Serialize;
 use streamnest_core::{ExecutionId, Position, Seq};
 
-use super::{Refusal, executions::id_of, json};
+use super::{Refusal, executions::id_of, json, quote};
 use crate::{
     access::{Action, Visitor},
     shared::Shared,
@@ -61,4 +61,30 @@ pub(super) async fn list(
         last: log.position(log.head().last),
     };
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// `DELETE /executions/{id}/subscriptions/{name}`
+pub(super) async fn forget(
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
+    uri: Uri,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<StatusCode, Refusal> {
+    let Path((id, name)) = path.map_err(|_| Refusal::not_found(uri.path()))?;
+    let asked = ExecutionId::new(&id)?;
+    let id = visitor.execution(&shared, Action::Read, &asked)?;
+    let writer = shared.logs.open(&id).await?.ok_or_else(|| Refusal::unknown_execution(&id))?;
+    let log = writer.log();
+    let owner = log.subscription_owner(&name);
+    if owner.is_none() || owner != visitor.owner() {
+        // What is somebody else's is for who may end the execution altogether.
+        visitor.execution(&shared, Action::Delete, &asked)?;
+    }
+    match log.forget_subscription(&name)? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => {
+            let message = format!("execution `{id}` has no subscription `{}`", quote(&name));
+            Err(Refusal::new(StatusCode::NOT_FOUND, "unknown_subscription", message))
+        }
+    }
 }

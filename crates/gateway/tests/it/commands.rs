@@ -330,7 +330,9 @@ async fn views_of_many_executions_are_bounded_over_all_connections() {
         first.expect("events_subscription_confirmed").await;
     }
     second.send(follow()).await;
-    assert!(second.expect_error("too_many_subscriptions").await.contains("max_event_subscriptions"));
+    let refused = second.expect("error").await["payload"].clone();
+    assert_eq!((&refused["code"], &refused["retryAfterMs"]), (&json!("too_many_event_views"), &json!(1000)));
+    assert!(refused["message"].as_str().unwrap().contains("max_event_subscriptions"));
     say(&writer, 0, 1).await;
     first.expect("token").await;
     assert!(second.is_silent().await);
@@ -356,7 +358,10 @@ async fn a_subscription_may_wait_for_its_execution() {
     assert_eq!(confirmed["position"], "0000000000000000_0000000000000000");
     socket.subscribe(json!({"executionId": "b", "wait": true})).await;
     socket.send(request("subscribe_execution", json!({"executionId": "c", "wait": true}))).await;
-    assert!(socket.expect_error("too_many_waiters").await.contains("max_waiting_subscriptions"));
+    let refused = socket.expect("error").await["payload"].clone();
+    let code = json!("too_many_waiting_subscriptions");
+    assert_eq!((&refused["code"], &refused["retryAfterMs"]), (&code, &json!(1000)));
+    assert!(refused["message"].as_str().unwrap().contains("max_waiting_subscriptions"));
 
     let writer = server.held("a").await;
     assert_eq!(socket.expect("status").await["executionId"], "a");

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 use streamnest_gateway::GatewayOptions;
-use streamnest_log::durable::StreamOptions;
+use streamnest_log::{LogOptions, durable::StreamOptions};
 use tokio::time::{Duration, sleep};
 
 use crate::{
     server::{Answer, Server},
+    socket::Socket,
     token::{authentication, bearer, options, token, token_with},
 };
 
@@ -95,7 +96,8 @@ async fn tickets_of_one_user_replace_no_other_users() {
 async fn long_polls_of_one_user_are_bounded_and_leave_places_to_others() {
     let server =
         Server::with_options(options().with_max_event_streams_per_user(2).with_max_stream_readers(3)).await;
-    let (greedy, other) = (token("greedy"), token("other"));
+    let produces = |who: &str| token_with(who, json!({"scope": "read produce"}));
+    let (greedy, other) = (produces("greedy"), produces("other"));
     for token in [&greedy, &other] {
         assert_eq!(ask(&server, token, "PUT", "/v1/stream/x", ("accept", "*/*"), "").await.status, 201);
     }
@@ -133,7 +135,8 @@ async fn long_polls_of_one_user_are_bounded_and_leave_places_to_others() {
 async fn streams_of_one_user_leave_places_to_others() {
     let streams = StreamOptions::default().with_max_streams(4).with_max_streams_per_user(2);
     let server = Server::with_options(options().with_streams(streams)).await;
-    let (hog, victim) = (token("hog"), token("victim"));
+    let produces = |who: &str| token_with(who, json!({"scope": "read produce"}));
+    let (hog, victim) = (produces("hog"), produces("victim"));
     let put = async |token: &str, path: &str| ask(&server, token, "PUT", path, ("accept", "*/*"), "").await;
     assert_eq!(put(&hog, "/v1/stream/a").await.status, 201);
     assert_eq!(put(&hog, "/v1/stream/executions/a").await.status, 201);
@@ -147,6 +150,46 @@ async fn streams_of_one_user_leave_places_to_others() {
     assert_eq!(put(&victim, "/v1/stream/executions/a").await.status, 201);
     assert_eq!(ask(&server, &hog, "DELETE", "/v1/stream/a", ("accept", "*/*"), "").await.status, 204);
     assert_eq!(put(&hog, "/v1/stream/b").await.status, 201);
+}
+
+#[tokio::test]
+async fn names_of_subscriptions_of_a_reader_keep_none_from_the_owner_and_can_be_deleted() {
+    let logs = LogOptions::default().with_max_subscriptions(4).with_max_subscriptions_per_user(2);
+    let server = Server::with(options(), logs).await;
+    let of_acme = |who: &str, scope: &str| token_with(who, json!({"tenant": "acme", "scope": scope}));
+    let (ada, eve) = (of_acme("ada", "read start cancel"), of_acme("eve", "read"));
+    let start = json!({"input": {}, "executionId": "a"}).to_string();
+    assert_eq!(ask(&server, &ada, "POST", START, ("accept", "*/*"), &start).await.status, 202);
+    let (ada_shows, eve_shows) = (bearer(&ada), bearer(&eve));
+    let (mut of_eve, _) = Socket::shake(&server, "/ws", &[("authorization", &eve_shows)]).await.unwrap();
+    let (mut of_ada, _) = Socket::shake(&server, "/ws", &[("authorization", &ada_shows)]).await.unwrap();
+    of_eve.expect("connected").await;
+    of_ada.expect("connected").await;
+    let ack = |name: &str| {
+        let payload = json!({"executionId": "a", "subscription": name, "sequence": 1});
+        json!({"type": "ack", "payload": payload})
+    };
+    for name in ["1", "2", "3", "4"] {
+        of_eve.send(ack(name)).await;
+    }
+    for _ in 0..2 {
+        of_eve.expect_error("too_many_subscription_names_of_user").await;
+    }
+    of_ada.send(ack("dash")).await;
+    of_ada.send(json!({"type": "ping"})).await;
+    assert_eq!(of_ada.next().await["type"], "pong");
+
+    let delete = async |token: &str, name: &str| {
+        ask(&server, token, "DELETE", &format!("/executions/a/subscriptions/{name}"), ("accept", "*/*"), "")
+            .await
+    };
+    delete(&eve, "dash").await.error(403, "forbidden");
+    assert_eq!(delete(&eve, "1").await.status, 204);
+    assert_eq!(delete(&ada, "2").await.status, 204);
+    delete(&ada, "2").await.error(404, "unknown_subscription");
+    let listed = ask(&server, &ada, "GET", "/executions/a/subscriptions", ("accept", "*/*"), "").await;
+    let listed = listed.json()["subscriptions"].as_array().unwrap().clone();
+    assert_eq!(listed.iter().map(|one| &one["subscription"]).collect::<Vec<_>>(), ["dash"]);
 }
 
 #[tokio::test]

@@ -53,6 +53,23 @@ async fn the_same_request_again_attaches_and_another_one_conflicts() {
     assert_eq!(told(&run).await.data("node_start").len(), 1, "it ran once");
 }
 
+#[tokio::test(start_paused = true)]
+async fn only_who_started_an_execution_attaches_to_it_also_after_a_restart() {
+    let store = memory();
+    let gate = Arc::new(Semaphore::new(1));
+    let owner = |name: &str| Some(name.to_owned());
+    let conflict = |id: &str| Err(ControlError::Conflict { id: ExecutionId::new(id).unwrap() });
+    let first = crate::support::engine_on(waits(&gate), store.clone());
+    first.start_as(asks("a", "x"), owner("acme/ada")).await.unwrap();
+    first.attach(&ExecutionId::new("a").unwrap()).await.unwrap().result().await.unwrap();
+    drop(first);
+    let second = crate::support::engine_on(waits(&gate), store);
+    second.recover().await.unwrap();
+    assert!(second.start_as(asks("a", "x"), owner("acme/ada")).await.unwrap().attached);
+    assert_eq!(second.start_as(asks("a", "x"), owner("acme/bob")).await, conflict("a"));
+    assert_eq!(second.start(asks("a", "x")).await, conflict("a"));
+}
+
 #[tokio::test]
 async fn of_many_starts_at_once_one_starts_and_the_others_attach() {
     let gate = Arc::new(Semaphore::new(0));
