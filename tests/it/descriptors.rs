@@ -1,9 +1,16 @@
 //! Strangers who open all that a process may have open.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
-use streamnest_tests::{descriptors, follower::Http, footprint, program::Program, socket::Socket};
+use streamnest_tests::{descriptors, follower::Http, footprint, memory, program::Program, socket::Socket};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_steps-server");
@@ -13,9 +20,72 @@ const PLACES: usize = 64;
 /// How long something takes that does come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const SECRET: &str = "a secret for these tests, of more than 32 bytes";
+/// By how much the server's memory may grow, in bytes, as with every other attack.
+const MEMORY_BOUND: usize = 16 << 20;
+
+/// A token of `subject`, as it stands in a header.
+fn bearer(subject: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({"sub": subject, "exp": now + 600});
+    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+    format!("Bearer {token}")
+}
+
+/// A server that asks for tokens and logs everything, and what has to stay true of it.
+struct Watched {
+    program: Program,
+    folder: tempfile::TempDir,
+    /// Its memory when its control client was there.
+    resident: usize,
+}
+
+impl Watched {
+    /// With so many descriptors, if that is said.
+    async fn start(descriptors: Option<u32>) -> (Self, Socket) {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, SECRET).unwrap();
+        let log = fs::File::create(Self::log(&folder)).unwrap();
+        let (data, flags) = (folder.path().join("data"), ["--jwt-secret-file", secret.to_str().unwrap()]);
+        let program = match descriptors {
+            Some(descriptors) => Program::start_narrow(SERVER, &data, &flags, log, descriptors).await,
+            None => Program::start_logging(SERVER, &data, &flags, log).await,
+        };
+        let control = control(program.address, "control").await;
+        let resident = Self::resident(&program);
+        (Self { program, folder, resident }, control)
+    }
+
+    fn log(folder: &tempfile::TempDir) -> PathBuf {
+        folder.path().join("log")
+    }
+
+    fn resident(program: &Program) -> usize {
+        memory::resident_of(&format!("/proc/{}", program.pid()))
+    }
+
+    /// By how much its memory grew. No token stands in its log, though it has those that were not taken.
+    async fn is_unharmed(&self) -> usize {
+        let forged = format!("{}x", bearer("eve"));
+        let mut http = Http::new(self.program.address);
+        let answer = http.get("/executions", &[("authorization", &forged)]).await.unwrap();
+        assert_eq!(answer.status(), 401);
+        let grown = Self::resident(&self.program).saturating_sub(self.resident);
+        assert!(grown < MEMORY_BOUND, "its memory grew by {grown} bytes");
+        let logged = fs::read_to_string(Self::log(&self.folder)).unwrap();
+        assert!(logged.contains("token not taken"), "something was logged");
+        let leak = logged.lines().find(|line| line.contains("eyJ") || line.contains(SECRET));
+        assert_eq!(leak, None, "no token was");
+        assert!(!logged.contains("panicked"), "nothing panicked");
+        grown
+    }
+}
+
 /// A client that follows a run of its own from its start to its end, which it sees whole.
 async fn control(server: SocketAddr, id: &str) -> Socket {
-    let mut socket = Socket::connect(server).await;
+    let mut socket = Socket::open(server, "/ws", &[("authorization", &bearer("control"))]).await.unwrap();
+    socket.expect("connected").await;
     socket.subscribe_waiting(id).await;
     let input = json!({"tokens": 100, "pause_ms": 20});
     socket.send("start_execution", json!({"workflow": "steps", "executionId": id, "input": input})).await;
@@ -62,9 +132,8 @@ async fn crowd(server: SocketAddr, count: usize) -> Vec<TcpStream> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_opens_all_connections_leaves_files_to_the_logs_and_harms_nobody_who_is_there() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Program::start_narrow(SERVER, directory.path(), DESCRIPTORS).await;
-    let mut control = control(server.address, "control").await;
+    let (watched, mut control) = Watched::start(Some(DESCRIPTORS)).await;
+    let server = &watched.program;
     let crowd = crowd(server.address, 4 * PLACES).await;
     assert!(!answers(server.address, Duration::from_millis(500)).await, "all places are taken");
     let (sockets, files) = footprint::descriptors(server.pid());
@@ -72,17 +141,17 @@ async fn who_opens_all_connections_leaves_files_to_the_logs_and_harms_nobody_who
     let entries = sees_it_whole(&mut control).await;
     drop(crowd);
     assert!(answers(server.address, PATIENCE).await, "it serves again");
+    let grown = watched.is_unharmed().await;
     println!(
-        "descriptors={DESCRIPTORS} crowd={} held={sockets} files={files} control_entries={entries}",
+        "descriptors={DESCRIPTORS} crowd={} held={sockets} files={files} control_entries={entries} grown_bytes={grown} tokens_in_logs=0",
         4 * PLACES
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_can_open_nothing_more_waits_and_accepts_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Program::start(SERVER, directory.path()).await;
-    let mut control = control(server.address, "control").await;
+    let (watched, mut control) = Watched::start(None).await;
+    let server = &watched.program;
     let (sockets, files) = footprint::descriptors(server.pid());
     let limit = (sockets + files) as u64 + 4;
     descriptors::limit(server.pid(), limit);
@@ -105,5 +174,6 @@ async fn a_server_that_can_open_nothing_more_waits_and_accepts_again() {
     let mut answer = String::new();
     timeout(PATIENCE, last.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    println!("exhausted=1 accepted_again=1 control_entries={entries}");
+    let grown = watched.is_unharmed().await;
+    println!("exhausted=1 accepted_again=1 control_entries={entries} grown_bytes={grown} tokens_in_logs=0");
 }

@@ -34,14 +34,21 @@ impl Program {
         Self::run(command, directory, "trace", flags).await
     }
 
-    /// As [`start`](Self::start), where the program may have so many descriptors open at once.
-    pub async fn start_narrow(path: &str, directory: &Path, descriptors: u32) -> Self {
+    /// As [`start_logging`](Self::start_logging), where the program may have so many descriptors open at once.
+    pub async fn start_narrow(
+        path: &str,
+        directory: &Path,
+        flags: &[&str],
+        log: File,
+        descriptors: u32,
+    ) -> Self {
         let mut shell = Command::new("sh");
+        shell.stderr(log);
         shell
             .args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh"])
             .arg(descriptors.to_string())
             .arg(path);
-        Self::run(shell, directory, "error", &[]).await
+        Self::run(shell, directory, "trace", flags).await
     }
 
     async fn run(mut command: Command, directory: &Path, log: &str, flags: &[&str]) -> Self {
