@@ -88,7 +88,6 @@ async fn tokens(watch: &mut Watch, server: &Server, protocol: &str) {
     };
     let confused = sign(&header, &claims, include_str!("../keys/rsa.pub.pem"));
     let hs512 = sign(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS512), &claims, SECRET);
-    let huge = token_with("ada", json!({"x": "x".repeat(48 << 10)}));
     for (name, token, expected) in [
         ("a good token", good.clone(), 200),
         ("alg none", none, 401),
@@ -99,8 +98,6 @@ async fn tokens(watch: &mut Watch, server: &Server, protocol: &str) {
         ("an expired token", token_with("ada", json!({"exp": seconds(-1)})), 401),
         ("an audience of another", token_with("ada", json!({"aud": "another"})), 401),
         ("a token over the limit", token_with("ada", json!({"x": "x".repeat(6_100)})), 401),
-        // HTTP/2 ends a connection whose head goes on for so long, and answers nothing by it.
-        ("a token of 64 kB", huge, if protocol == "h2" { 0 } else { 431 }),
     ] {
         watch.secret(&token);
         let authorization = bearer(&token);
@@ -110,14 +107,25 @@ async fn tokens(watch: &mut Watch, server: &Server, protocol: &str) {
     }
     let authorization = bearer(&good);
     let padding = "x".repeat(20 << 10);
-    let cases: [(&str, Headers<'_>, u16); 3] = [
+    let cases: [(&str, Headers<'_>, u16); 2] = [
         ("two tokens", vec![("authorization", &authorization), ("authorization", &authorization)], 400),
-        ("a header over the limit", vec![("authorization", &authorization), ("x-padding", &padding)], 431),
         ("no token", vec![], 401),
     ];
     for (name, headers, expected) in cases {
         let came = status(server, protocol, ("GET", "/executions", &headers, "")).await;
         watch.took(format!("{name}, {protocol} by TLS"), expected, came).await;
+    }
+    // The connection ends after the refusal, or over HTTP/2 in its place. Who still sends then may lose it (RFC 9112 §9.6).
+    let huge = token_with("ada", json!({"x": "x".repeat(48 << 10)}));
+    watch.secret(&huge);
+    let huge = bearer(&huge);
+    let heads: [(&str, Headers<'_>); 2] = [
+        ("a token of 64 kB", vec![("authorization", &huge)]),
+        ("a header over the limit", vec![("authorization", &authorization), ("x-padding", &padding)]),
+    ];
+    for (name, headers) in heads {
+        let came = status(server, protocol, ("GET", "/executions", &headers, "")).await;
+        watch.took(format!("{name}, {protocol} by TLS"), true, [431, 0].contains(&came)).await;
     }
 }
 
