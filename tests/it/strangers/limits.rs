@@ -356,5 +356,5 @@ async fn sizes_times_and_bad_frames() {
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.contains(told), "{answer}");
     }
-    assert_eq!(refusals(&program, &[], "request_timeout").await, 1);
+    assert_eq!(refusals(&program, &[], "request_timeout").await, 2, "both are counted");
 }
