@@ -17,23 +17,19 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A sample of the server's metrics.
-async fn metric(server: SocketAddr, name: &str) -> u64 {
-    let (response, _) = http::request(server, "GET", "/metrics", &[], None).await;
-    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
-    let text = String::from_utf8(body.to_vec()).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no `{name}` in {text}")).parse().unwrap()
+async fn sample(server: SocketAddr, name: &str) -> u64 {
+    http::metric(server, &[], name).await.unwrap_or_else(|| panic!("there is no `{name}`"))
 }
 
 /// How often the server has written to connections that are gone. Waits until all of them are.
 async fn writes(server: SocketAddr, transport: &str) -> u64 {
     let gone = async {
-        while metric(server, &format!("streamnest_connections{{transport=\"{transport}\"}}")).await > 0 {
+        while sample(server, &format!("streamnest_connections{{transport=\"{transport}\"}}")).await > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     timeout(PATIENCE, gone).await.expect("connections that were closed are gone");
-    metric(server, &format!("streamnest_writes_total{{transport=\"{transport}\"}}")).await
+    sample(server, &format!("streamnest_writes_total{{transport=\"{transport}\"}}")).await
 }
 
 async fn start(server: &Server, id: &str, input: Value) {
@@ -73,7 +69,7 @@ async fn a_connection_that_keeps_up_gets_each_entry_and_one_that_lags_gets_many_
     // A run as slow as people read: each token by itself, and all of them.
     let slow = json!({"index": 1, "tokens": 60, "tokens_per_second": 33, "buffer_size": 1});
     let follower = tokio::spawn(over_websocket(address, "slow"));
-    let waiting = async { while metric(address, "streamnest_subscriptions").await == 0 {} };
+    let waiting = async { while sample(address, "streamnest_subscriptions").await == 0 {} };
     timeout(PATIENCE, waiting).await.unwrap();
     start(&server, "slow", slow).await;
     let entries = timeout(PATIENCE, follower).await.unwrap().unwrap();
@@ -108,7 +104,7 @@ async fn a_connection_that_keeps_up_gets_each_entry_and_one_that_lags_gets_many_
     let gate = Gate::default();
     proxy.next(Way::down(20_000, Fault::Stall(gate.clone())));
     let follower = tokio::spawn(over_websocket(proxy.address, "held"));
-    let waiting = async { while metric(address, "streamnest_subscriptions").await == 0 {} };
+    let waiting = async { while sample(address, "streamnest_subscriptions").await == 0 {} };
     timeout(PATIENCE, waiting).await.unwrap();
     start(&server, "held", json!({"index": 3, "tokens": 20_000, "token_bytes": 400, "buffer_size": 1})).await;
     let ended = async {

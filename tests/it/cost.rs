@@ -89,15 +89,6 @@ async fn end_of(mut socket: Socket) -> Value {
     timeout(PATIENCE, socket.entries()).await.unwrap().last().unwrap()["payload"].clone()
 }
 
-/// A sample of the server's metrics.
-async fn metric(server: SocketAddr, name: &str) -> u64 {
-    let (response, _) = http::request(server, "GET", "/metrics", &[], None).await;
-    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
-    let text = String::from_utf8(body.to_vec()).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no `{name}` in {text}")).parse().unwrap()
-}
-
 #[tokio::test]
 async fn what_models_used_is_told_with_its_price_at_the_end_by_http_and_to_the_operator() {
     let directory = tempfile::tempdir().unwrap();
@@ -131,7 +122,7 @@ async fn what_models_used_is_told_with_its_price_at_the_end_by_http_and_to_the_o
         ("streamnest_model_tokens_total{kind=\"output\"}", 3_000),
         ("streamnest_cost_nano_usd_total", 4 * KNOWN),
     ] {
-        assert_eq!(metric(address, name).await, count, "{name}");
+        assert_eq!(http::metric(address, &[], name).await, Some(count), "{name}");
     }
     assert_eq!(get(address, "/admin/statistics").await["costNanoUsd"], 4 * KNOWN);
     server.stop().await;

@@ -70,20 +70,3 @@ async fn ask(
     let code = body["error"]["code"].as_str().unwrap_or_default().into();
     (head.status.as_u16(), head.headers, code)
 }
-
-/// The value of a line of `/metrics`, as soon as it is shown.
-async fn metric(address: SocketAddr, headers: &[(&str, &str)], name: &str) -> u64 {
-    let response = loop {
-        // Connections that were closed may still count.
-        let (response, _) = http::request(address, "GET", "/metrics", headers, None).await;
-        match response.status().as_u16() {
-            200 => break response,
-            429 => {}
-            status => panic!("{status}"),
-        }
-    };
-    let text = response.into_body().collect().await.unwrap().to_bytes();
-    let text = String::from_utf8(text.to_vec()).unwrap();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.map_or(0, |value| value.parse().unwrap())
-}

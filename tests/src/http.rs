@@ -46,6 +46,23 @@ pub async fn json(
     (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
 }
 
+/// The value of a line of `/metrics`, as soon as that is shown: connections that were closed may still count as too many. `None` if
+/// there is no such line.
+pub async fn metric(address: SocketAddr, headers: &[(&str, &str)], name: &str) -> Option<u64> {
+    let response = loop {
+        let (response, _) = request(address, "GET", "/metrics", headers, None).await;
+        match response.status() {
+            StatusCode::OK => break response,
+            StatusCode::TOO_MANY_REQUESTS => {}
+            status => panic!("{status}"),
+        }
+    };
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map(|value| value.parse().unwrap())
+}
+
 /// An event stream, read by the rules of the HTML standard, as far as `id` and `data` go.
 #[derive(Debug)]
 pub struct EventStream {

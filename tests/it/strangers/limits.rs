@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use streamnest_tests::{http, program::Program, socket::Socket};
 use tokio::time::sleep;
 
-use super::{ask, bearer, folder, metric, program, token};
+use super::{ask, bearer, folder, program, token};
 
 /// A window of which a part comes back within a test, and not while it looks at what is refused.
 const WINDOW: Duration = Duration::from_secs(8);
@@ -20,7 +20,8 @@ async fn by(lines: &str) -> (tempfile::TempDir, Program) {
 
 /// How often that was refused, as `/metrics` says.
 async fn refusals(program: &Program, headers: &[(&str, &str)], code: &str) -> u64 {
-    metric(program.address, headers, &format!("streamnest_refusals_total{{code=\"{code}\"}}")).await
+    let name = format!("streamnest_refusals_total{{code=\"{code}\"}}");
+    http::metric(program.address, headers, &name).await.unwrap_or_default()
 }
 
 /// Checks that a request is refused by that limit, and gives the seconds after which to come back.
@@ -260,7 +261,7 @@ async fn what_one_user_has_open() {
     for socket in &mut sockets[1..] {
         assert_eq!(ping(socket).await["type"], "pong");
     }
-    assert_eq!(metric(address, &root, "streamnest_closes_total{code=\"4409\"}").await, 1);
+    assert_eq!(http::metric(address, &root, "streamnest_closes_total{code=\"4409\"}").await, Some(1));
 
     sockets[3].subscribe("a", json!({"events": ["status"]})).await;
     sockets[3].send("subscribe_execution", json!({"executionId": "a", "subscription": "b"})).await;
@@ -312,7 +313,7 @@ async fn sizes_times_and_bad_frames() {
     assert_eq!(bad.closed().await.unwrap().0, 4400);
     for close in ["1009", "4400"] {
         let name = format!("streamnest_closes_total{{code=\"{close}\"}}");
-        assert_eq!(metric(address, &[], &name).await, 1, "{close}");
+        assert_eq!(http::metric(address, &[], &name).await, Some(1), "{close}");
     }
 
     let body = json!({"input": {"tokens": 1}, "executionId": "x".repeat(1_000)});

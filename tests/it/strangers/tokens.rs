@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::json;
 use streamnest_tests::{http, program::Program, socket::Socket};
 
-use super::{SERVER, ask, bearer, folder, metric, program, seconds, token};
+use super::{SERVER, ask, bearer, folder, program, seconds, token};
 
 /// Starts a run of so many tokens, one each 20 ms.
 async fn start(program: &Program, id: &str, authorization: &str, tokens: u32) {
@@ -227,7 +227,10 @@ async fn a_key_that_is_taken_out_of_its_file_ends_live_connections_and_an_empty_
     // While somebody writes it, it is no set, and everything goes on.
     fs::write(&path, "").unwrap();
     let failed = "streamnest_key_set_readings_total{outcome=\"failed\"}";
-    while metric(program.address, &[("authorization", &root)], failed).await == 0 {
+    while http::metric(program.address, &[("authorization", &root)], failed)
+        .await
+        .is_none_or(|count| count == 0)
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     is_heard(&mut of_set).await;
