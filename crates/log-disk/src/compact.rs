@@ -154,7 +154,11 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
     logs.iter().try_for_each(|log| note_trim(inner, log))?;
     wait_durable(inner)?;
     inner.catalog().segments.remove(&segment.id);
-    inner.note_bounds()?;
+    if let Err(error) = inner.note_bounds() {
+        // Its file is still there: the next turn tries again.
+        inner.catalog().segments.insert(segment.id, segment.clone());
+        return Err(error.into());
+    }
     inner.files.remove_segment(segment)?;
     tracing::debug!(segment = segment.name(), copied, "segment compacted");
     Ok(())
