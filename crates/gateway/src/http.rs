@@ -26,7 +26,7 @@ pub(crate) use body::{header, parse, read as read_body, take};
 pub(crate) use executions::id_of as executions_id;
 pub(crate) use idempotency::Idempotency;
 pub(crate) use query::Query;
-pub(crate) use reply::{Refusal, RefusedWith, json, quote};
+pub(crate) use reply::{Refusal, RefusedWith, error_frame, json, quote};
 pub(crate) use trace::trace_of;
 
 use crate::{auth, console, durable, guard, metrics, shared::Shared, sse, upgrade};
@@ -78,7 +78,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Response, Refusal> 
     if shared.is_draining() {
         return Err(Refusal::draining());
     }
-    shared.logs.check().map_err(|error| Refusal::store(StatusCode::SERVICE_UNAVAILABLE, &error))?;
+    shared.logs.check().map_err(|error| Refusal::store(&error))?;
     Ok(json(StatusCode::OK, &Health { status: "ready" }))
 }
 

@@ -18,13 +18,13 @@ use tokio::time::Instant;
 
 use super::{
     Connection,
-    pull::error_frame,
     subscription::{EventsView, Source, Subscription, Waiting, open},
 };
 use crate::{
     access::{Action, Visitor},
     auth::{Rejected, Secret},
     compact::Compact,
+    http::error_frame,
     metrics::Transport,
 };
 
@@ -144,7 +144,7 @@ impl Connection {
                 let cursor = open(&log, request.from, name, delivery, owner.as_deref());
                 Source::Reading(cursor.map_err(|error| error_frame(&error))?)
             }
-            None if request.wait => self.wait(&request, delivery, owner, id)?,
+            None if request.wait => self.wait(&request, delivery, id)?,
             None => return Err(unknown(execution)),
         };
         // What has ended makes room: only this one is kept to be told about.
@@ -159,7 +159,8 @@ impl Connection {
         }
         let options = &self.shared.options;
         let counted = self.shared.metrics.subscribe();
-        let mut subscription = Subscription::new(&request, filter, options.flush_window, source, counted);
+        let mut subscription =
+            Subscription::new(&request, filter, options.flush_window, source, owner, counted);
         // Who waits for an execution misses nothing of it.
         if let (Replay::Compact, Source::Reading(cursor)) = (request.replay, &subscription.source) {
             subscription.compact = Compact::of(cursor, options.max_write_bytes);
@@ -203,7 +204,6 @@ impl Connection {
         &self,
         request: &SubscribeExecution,
         delivery: Delivery,
-        owner: Option<String>,
         id: Option<&String>,
     ) -> Result<Source, ServerFrame> {
         let options = &self.shared.options;
@@ -221,7 +221,6 @@ impl Connection {
             // What comes after now is everything.
             from: request.from.filter(|from| *from != StartAt::Now),
             delivery,
-            owner,
             reply_to: id.cloned(),
         })))
     }

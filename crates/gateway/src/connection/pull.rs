@@ -17,7 +17,7 @@ use super::{
     owed::Owed,
     subscription::{Held, Source, Subscription, open, state_of},
 };
-use crate::{compact::Compacted, compression::Compressor, metrics::Metrics};
+use crate::{compact::Compacted, compression::Compressor, http::error_frame, metrics::Metrics};
 
 /// The most of what is copied for one subscription at once, in bytes: frames with a name in them are its own. That,
 /// and not the bound of all, is what a reader that stops reading may hold on to.
@@ -147,7 +147,7 @@ impl Subscription {
                 }
             };
             let opened = log.and_then(|log| {
-                open(&log, waiting.from, self.name.as_ref(), waiting.delivery, waiting.owner.as_deref())
+                open(&log, waiting.from, self.name.as_ref(), waiting.delivery, self.owner.as_deref())
             });
             match opened {
                 Ok(cursor) => self.source = Source::Reading(cursor),
@@ -261,7 +261,9 @@ impl Subscription {
     fn hold(&mut self, frames: Vec<Bytes>, before: Position, seq: Seq) {
         let (Source::Reading(cursor), Some(name)) = (&self.source, self.name.clone()) else { return };
         let log = cursor.log().clone();
-        let acknowledged = Box::pin(async move { log.acknowledge_durably(&name, seq).await });
+        let owner = self.owner.clone();
+        let acknowledged =
+            Box::pin(async move { log.acknowledge_durably(&name, seq, owner.as_deref()).await });
         self.held = Some(Box::new(Held { frames, before, acknowledged }));
     }
 }
@@ -332,11 +334,6 @@ fn pull_all(
 
 fn failed(error: &streamnest_log::Error, reply_to: Option<String>) -> Pulled {
     Pulled::Failed { error: error_frame(error), reply_to }
-}
-
-/// A refusal of a log, for a client.
-pub(super) fn error_frame(error: &streamnest_log::Error) -> ServerFrame {
-    ServerFrame::error(error.code(), error.to_string(), error.is_retryable())
 }
 
 fn framed(frame: &ServerFrame) -> Bytes {

@@ -28,6 +28,8 @@ pub(super) struct Subscription {
     pub(super) flush_window: Duration,
     pub(super) gathers_until: Option<Instant>,
     pub(super) name: Option<SubscriptionName>,
+    /// Whose share of names a new one takes.
+    pub(super) owner: Option<String>,
     pub(super) execution: ExecutionId,
     /// Bytes that compression spared in the last look, which were read from the log all the same.
     pub(super) spared: usize,
@@ -71,8 +73,6 @@ pub(super) struct Waiting {
     pub(super) by: Instant,
     pub(super) from: Option<StartAt>,
     pub(super) delivery: Delivery,
-    /// Whose share of names a new one takes.
-    pub(super) owner: Option<String>,
     /// The `id` of the request, for the error if it never comes to exist.
     pub(super) reply_to: Option<String>,
 }
@@ -83,11 +83,13 @@ impl Subscription {
         filter: Filter,
         window: Duration,
         source: Source,
+        owner: Option<String>,
         counted: Counted,
     ) -> Self {
         Self {
             execution: request.execution_id.clone(),
             name: request.subscription.clone(),
+            owner,
             source,
             filter: (!filter.is_all()).then(|| Box::new(filter)),
             compact: None,

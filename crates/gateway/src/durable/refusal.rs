@@ -1,7 +1,6 @@
 //! What is wrong with a request, as HTTP says it.
 
 use http::{HeaderName, HeaderValue, StatusCode};
-use streamnest_core::StoreError;
 use streamnest_log::Error;
 use streamnest_protocol::durable::{Invalid, header};
 
@@ -19,6 +18,10 @@ impl From<Invalid> for Refusal {
 
 /// Tells what the log refused, in the statuses and headers of the protocol.
 pub(super) fn refuse(error: Error) -> Refusal {
+    if let Error::Store(store) = &error {
+        tracing::warn!(error = store as &dyn std::error::Error, "a stream's log refused");
+        return Refusal::store(store);
+    }
     let status = match &error {
         Error::UnknownStream { .. } | Error::Removed => StatusCode::NOT_FOUND,
         Error::StreamDeleted { .. }
@@ -45,20 +48,10 @@ pub(super) fn refuse(error: Error) -> Refusal {
         | Error::AttributesTooLarge { .. }
         | Error::TooManyLogs { .. }
         | Error::TooMuchKept { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::StreamsFull { .. } | Error::Store(StoreError::Full { .. } | StoreError::IndexFull { .. }) => {
-            StatusCode::INSUFFICIENT_STORAGE
-        }
-        Error::Store(StoreError::Trimmed { .. }) => StatusCode::GONE,
-        Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::StreamsFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::BAD_REQUEST,
     };
-    if let Error::Store(store) = &error {
-        tracing::warn!(error = store as &dyn std::error::Error, "a stream's log refused");
-    }
-    let mut refusal = match &error {
-        Error::Store(store) => Refusal::store(status, store),
-        error => Refusal::new(status, error.code(), error.to_string()),
-    };
+    let mut refusal = Refusal::new(status, error.code(), error.to_string());
     let mut put = |name, value: u64| refusal.put(HeaderName::from_static(name), HeaderValue::from(value));
     match error {
         Error::ProducerFenced { epoch } => put(header::PRODUCER_EPOCH, epoch),

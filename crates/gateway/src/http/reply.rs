@@ -9,7 +9,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use streamnest_core::{ControlError, ExecutionId, StoreError};
-use streamnest_protocol::native::ErrorBody;
+use streamnest_protocol::native::{ErrorBody, ServerFrame};
 
 use crate::{access::Scope, auth::Rejected};
 
@@ -40,6 +40,24 @@ fn with_json(status: StatusCode, bytes: Vec<u8>) -> Response {
     response
 }
 
+/// What a client is told of a store's refusal. Where that keeps its files is nobody's business.
+fn told_by_store(error: &StoreError) -> String {
+    match error {
+        StoreError::Full { .. } => ControlError::StoreFull.to_string(),
+        StoreError::Damaged { .. } => "entries are kept, but not as they were written".into(),
+        error => error.to_string(),
+    }
+}
+
+/// A refusal of a log, for a client that is sent frames.
+pub(crate) fn error_frame(error: &streamnest_log::Error) -> ServerFrame {
+    let message = match error {
+        streamnest_log::Error::Store(store) => told_by_store(store),
+        error => error.to_string(),
+    };
+    ServerFrame::error(error.code(), message, error.is_retryable())
+}
+
 /// Why a request over HTTP was refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -61,14 +79,14 @@ impl Refusal {
         Self { status, body: ErrorBody::new(code, message, retryable), headers: Vec::new() }
     }
 
-    /// What the store of the logs refused. Where it keeps its files is nobody's business.
-    pub(crate) fn store(status: StatusCode, error: &StoreError) -> Self {
-        let message = match error {
-            StoreError::Full { .. } => ControlError::StoreFull.to_string(),
-            StoreError::Damaged { .. } => "entries are kept, but not as they were written".into(),
-            error => error.to_string(),
+    /// What the store of the logs refused.
+    pub(crate) fn store(error: &StoreError) -> Self {
+        let status = match error {
+            StoreError::Full { .. } | StoreError::IndexFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            StoreError::Trimmed { .. } => StatusCode::GONE,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let mut refusal = Self::new(status, error.code(), message);
+        let mut refusal = Self::new(status, error.code(), told_by_store(error));
         refusal.body.error.retryable = error.is_retryable();
         refusal
     }
@@ -294,6 +312,9 @@ impl From<streamnest_core::Error> for Refusal {
 
 impl From<streamnest_log::Error> for Refusal {
     fn from(error: streamnest_log::Error) -> Self {
+        if let streamnest_log::Error::Store(store) = &error {
+            return Self::store(store);
+        }
         let status = match error.is_retryable() {
             true => StatusCode::SERVICE_UNAVAILABLE,
             false => StatusCode::BAD_REQUEST,

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::{
     compact::{Compact, Compacted},
     connection::gap_frame,
+    http::error_frame,
     leaving::Leaving,
     limits::{REPLAY_BYTES, Who},
     metrics::{Traffic, Transport},
@@ -97,8 +98,7 @@ impl EventStream {
                     let execution = self.cursor.log().identity().subject();
                     tracing::warn!(execution, %error, "event stream cannot read its log");
                     let mut event = Vec::new();
-                    ServerFrame::error(error.code(), error.to_string(), error.is_retryable())
-                        .encode_sse(&mut event);
+                    error_frame(&error).encode_sse(&mut event);
                     self.owed.push(event.into());
                     self.ended = true;
                     return Poll::Ready(true);

@@ -79,6 +79,8 @@ impl EventLog {
             self.send_positions(state, vec![change])?;
         }
         state.subscriptions.forget(name);
+        // Who waits until it is durable waits for nothing.
+        self.room.notify_waiters();
         Ok(())
     }
 
@@ -120,16 +122,22 @@ impl EventLog {
         }
     }
 
-    /// As [`acknowledge`](Self::acknowledge), and waits until that is durable, so that nothing undoes it any more.
+    /// As [`acknowledge_as`](Self::acknowledge_as), and waits until that is durable, so that nothing undoes it any more, or the name
+    /// is forgotten, which then promises nothing.
     ///
     /// # Errors
-    /// As [`acknowledge`](Self::acknowledge), [`Error::TooManyAttributes`], [`Error::AttributesTooLarge`] and [`Error::Store`]: then it may be
+    /// As [`acknowledge_as`](Self::acknowledge_as), [`Error::TooManyAttributes`], [`Error::AttributesTooLarge`] and [`Error::Store`]: then it may be
     /// undone by the end of the process.
     ///
     /// # Cancel safety
     /// Safe: it is acknowledged before the first await or not at all.
-    pub async fn acknowledge_durably(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
-        self.acknowledge(subscription, seq)?;
+    pub async fn acknowledge_durably(
+        &self,
+        subscription: &str,
+        seq: Seq,
+        owner: Option<&str>,
+    ) -> Result<(), Error> {
+        self.acknowledge_as(subscription, seq, owner)?;
         loop {
             let settled = self.room.notified();
             tokio::pin!(settled);
@@ -142,6 +150,9 @@ impl EventLog {
                 }
                 if let Some(error) = &state.failed {
                     return Err(error.clone());
+                }
+                if state.subscriptions.get(subscription).is_none() {
+                    return Ok(());
                 }
                 // What was refused before, or came while a change was under way, is sent now.
                 let sent = self.try_send_acknowledged(&mut state);

@@ -42,25 +42,44 @@ async fn an_acknowledgement_for_good_waits_until_nothing_undoes_it() {
     append(&writer, 5).await;
     store.settle(&run, 5);
     let log = writer.log();
-    let mut first = Box::pin(log.acknowledge_durably("screen", seq(3)));
+    let mut first = Box::pin(log.acknowledge_durably("screen", seq(3), None));
     assert!(now(first.as_mut()).is_none(), "it is on its way");
-    let mut second = Box::pin(log.acknowledge_durably("screen", seq(5)));
+    let mut second = Box::pin(log.acknowledge_durably("screen", seq(5), None));
     assert!(now(second.as_mut()).is_none());
     store.settle(&run, 1);
     first.await.unwrap();
     assert!(now(second.as_mut()).is_none(), "it came while the other was on its way, and went after it");
     store.settle(&run, 1);
     second.await.unwrap();
-    log.acknowledge_durably("screen", seq(4)).await.expect("what is behind is there already");
-    let ahead = log.acknowledge_durably("screen", seq(6)).await;
+    log.acknowledge_durably("screen", seq(4), None).await.expect("what is behind is there already");
+    let ahead = log.acknowledge_durably("screen", seq(6), None).await;
     assert!(matches!(ahead, Err(Error::AcknowledgedAhead { .. })), "{ahead:?}");
     store.refuse_appends(&run, 2);
-    let refused = log.acknowledge_durably("other", seq(1)).await;
+    let refused = log.acknowledge_durably("other", seq(1), None).await;
     assert!(matches!(refused, Err(Error::Store(_))), "who waits is told: {refused:?}");
-    let mut lost = Box::pin(log.acknowledge_durably("other", seq(2)));
+    let mut lost = Box::pin(log.acknowledge_durably("other", seq(2), None));
     assert!(now(lost.as_mut()).is_none());
     store.fail(&run);
     assert!(matches!(lost.await, Err(Error::Store(_))));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_name_that_is_forgotten_goes_on_and_names_it_within_the_users_share() {
+    let (store, run) = (Arc::new(SlowStore::default()), id("run"));
+    let options = LogOptions::default().with_max_subscriptions_per_user(1);
+    let registry = Registry::new(store.clone(), SetClock::new(), options);
+    let writer = registry.create(&run).await.unwrap();
+    append(&writer, 5).await;
+    store.settle(&run, 5);
+    let log = writer.log();
+    let eve = |name: &'static str, n| log.acknowledge_durably(name, seq(n), Some("acme/eve"));
+    let mut waits = Box::pin(eve("screen", 3));
+    assert!(now(waits.as_mut()).is_none(), "it is on its way");
+    assert!(log.forget_subscription("screen").unwrap());
+    waits.await.expect("a name that is forgotten promises nothing");
+    log.acknowledge_as("other", seq(1), Some("acme/eve")).unwrap();
+    let refused = eve("screen", 4).await;
+    assert!(matches!(refused, Err(Error::TooManySubscriptionsOfUser { limit: 1 })), "{refused:?}");
 }
 
 /// The sequence that the attribute of a subscription begins with.
@@ -117,15 +136,15 @@ async fn a_name_that_there_is_no_room_for_is_told_and_keeps_no_other_from_being_
     append(&writer, 5).await;
     let log = writer.log();
     let stored = |name: &str| log.attribute(&format!("subscription/{name}")).map(acknowledged_in);
-    log.acknowledge_durably("known", seq(1)).await.unwrap();
+    log.acknowledge_durably("known", seq(1), None).await.unwrap();
     let refused = log.acknowledge("new", seq(1));
     assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
-    let refused = log.acknowledge_durably("new", seq(2)).await;
+    let refused = log.acknowledge_durably("new", seq(2), None).await;
     assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
     assert_eq!((log.acknowledged("new"), log.subscriptions().len()), (None, 1), "it is not remembered");
     log.acknowledge("known", seq(3)).unwrap();
     assert_eq!(stored("known").as_deref(), Some("3"));
-    log.acknowledge_durably("known", seq(5)).await.unwrap();
+    log.acknowledge_durably("known", seq(5), None).await.unwrap();
     assert_eq!((stored("known").as_deref(), stored("new").as_deref()), (Some("5"), None));
 }
 
