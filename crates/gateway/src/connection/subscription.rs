@@ -154,9 +154,10 @@ impl Subscription {
         }
     }
 
-    /// Entries that it has not taken.
+    /// How many entries follow its position, those included that it holds or folds.
     pub(super) fn lag(&self) -> u64 {
-        if let Source::Reading(cursor) = &self.source { cursor.lag() } else { 0 }
+        let Source::Reading(cursor) = &self.source else { return 0 };
+        cursor.log().head().last.distance_from(self.position().seq())
     }
 
     pub(super) fn status(&self) -> SubscriptionStatus {

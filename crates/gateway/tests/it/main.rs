@@ -36,3 +36,4 @@ mod sse;
 mod subscribe;
 mod tls;
 mod token;
+mod withheld;

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
+use streamnest_core::LogStore;
 use streamnest_gateway::{AccessPolicy, ClaimsPolicy, Error, Gateway, GatewayOptions};
 use streamnest_log::{LogOptions, MemoryStore, Registry, SystemClock, Writer};
 use tokio::{
@@ -28,8 +29,11 @@ pub(crate) struct Server {
 }
 
 pub(crate) fn registry(options: LogOptions) -> Registry {
-    let clock = Arc::new(SystemClock);
-    Registry::new(Arc::new(MemoryStore::new(clock.clone())), clock, options)
+    Registry::new(memory(), Arc::new(SystemClock), options)
+}
+
+pub(crate) fn memory() -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::new(Arc::new(SystemClock)))
 }
 
 impl Server {
@@ -42,15 +46,20 @@ impl Server {
     }
 
     pub(crate) async fn with_policy(options: GatewayOptions, policy: Arc<dyn AccessPolicy>) -> Self {
-        Self::made(options, LogOptions::default(), policy).await
+        Self::made(options, registry(LogOptions::default()), policy).await
     }
 
     pub(crate) async fn with(options: GatewayOptions, log_options: LogOptions) -> Self {
-        Self::made(options, log_options, Arc::new(ClaimsPolicy)).await
+        Self::made(options, registry(log_options), Arc::new(ClaimsPolicy)).await
     }
 
-    async fn made(options: GatewayOptions, log_options: LogOptions, policy: Arc<dyn AccessPolicy>) -> Self {
-        let logs = registry(log_options);
+    /// Its logs lie in that store.
+    pub(crate) async fn on(store: Arc<dyn LogStore>) -> Self {
+        let logs = Registry::new(store, Arc::new(SystemClock), LogOptions::default());
+        Self::made(GatewayOptions::default(), logs, Arc::new(ClaimsPolicy)).await
+    }
+
+    async fn made(options: GatewayOptions, logs: Registry, policy: Arc<dyn AccessPolicy>) -> Self {
         let engine = Arc::new(Engine::new(logs.clone()));
         let gateway = Gateway::with_policy(engine.clone(), logs.clone(), options, policy).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
