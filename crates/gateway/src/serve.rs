@@ -7,7 +7,6 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use hyper::{Version, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use streamnest_protocol::native::CloseCode;
 use tokio::{
@@ -190,12 +189,12 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         }
     });
     let served = match shared.tls().cloned() {
-        None => serve_http1(TokioIo::new(stream), service, &watch, &shared).await,
+        None => serve_http1(stream, service, &watch, &shared).await,
         Some(tls) => match timeout(shared.options.request_timeout, shake(&tls, stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) => {
-                serve_http2(TokioIo::new(stream), service, &watch, &shared).await
+                serve_http2(stream, service, &watch, &shared).await
             }
-            Ok(Ok(stream)) => serve_http1(TokioIo::new(stream), service, &watch, &shared).await,
+            Ok(Ok(stream)) => serve_http1(stream, service, &watch, &shared).await,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "no TLS with this client");
                 Ok(())
@@ -210,8 +209,6 @@ async fn serve_http(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<
         tracing::debug!(%error, "connection ended early");
         if is_stalled(&error) {
             shared.metrics.closed(CloseCode::SlowReader.code());
-        } else if error.is_timeout() && !watch.was_asked() {
-            shared.metrics.refused("request_timeout");
         }
     }
     drop(place);
@@ -240,26 +237,30 @@ fn prepare(stream: TcpStream, options: &GatewayOptions, watch: Arc<Watch>) -> io
 /// Tells a client that it may not connect now, whatever it asks for, in the protocol that it expects.
 async fn turn_away(stream: TcpStream, refusal: &Refusal, tls: Option<&Tls>) {
     match tls {
-        None => tell(stream, &refusal.to_http1()).await,
+        None => hear_and_tell(stream, &refusal.to_http1()).await,
         Some(tls) => match timeout(TURNED_AWAY_WITHIN, shake(tls, stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) => {
-                tell(stream, CALM_DOWN).await;
+                hear_and_tell(stream, CALM_DOWN).await;
             }
-            Ok(Ok(stream)) => tell(stream, &refusal.to_http1()).await,
+            Ok(Ok(stream)) => hear_and_tell(stream, &refusal.to_http1()).await,
             _ => {}
         },
     }
 }
 
+/// Tells a client how it is, once it has asked: to many what comes before that is no answer.
+async fn hear_and_tell(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) {
+    let _ = timeout(TURNED_AWAY_WITHIN, stream.read(&mut [0; DISCARD_BYTES])).await;
+    tell(stream, answer).await;
+}
+
+/// Gives a last answer. Whether the client listens is its own business.
 async fn tell(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) {
-    let mut asked = [0; DISCARD_BYTES];
-    // To many clients what comes before they have asked is no answer.
-    let _ = timeout(TURNED_AWAY_WITHIN, stream.read(&mut asked)).await;
-    // Whether it listens is its own business. Of a connection that is closed while something is unread the answer may be lost.
     let told = async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
-        while stream.read(&mut asked).await? > 0 {}
+        // Of a connection that is closed while something is unread the answer may be lost.
+        while stream.read(&mut [0; DISCARD_BYTES]).await? > 0 {}
         Ok::<_, io::Error>(())
     };
     let _ = timeout(TURNED_AWAY_WITHIN, told).await;

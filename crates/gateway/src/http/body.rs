@@ -34,11 +34,7 @@ pub(crate) async fn read(
             tracing::debug!(%error, "request body broke off");
             Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", "body broke off; send it again"))
         }
-        Err(_) => {
-            let message =
-                format!("body took longer than {patience:?}, the limit of `GatewayOptions::request_timeout`");
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message))
-        }
+        Err(_) => Err(Refusal::late("body", patience)),
     }
 }
 

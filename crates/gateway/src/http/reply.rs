@@ -129,6 +129,13 @@ impl Refusal {
         (&ControlError::Draining).into()
     }
 
+    /// `what` of a request did not come in time.
+    pub(crate) fn late(what: &str, patience: Duration) -> Self {
+        let message =
+            format!("{what} took longer than {patience:?}, the limit of `GatewayOptions::request_timeout`");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
+    }
+
     pub(crate) fn no_host() -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_host", "request needs one `Host` header with a host name")
     }

@@ -1,6 +1,10 @@
 //! One connection that was accepted, until it ends.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use hyper::{
     body::Incoming,
@@ -8,12 +12,15 @@ use hyper::{
     server::conn::{http1, http2},
     service::Service,
 };
-use hyper_util::rt::TokioTimer;
-use tokio::time::sleep;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::watch::Watch;
-use crate::shared::Shared;
+use super::{tell, watch::Watch};
+use crate::{http::Refusal, shared::Shared};
 use streamnest_protocol::native::CloseCode;
 
 /// What hyper may keep of one connection's requests and answers, in bytes. The least it takes is 8 KiB.
@@ -23,7 +30,7 @@ const MAX_STREAMS: u32 = 128;
 
 pub(super) async fn serve_http1<I, S>(io: I, service: S, watch: &Watch, shared: &Shared) -> hyper::Result<()>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Routes,
 {
     let mut http = http1::Builder::new();
@@ -31,12 +38,30 @@ where
         .header_read_timeout(shared.options.request_timeout)
         .max_buf_size(HTTP_BUFFER_BYTES)
         .keep_alive(!shared.is_draining());
-    let connection = http.serve_connection(io, service).with_upgrades();
+    let mut connection = http.serve_connection(TokioIo::new(io), service).with_upgrades();
     let shut = http1::UpgradeableConnection::graceful_shutdown;
-    tokio::select! {
-        served = until_told(connection, shut, told(shared).cancelled(), shared.abort.cancelled()) => served,
+    let until_told =
+        until_told(Pin::new(&mut connection), shut, told(shared).cancelled(), shared.abort.cancelled());
+    let served = tokio::select! {
+        served = until_told => served,
         () = watch.cuts() => Ok(()),
+    };
+    if served.as_ref().is_err_and(hyper::Error::is_timeout)
+        && let Some(parts) = connection.into_parts()
+    {
+        // What is left of what was read is a part of a head, unless it is the line ends that may stand before one (RFC 9112 §2.2).
+        let has_begun = !parts.read_buf.trim_ascii_start().is_empty();
+        if has_begun || !watch.was_asked() {
+            shared.metrics.refused("request_timeout");
+        }
+        // Its time began when all that was owed before was taken, so nothing stands in the midst of which the answer would come.
+        if has_begun {
+            let refusal = Refusal::late("head of a request", shared.options.request_timeout);
+            // Boxed, for no other connection is to have room for it.
+            Box::pin(tell(parts.io.into_inner(), &refusal.to_http1())).await;
+        }
     }
+    served
 }
 
 pub(super) async fn serve_http2<I, S>(
@@ -46,7 +71,7 @@ pub(super) async fn serve_http2<I, S>(
     shared: &Arc<Shared>,
 ) -> hyper::Result<()>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Routes,
 {
     let options = &shared.options;
@@ -57,7 +82,7 @@ where
         .max_send_buf_size(HTTP_BUFFER_BYTES)
         .keep_alive_interval(options.heartbeats.then_some(options.heartbeat_interval))
         .keep_alive_timeout(options.pong_timeout);
-    let connection = http.serve_connection(io, service);
+    let connection = pin!(http.serve_connection(TokioIo::new(io), service));
     let shut = http2::Connection::graceful_shutdown;
     // hyper has no such limit for HTTP/2: neither for its handshake, nor for a head that is not complete, nor for silence.
     let told = async {
@@ -99,12 +124,11 @@ fn told(shared: &Shared) -> &CancellationToken {
 
 /// Serves a connection until it ends, or is told to and has ended what goes on, or is given up.
 async fn until_told<C: Future<Output = hyper::Result<()>>>(
-    connection: C,
+    mut connection: Pin<&mut C>,
     shut: impl FnOnce(Pin<&mut C>),
     told: impl Future<Output = ()>,
     given_up: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
-    tokio::pin!(connection);
     tokio::select! {
         served = connection.as_mut() => served,
         () = told => {

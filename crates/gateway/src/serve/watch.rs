@@ -147,8 +147,9 @@ impl Drop for Turn {
 
 /// The body of an answer over HTTP/2, which tells whether its client takes it.
 ///
-/// hyper asks for more when the client has a window of one byte, and leaves all it got to be sent as windows open. The last byte of
-/// each piece is given by itself: when it is taken, all before it is on its way, and nothing waits that nobody knows of.
+/// hyper takes a piece, waits until the client has a window for its first byte, leaves all of it to be sent as windows open, and
+/// asks for the next. The last byte of each piece is given by itself: that it has a window for it says that all before it is on its
+/// way, so when hyper asks again, nothing waits that nobody knows of.
 pub(super) struct Watched {
     body: Body,
     last: Option<Bytes>,

@@ -19,6 +19,7 @@ mod cors;
 mod drain;
 mod durable;
 mod engine;
+mod heads;
 mod http;
 mod http2;
 mod key_urls;
