@@ -91,7 +91,7 @@ fn frame(text: &str) -> Vec<u8> {
 }
 
 fn subscribe(site: &Site, name: usize) -> Vec<u8> {
-    let payload = json!({"executionId": site.current(), "subscription": format!("s{name}")});
+    let payload = json!({"executionId": &*site.current(), "subscription": format!("s{name}")});
     frame(&json!({"type": "subscribe_execution", "payload": payload}).to_string())
 }
 

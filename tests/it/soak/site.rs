@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -102,8 +102,9 @@ pub(super) struct Site {
     pub(super) address: SocketAddr,
     pub(super) times: Times,
     pub(super) visitors: AtomicU32,
+    runs: AtomicU32,
     /// The run that goes on.
-    flow: AtomicU64,
+    flow: Mutex<Option<Arc<str>>>,
     tally: Mutex<Tally>,
 }
 
@@ -118,7 +119,8 @@ impl Site {
             program,
             times,
             visitors: AtomicU32::new(0),
-            flow: AtomicU64::new(0),
+            runs: AtomicU32::new(0),
+            flow: Mutex::default(),
             tally: Mutex::default(),
         })
     }
@@ -131,9 +133,9 @@ impl Site {
         format!("Bearer {}", encode(&Header::default(), &claims, &key).unwrap())
     }
 
-    /// The run that goes on now.
-    pub(super) fn current(&self) -> String {
-        format!("flow-{}", self.flow.load(Ordering::Acquire))
+    /// The run that goes on now; it is not forgotten while somebody holds its name.
+    pub(super) fn current(&self) -> Arc<str> {
+        self.flow.lock().unwrap().clone().expect("a run goes on")
     }
 
     /// Takes down how a visit was.
@@ -160,9 +162,8 @@ impl Site {
     /// goes on.
     pub(super) async fn flow(self: &Arc<Self>) -> Flow {
         let (stop, stopped) = oneshot::channel();
-        let before = self.flow.load(Ordering::Acquire);
         let task = tokio::spawn(run_on(self.clone(), stopped));
-        while self.flow.load(Ordering::Acquire) == before {
+        while self.flow.lock().unwrap().is_none() {
             assert!(!task.is_finished(), "it goes on");
             sleep(Duration::from_millis(5)).await;
         }
@@ -188,21 +189,28 @@ impl Flow {
 async fn run_on(site: Arc<Site>, mut stopped: oneshot::Receiver<()>) {
     let bearer = Site::bearer("flow", "read start cancel");
     let mut http = Http::new(site.address);
-    let mut runs = VecDeque::new();
+    let mut runs = VecDeque::<Arc<str>>::new();
     loop {
         let goes_on = matches!(stopped.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         if goes_on {
-            let id = format!("flow-{}", site.flow.load(Ordering::Acquire) + 1);
+            let id: Arc<str> = format!("flow-{}", site.runs.fetch_add(1, Ordering::Relaxed)).into();
             start(&mut http, &bearer, &id, 200, 10).await;
-            site.flow.fetch_add(1, Ordering::AcqRel);
+            *site.flow.lock().unwrap() = Some(id.clone());
             runs.push_back(id);
             sleep(Duration::from_secs(2)).await;
-        } else if runs.is_empty() {
-            return;
+        } else {
+            *site.flow.lock().unwrap() = None;
+            if runs.is_empty() {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
         }
         while runs.len() > if goes_on { KEPT_RUNS } else { 0 }
             && let Some(oldest) = runs.front()
         {
+            if Arc::strong_count(oldest) > 1 {
+                break;
+            }
             if !forget(&mut http, &bearer, oldest).await {
                 sleep(Duration::from_millis(100)).await;
                 continue;
