@@ -10,12 +10,12 @@ use std::{
 use streamnest_core::{DurabilityWatch, Mark, StoreError};
 
 use crate::{
-    codec, index,
+    codec,
     log::{Log, PLACE_WEIGHT},
     options::Durability,
     queue::{BATCH_RECORD, Batch, Health, Item, Next, What},
     record,
-    recover::{indexed, point_to_index},
+    room::is_full,
     segment::{self, Extent, Segment},
     store::Inner,
 };
@@ -24,8 +24,6 @@ use crate::{
 const IDLE: Duration = Duration::from_millis(20);
 /// Memory of a batch that is kept for the next one.
 const KEPT_BATCH: usize = 4 << 20;
-/// The file that is kept for the moment at which the disk is full.
-pub(crate) const RESERVE: &str = "reserve";
 
 /// What the thread has at hand.
 pub(crate) struct Committer {
@@ -40,6 +38,8 @@ pub(crate) struct Committer {
     /// synced in any mode before it is visible: a start after a power cut must find out that visible entries may be gone.
     pub(crate) is_mode_durable: bool,
     pub(crate) last_sync: Instant,
+    /// When it was looked last whether a full disk has room.
+    pub(crate) looked: Instant,
 }
 
 impl Committer {
@@ -52,6 +52,9 @@ impl Committer {
                 Next::Idle => self.idle(),
                 Next::Close => break,
             };
+            if stopped.is_ok() && self.until_look().is_some_and(|left| left.is_zero()) {
+                stopped = self.look_for_room();
+            }
         }
         let ended = stopped.and_then(|()| self.close());
         if let Err(error) = ended {
@@ -73,16 +76,11 @@ impl Committer {
             _ => None,
         };
         let until_note = (self.noted < self.synced).then_some(IDLE);
-        let until_retry =
-            matches!(self.inner.queue.health(), Health::Full).then_some(self.inner.options.full_retry);
-        until_sync.into_iter().chain(until_note).chain(until_retry).min()
+        until_sync.into_iter().chain(until_note).chain(self.until_look()).min()
     }
 
     /// Syncs what is due, or notes how much is durable.
     fn idle(&mut self) -> io::Result<()> {
-        if matches!(self.inner.queue.health(), Health::Full) {
-            return self.look_for_room();
-        }
         if let Durability::Interval(interval) = self.inner.options.durability
             && self.synced < self.active.length()
             && self.last_sync.elapsed() >= interval
@@ -113,7 +111,7 @@ impl Committer {
         record::stamp(out.get_mut(at..).unwrap_or_default(), self.active.salt);
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.active.file.sync()?;
         self.synced = self.active.length();
         self.last_sync = Instant::now();
@@ -150,7 +148,7 @@ impl Committer {
         self.is_mode_durable = true;
         self.apply(at, mem::take(&mut batch.items));
         self.inner.queue.recycle(batch.bytes, KEPT_BATCH);
-        if self.active.length() >= self.inner.options.segment_bytes {
+        if self.is_active_full() {
             self.roll()?;
         }
         Ok(())
@@ -163,60 +161,6 @@ impl Committer {
         self.inner.queue.set_health(Health::Failed(shared.clone()));
         self.break_off(batch, &shared);
         Err(error)
-    }
-
-    /// Writes, and waits for room if the disk is full.
-    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        loop {
-            match self.active.file.write_at(bytes, at) {
-                Ok(()) => return Ok(()),
-                Err(error) if is_full(&error) => self.wait_for_room(&error)?,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Takes nothing new, gives the reserve up, and if that is gone already waits a little.
-    fn wait_for_room(&self, error: &io::Error) -> io::Result<()> {
-        let inner = &self.inner;
-        if matches!(inner.queue.health(), Health::Well) {
-            tracing::warn!(%error, place = inner.files.storage.place(), "disk is full: appends are refused until there is room");
-            inner.queue.set_health(Health::Full);
-            if inner.files.storage.remove(RESERVE).is_ok() {
-                return Ok(());
-            }
-        }
-        if inner.queue.pause(inner.options.full_retry) {
-            return Err(io::Error::new(
-                io::ErrorKind::StorageFull,
-                "the store was closed while its disk was full",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Takes appends again if the reserve can be kept again.
-    fn look_for_room(&mut self) -> io::Result<()> {
-        match self.inner.files.keep_reserve(self.inner.options.reserve_bytes) {
-            Ok(()) => {
-                tracing::info!(
-                    place = self.inner.files.storage.place(),
-                    "disk has room again: appends go on"
-                );
-                self.inner.queue.set_health(Health::Well);
-                Ok(())
-            }
-            // Only full segments can go, so one that grows and is mostly dead is called full.
-            Err(error) if is_full(&error) && self.is_active_mostly_dead() => self.roll(),
-            Err(error) if is_full(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the active segment holds at least a quarter of what it may, and more than half of that is dead.
-    fn is_active_mostly_dead(&self) -> bool {
-        let (length, live) = (self.active.length(), self.active.live.load(Ordering::Acquire));
-        length >= self.inner.options.segment_bytes / 4 && live < length / 2
     }
 
     /// Does what the records of a batch say, now that they are durable, and tells who waits. `at` is where the batch lies.
@@ -252,48 +196,6 @@ impl Committer {
         }
         told.into_iter().for_each(|(watch, mark)| watch.durable(mark));
         done.into_iter().for_each(|promise| promise.keep(Ok(())));
-    }
-
-    /// The active segment is full: its index is written, and the next one begins.
-    fn roll(&mut self) -> io::Result<()> {
-        if self.synced < self.active.length() {
-            self.sync()?;
-        }
-        let next = loop {
-            match self.next_segment() {
-                Ok(next) => break next,
-                Err(error) if is_full(&error) => self.wait_for_room(&error)?,
-                Err(error) => return Err(error),
-            }
-        };
-        self.inner.catalog().segments.insert(next.id, next.clone());
-        while let Err(error) = self.inner.note_bounds() {
-            if !is_full(&error) {
-                return Err(error);
-            }
-            self.wait_for_room(&error)?;
-        }
-        self.active = next;
-        self.touched.clear();
-        self.is_mode_durable = false;
-        (self.synced, self.noted) = (self.active.length(), self.active.length());
-        self.inner.compactor.wake();
-        Ok(())
-    }
-
-    fn next_segment(&self) -> io::Result<Arc<Segment>> {
-        let storage = &*self.inner.files.storage;
-        let mut touched: Vec<_> = self.touched.iter().map(|(number, log)| (*number, log.clone())).collect();
-        touched.sort_unstable_by_key(|(number, _)| *number);
-        let logs = index::write(storage, &self.active, indexed(&self.active, &touched))?;
-        let next = Segment::create(storage, self.active.id + 1, self.inner.files.salt)?;
-        for indexed in logs {
-            if let Some(Some(log)) = self.touched.get(&indexed.number) {
-                let (before, now) = point_to_index(log, &self.active, &indexed);
-                self.inner.weigh(before, now);
-            }
-        }
-        Ok(next)
     }
 
     /// Notes that the store was closed in order.
@@ -414,9 +316,4 @@ fn say_twice(batch: &mut Batch) {
     for item in batch.items.iter().filter(|item| matches!(item.what, What::Deleted(_) | What::Noted)) {
         batch.bytes.extend_from_within(item.start..item.start + item.length);
     }
-}
-
-/// Whether an error says that there is no room.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -6,7 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Error, commit::RESERVE, segment::Segment, storage::Storage};
+use crate::{
+    Error,
+    room::{RESERVE, is_full},
+    segment::Segment,
+    storage::{Storage, StorageFile},
+};
 
 /// The file that says which format the others have.
 const FORMAT: &str = "FORMAT";
@@ -65,7 +70,7 @@ impl Files {
         if found == UNSALTED {
             match self.put_format() {
                 // It goes on as it was until there is room.
-                Err(error) if crate::commit::is_full(&error) => {}
+                Err(error) if is_full(&error) => {}
                 salt => self.salt = self.io(FORMAT, salt)?,
             }
             return Ok(());
@@ -83,12 +88,7 @@ impl Files {
         // The keys of a hash map's hasher are the system's randomness. Zero would be no salt.
         let random = RandomState::new().build_hasher().finish();
         let salt = ((random ^ random >> 32) as u32).max(1);
-        let new = "FORMAT.new";
-        let file = self.storage.create(new)?;
-        file.write_at(format!("{KNOWN} {salt:08x}\n").as_bytes(), 0)?;
-        file.sync()?;
-        self.storage.rename(new, FORMAT)?;
-        self.storage.sync_directory()?;
+        put(&*self.storage, FORMAT, format!("{KNOWN} {salt:08x}\n").as_bytes())?;
         Ok(salt)
     }
 
@@ -130,12 +130,33 @@ impl Files {
 
     /// Removes a segment and its index.
     pub(crate) fn remove_segment(&self, segment: &Segment) -> io::Result<()> {
-        for name in [segment.name(), crate::index::name_of(segment.id)] {
-            match self.storage.remove(&name) {
+        self.remove(&[segment.name(), crate::index::name_of(segment.id)])
+    }
+
+    /// Removes files durably, those of them that are there.
+    pub(crate) fn remove(&self, names: &[String]) -> io::Result<()> {
+        for name in names {
+            match self.storage.remove(name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
         self.storage.sync_directory()
     }
+}
+
+/// Puts a file of these bytes in place of one that may have the name, durably and at one moment. Meanwhile it has another name, which
+/// nobody keeps if this fails.
+pub(crate) fn put(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn StorageFile>> {
+    let new = format!("{name}.new");
+    let write = || {
+        let file = storage.create(&new)?;
+        file.write_at(bytes, 0)?;
+        file.sync()?;
+        storage.rename(&new, name)?;
+        Ok(file)
+    };
+    let file = write().inspect_err(|_: &io::Error| drop(storage.remove(&new)))?;
+    storage.sync_directory()?;
+    Ok(file)
 }

@@ -14,6 +14,7 @@ use std::{io, sync::Arc};
 
 use crate::{
     codec::{self, Reader, State},
+    files::put,
     segment::{Chapter, Extent, Extents, Page, Segment, read_range},
     storage::{Storage, StorageFile},
 };
@@ -43,12 +44,12 @@ pub(crate) fn name_of(id: u64) -> String {
     format!("{id:016}.index")
 }
 
-/// Writes the index of `segment`, durable with its name. Returns the logs with their chapters pointing to it.
+/// Writes the index of `segment`, durable with its name. Returns its file, and the logs with their chapters pointing to it.
 pub(crate) fn write(
     storage: &dyn Storage,
     segment: &Segment,
     mut logs: Vec<IndexedLog>,
-) -> io::Result<Vec<IndexedLog>> {
+) -> io::Result<(Arc<dyn StorageFile>, Vec<IndexedLog>)> {
     let mut out = Vec::new();
     for log in &mut logs {
         for chapter in &mut log.chapters {
@@ -62,14 +63,7 @@ pub(crate) fn write(
     out.extend_from_slice(&(logs.len() as u64).to_le_bytes());
     logs.iter().for_each(|log| put_log(log, &mut out));
     put_footer(segment, directory, &mut out);
-    let (name, new) = (name_of(segment.id), format!("{:016}.new", segment.id));
-    let file = storage.create(&new)?;
-    file.write_at(&out, 0)?;
-    file.sync()?;
-    storage.rename(&new, &name)?;
-    storage.sync_directory()?;
-    let _ = segment.index.set(file);
-    Ok(logs)
+    Ok((put(storage, &name_of(segment.id), &out)?, logs))
 }
 
 fn put_page(extents: &[Extent], out: &mut Vec<u8>) -> Page {

@@ -51,6 +51,7 @@ mod readers;
 mod record;
 mod recover;
 mod repair;
+mod room;
 mod segment;
 pub mod storage;
 mod store;

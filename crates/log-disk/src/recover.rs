@@ -13,6 +13,7 @@ use crate::{
     codec::{self, Body},
     index::{self, IndexedLog},
     record::{self, Found, HEADER, Header},
+    room::is_full,
     segment::{SEGMENT_HEADER, Segment, is_header},
 };
 
@@ -187,7 +188,12 @@ fn read_full(
         return Ok(());
     }
     let logs = indexed(segment, &touched);
-    let logs = files.io(&file, index::write(&*files.storage, segment, logs))?;
+    let (written, logs) = match index::write(&*files.storage, segment, logs) {
+        // A start needs no room: what it would say stays in memory.
+        Err(error) if is_full(&error) => return Ok(()),
+        written => files.io(&file, written)?,
+    };
+    let _ = segment.index.set(written);
     for indexed in logs {
         let Some(log) = rebuild.by_number.get(&indexed.number) else { continue };
         point_to_index(log, segment, &indexed);

@@ -5,6 +5,7 @@ use std::{io, path::Path, sync::Arc};
 use crate::{
     DiskStore, Error, Files, bounds,
     codec::{self},
+    files::put,
     index,
     record::{self, Found},
     recover::{Damage, mended, verify},
@@ -122,12 +123,12 @@ fn mend(files: &Files, segment: &Segment) -> io::Result<()> {
     // Wherever this is broken off, the segment is there under its name, whole or as it was. Its index goes before, for it says
     // where records lay that may lie elsewhere then.
     let storage = &*files.storage;
-    put(storage, &kept_name(storage, &segment.name())?, segment.id, &bytes)?;
+    put(storage, &kept_name(storage, &segment.name())?, &bytes)?;
     match storage.remove(&index::name_of(segment.id)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => storage.sync_directory()?,
     }
-    put(storage, &segment.name(), segment.id, &sound)
+    put(storage, &segment.name(), &sound).map(drop)
 }
 
 /// Puts a segment in the place of one that is gone, with a note that nobody knows what it held.
@@ -136,7 +137,7 @@ fn put_empty(files: &Files, id: u64) -> io::Result<()> {
     record::write(0, 0, &mut hole, codec::put_hole);
     record::stamp(&mut hole, files.salt);
     bytes.append(&mut hole);
-    put(&*files.storage, &Segment::name_of(id), id, &bytes)
+    put(&*files.storage, &Segment::name_of(id), &bytes).map(drop)
 }
 
 /// What a damaged segment is kept as: a name that no file has.
@@ -146,16 +147,6 @@ fn kept_name(storage: &dyn Storage, segment: &str) -> io::Result<String> {
     let later = (2_u32..).map(|nth| format!("{first}-{nth}"));
     let free = std::iter::once(first.clone()).chain(later).find(|name| !names.contains(name));
     free.ok_or_else(|| io::Error::other("no name is free for the damaged segment"))
-}
-
-/// Puts a file of these bytes in place of one that may have the name, durably and at one moment.
-fn put(storage: &dyn Storage, name: &str, id: u64, bytes: &[u8]) -> io::Result<()> {
-    let new = format!("{id:016}.new");
-    let file = storage.create(&new)?;
-    file.write_at(bytes, 0)?;
-    file.sync()?;
-    storage.rename(&new, name)?;
-    storage.sync_directory()
 }
 
 /// Gives a segment its name back that was being repaired by a release that took the damaged one away before it put the mended one in

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     codec::Reader,
+    files::put,
     record::Header,
     storage::{Storage, StorageFile},
 };
@@ -59,10 +60,7 @@ impl Segment {
 
     /// Makes an empty segment, durable with its name.
     pub(crate) fn create(storage: &dyn Storage, id: u64, salt: u32) -> io::Result<Arc<Self>> {
-        let file = storage.create(&Self::name_of(id))?;
-        file.write_at(&header(id, salt), 0)?;
-        file.sync()?;
-        storage.sync_directory()?;
+        let file = put(storage, &Self::name_of(id), &header(id, salt))?;
         Ok(Self::of(id, file, SEGMENT_HEADER, salt))
     }
 

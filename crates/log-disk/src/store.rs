@@ -24,7 +24,7 @@ use crate::{
     bounds,
     catalog::Catalog,
     codec::{self, State},
-    commit::{Committer, is_full},
+    commit::Committer,
     compact::{self, Compactor},
     completion,
     files::Files,
@@ -34,6 +34,7 @@ use crate::{
     readers::Readers,
     recover::{Damage, Recovery, recover, verify},
     repair::undo_half_done,
+    room::{RESERVE, is_full},
     segment::Segment,
     storage::{Directory, Storage},
 };
@@ -189,7 +190,7 @@ impl DiskStore {
         let kept = inner.files.keep_reserve(inner.options.reserve_bytes);
         match kept {
             Err(error) if is_full(&error) => inner.queue.set_health(Health::Full),
-            kept => inner.files.io(crate::commit::RESERVE, kept)?,
+            kept => inner.files.io(RESERVE, kept)?,
         }
         match inner.note_bounds() {
             // It is said when the next segment begins.
@@ -341,6 +342,7 @@ fn start(
         noted: 0,
         is_mode_durable: false,
         last_sync: Instant::now(),
+        looked: Instant::now(),
     };
     let held = lock.clone();
     let write = thread::Builder::new().name("log-write".into()).spawn(move || {

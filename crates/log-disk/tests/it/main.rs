@@ -11,6 +11,7 @@
 mod conformance;
 mod faults;
 mod forgotten;
+mod full;
 mod index;
 mod killed;
 mod registry;

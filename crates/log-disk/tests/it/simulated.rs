@@ -216,7 +216,8 @@ impl Storage for Disk {
         let _moment = self.shared.moment.lock().unwrap();
         self.shared.step()?;
         let content = Arc::new(Content::default());
-        self.names.lock().unwrap().insert(name.into(), content.clone());
+        let replaced = self.names.lock().unwrap().insert(name.into(), content.clone());
+        self.shared.free(replaced.as_deref());
         Ok(Arc::new(Open { content, shared: self.shared.clone() }))
     }
 
@@ -231,7 +232,8 @@ impl Storage for Disk {
         self.shared.step()?;
         let mut names = self.names.lock().unwrap();
         let content = names.remove(from).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        names.insert(to.into(), content);
+        let replaced = names.insert(to.into(), content);
+        self.shared.free(replaced.as_deref());
         Ok(())
     }
 
@@ -239,9 +241,8 @@ impl Storage for Disk {
         let _moment = self.shared.moment.lock().unwrap();
         self.shared.step()?;
         let removed = self.names.lock().unwrap().remove(name);
-        let content = removed.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        self.shared.room.fetch_add(content.bytes.lock().unwrap().len() as i64, Ordering::SeqCst);
-        Ok(())
+        self.shared.free(removed.as_deref());
+        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -263,6 +264,12 @@ impl Shared {
         let (reads, waited) =
             self.read_together.wait_timeout_while(reads, Duration::from_secs(30), alone).unwrap();
         assert!(!waited.timed_out(), "{} of {} reads came together", reads.most, reads.wanted);
+    }
+
+    /// A file is gone, if there was one.
+    fn free(&self, file: Option<&Content>) {
+        let bytes = file.map_or(0, |file| file.bytes.lock().unwrap().len());
+        self.room.fetch_add(bytes as i64, Ordering::SeqCst);
     }
 
     fn end_read(&self) {

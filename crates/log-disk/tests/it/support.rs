@@ -15,7 +15,7 @@ use streamnest_log_disk::{DiskOptions, DiskStore};
 use crate::simulated::Disk;
 
 /// The longest that something may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Numbers that look random, and come again with the same seed: xorshift64* by Marsaglia and Vigna.
 pub(crate) struct Random(u64);

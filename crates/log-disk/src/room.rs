@@ -1,0 +1,148 @@
+//! A full segment and a full disk: the next segment begins when there is room for it, and appends are taken when there is a reserve.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    commit::Committer,
+    index::{self, IndexedLog},
+    queue::Health,
+    recover::{indexed, point_to_index},
+    segment::Segment,
+};
+
+/// The file that is kept for the moment at which the disk is full.
+pub(crate) const RESERVE: &str = "reserve";
+
+impl Committer {
+    /// Writes, and waits for room if the disk is full.
+    pub(crate) fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        loop {
+            match self.active.file.write_at(bytes, at) {
+                Ok(()) => return Ok(()),
+                Err(error) if !is_full(&error) => return Err(error),
+                Err(error) if self.become_full(&error) => {}
+                Err(_) if self.inner.queue.pause(self.inner.options.full_retry) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::StorageFull,
+                        "the store was closed while its disk was full",
+                    ));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Takes nothing new, and gives the reserve up; whether that has made room.
+    fn become_full(&self, error: &io::Error) -> bool {
+        let inner = &self.inner;
+        if !matches!(inner.queue.health(), Health::Well) {
+            return false;
+        }
+        tracing::warn!(%error, place = inner.files.storage.place(), "disk is full: appends are refused until there is room");
+        inner.queue.set_health(Health::Full);
+        inner.files.storage.remove(RESERVE).is_ok()
+    }
+
+    /// How long until it is looked again whether there is room; `None` if the disk is not full.
+    pub(crate) fn until_look(&self) -> Option<Duration> {
+        let is_full = matches!(self.inner.queue.health(), Health::Full);
+        is_full.then(|| self.inner.options.full_retry.saturating_sub(self.looked.elapsed()))
+    }
+
+    /// Takes appends again if the reserve can be kept again.
+    pub(crate) fn look_for_room(&mut self) -> io::Result<()> {
+        self.looked = Instant::now();
+        let inner = &self.inner;
+        match inner.note_bounds().and_then(|()| inner.files.keep_reserve(inner.options.reserve_bytes)) {
+            Ok(()) => {
+                tracing::info!(place = inner.files.storage.place(), "disk has room again: appends go on");
+                inner.queue.set_health(Health::Well);
+                Ok(())
+            }
+            // Only full segments can go, so one that grows and is mostly dead is called full.
+            Err(error) if is_full(&error) && (self.is_active_full() || self.is_active_mostly_dead()) => {
+                self.roll()
+            }
+            Err(error) if is_full(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn is_active_full(&self) -> bool {
+        self.active.length() >= self.inner.options.segment_bytes
+    }
+
+    /// Whether the active segment holds at least a quarter of what it may, and more than half of that is dead.
+    fn is_active_mostly_dead(&self) -> bool {
+        let (length, live) = (self.active.length(), self.active.live.load(Ordering::Acquire));
+        length >= self.inner.options.segment_bytes / 4 && live < length / 2
+    }
+
+    /// The active segment is full: its index is written, and the next one begins. If there is no room for both, it grows on: what
+    /// makes room is written there, and it is tried again later.
+    pub(crate) fn roll(&mut self) -> io::Result<()> {
+        if self.synced < self.active.length() {
+            self.sync()?;
+        }
+        let (next, logs) = loop {
+            match self.next_segment() {
+                Ok(next) => break next,
+                Err(error) if !is_full(&error) => return Err(error),
+                Err(error) if self.become_full(&error) => {}
+                Err(_) => return Ok(()),
+            }
+        };
+        for indexed in logs {
+            if let Some(Some(log)) = self.touched.get(&indexed.number) {
+                let (before, now) = point_to_index(log, &self.active, &indexed);
+                self.inner.weigh(before, now);
+            }
+        }
+        self.inner.catalog().segments.insert(next.id, next.clone());
+        self.active = next;
+        self.touched.clear();
+        self.is_mode_durable = false;
+        (self.synced, self.noted) = (self.active.length(), self.active.length());
+        self.inner.compactor.wake();
+        match self.inner.note_bounds() {
+            // It is said when there is room.
+            Err(error) if is_full(&error) => {
+                self.become_full(&error);
+                Ok(())
+            }
+            noted => noted,
+        }
+    }
+
+    /// The next segment, and what the index of this one says, which is written. Nothing is left of either if that fails.
+    fn next_segment(&self) -> io::Result<(Arc<Segment>, Vec<IndexedLog>)> {
+        let (storage, id) = (&*self.inner.files.storage, self.active.id);
+        let mut touched: Vec<_> = self.touched.iter().map(|(number, log)| (*number, log.clone())).collect();
+        touched.sort_unstable_by_key(|(number, _)| *number);
+        let written = index::write(storage, &self.active, indexed(&self.active, &touched));
+        let made = written.and_then(|(file, logs)| {
+            let next = Segment::create(storage, id + 1, self.inner.files.salt)?;
+            Ok((file, logs, next))
+        });
+        match made {
+            Ok((file, logs, next)) => {
+                let _ = self.active.index.set(file);
+                Ok((next, logs))
+            }
+            Err(error) => {
+                // While a next segment has its name, even for a power cut, this one must not grow.
+                self.inner.files.remove(&[Segment::name_of(id + 1), index::name_of(id)])?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Whether an error says that there is no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

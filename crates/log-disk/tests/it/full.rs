@@ -1,0 +1,236 @@
+//! Full disks: what is refused, what is taken all the same, and how writing comes back.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use streamnest_core::{LogStore as _, StoreError};
+use streamnest_log_disk::{DiskOptions, DiskStore};
+
+use crate::{
+    simulated::Disk,
+    support::{PATIENCE, Probe, name, open, small, wait},
+};
+
+#[test]
+fn a_full_disk_refuses_appends_keeps_what_it_accepted_reads_on_and_recovers_by_itself() {
+    let disk = Disk::new();
+    let options = DiskOptions::default()
+        .with_segment_bytes(64 << 10)
+        .with_reserve_bytes(32 << 10)
+        .with_full_retry(Duration::from_millis(5));
+    let store = open(&disk, options);
+    let (a, b) = (Probe::create(&store, "a").unwrap(), Probe::create(&store, "b").unwrap());
+    b.durable(b.append(50, 300).unwrap()).unwrap();
+    b.seal().unwrap();
+    disk.limit(20 << 10);
+    let mut refused = None;
+    for _ in 0..1_000 {
+        match a.append(1, 500) {
+            // Everything that is accepted becomes durable: there is the reserve.
+            Ok(last) => a.durable(last).unwrap(),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    let refused = refused.expect("20 KiB do not hold 1,000 entries");
+    assert_eq!((refused.code(), refused.is_retryable()), ("store_full", true), "{refused}");
+    assert!(refused.to_string().contains("simulated disk"), "{refused}");
+    let accepted = *a.accepted.lock().unwrap();
+    assert_eq!(a.acknowledged(), accepted, "what was accepted before is durable");
+    assert_eq!(a.read_all(1).entries.len() as u64, accepted, "reads go on");
+    assert!(matches!(Probe::create(&store, "c"), Err(StoreError::Full { .. })));
+    // What makes room is taken.
+    wait(store.delete(&name("b"))).unwrap();
+    let full_since = Instant::now();
+    disk.limit(1 << 20);
+    let resumed = loop {
+        match a.append(1, 500) {
+            Ok(last) => break last,
+            Err(error) => assert_eq!(error.code(), "store_full"),
+        }
+        assert!(full_since.elapsed().as_secs() < 30, "writing does not resume");
+        thread::yield_now();
+    };
+    let took = full_since.elapsed();
+    a.durable(resumed).unwrap();
+    assert_eq!(a.read_all(1).entries, (1..=accepted + 1).collect::<Vec<_>>());
+    println!("disk full: accepted={accepted} lost=0 resumed_after_ms={:.1}", took.as_secs_f64() * 1e3);
+}
+
+/// Deletes a log, and does not wait for ever.
+fn delete(store: &Arc<DiskStore>, id: &str) {
+    let (store, id, (tell, told)) = (store.clone(), name(id), mpsc::channel());
+    thread::spawn(move || tell.send(wait(store.delete(&id))));
+    told.recv_timeout(PATIENCE).expect("a delete is not done").unwrap();
+}
+
+/// Waits until logs can be made again.
+fn resume(store: &DiskStore) -> Probe {
+    let since = Instant::now();
+    loop {
+        match Probe::create(store, "again") {
+            Ok(log) => return log,
+            Err(error) => assert_eq!(error.code(), "store_full"),
+        }
+        assert!(since.elapsed() < PATIENCE, "writing does not resume");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Appends until there is no room; the last entry that was taken, which is durable.
+fn fill_up(log: &Probe) -> u64 {
+    loop {
+        match log.append(1, 500) {
+            Ok(last) => log.durable(last).unwrap(),
+            Err(error) => {
+                assert_eq!(error.code(), "store_full");
+                return log.acknowledged();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_segment_grows_on_where_there_is_no_room_for_its_index_and_deleting_brings_writing_back() {
+    let disk = Disk::new();
+    let options = DiskOptions::default()
+        .with_segment_bytes(64 << 10)
+        .with_reserve_bytes(16 << 10)
+        .with_full_retry(Duration::from_millis(5));
+    let store = Arc::new(open(&disk, options.clone()));
+    let dies = Probe::create(&store, "dies").unwrap();
+    dies.durable(dies.append(100, 700).unwrap()).unwrap();
+    // Many logs of few bytes each make an index that is large.
+    let short: Vec<String> = (0..190).map(|number| format!("run{number}")).collect();
+    for id in &short {
+        let log = Probe::create(&store, id).unwrap();
+        log.durable(log.append(1, 10).unwrap()).unwrap();
+    }
+    let grows = Probe::create(&store, "grows").unwrap();
+    disk.limit(12 << 10);
+    let accepted = fill_up(&grows);
+    let length = |name: &str| disk.files().iter().find(|file| file.0 == name).map(|file| file.1);
+    let second = length("0000000000000002.log").unwrap();
+    assert!(second >= 64 << 10, "the second segment is full: {second}");
+    assert_eq!(length("0000000000000003.log"), None, "and there is no third one");
+    assert_eq!(length("0000000000000002.index"), None, "nor half of what a next one needs");
+    for id in &short[..20] {
+        delete(&store, id);
+    }
+    assert!(Probe::create(&store, "refused").is_err(), "that makes no room");
+    delete(&store, "dies");
+    let again = resume(&store);
+    again.durable(again.append(20, 100).unwrap()).unwrap();
+    assert!(length("0000000000000003.log").is_some(), "the next segment has begun");
+    let killed = disk.kill();
+    killed.limit(0);
+    for store in [&*store, &open(&killed, options)] {
+        assert_eq!(Probe::open(store, "grows").unwrap().read_all(1).entries.len() as u64, accepted);
+        assert_eq!(Probe::open(store, "again").unwrap().read_all(1).entries.len(), 20);
+        for (nth, id) in short.iter().enumerate() {
+            let read = Probe::open(store, id).map(|log| log.read_all(1).entries);
+            assert_eq!(read.ok(), (nth >= 20).then(|| vec![1]), "`{id}`");
+        }
+    }
+    println!("full disk: accepted={accepted} grown_to={second} lost=0");
+}
+
+#[test]
+fn a_store_opens_on_a_full_disk_without_an_index_and_makes_it_another_time() {
+    let disk = Disk::new();
+    {
+        let store = open(&disk, small());
+        let a = Probe::create(&store, "a").unwrap();
+        for _ in 0..20 {
+            a.durable(a.append(3, 100).unwrap()).unwrap();
+        }
+    }
+    let index = "0000000000000001.index";
+    streamnest_log_disk::storage::Storage::remove(&*disk, index).unwrap();
+    let has_index = || disk.files().iter().any(|(name, _)| name == index);
+    disk.limit(0);
+    let store = open(&disk, small());
+    assert_eq!(Probe::open(&store, "a").unwrap().read_all(1).entries.len(), 60);
+    assert!(!has_index());
+    drop(store);
+    disk.limit(1 << 20);
+    drop(open(&disk, small()));
+    assert!(has_index());
+}
+
+/// Makes logs of 10 KB one after the other until the disk is full; those that are there, and the one that was refused.
+fn fill(store: &DiskStore) -> (Vec<String>, String) {
+    let mut made = Vec::new();
+    loop {
+        let id = format!("run{}", made.len());
+        let Ok(log) = Probe::create(store, &id) else { return (made, id) };
+        for _ in 0..20 {
+            match log.append(1, 500) {
+                Ok(last) => log.durable(last).unwrap(),
+                Err(error) => {
+                    assert_eq!(error.code(), "store_full");
+                    return (made, id);
+                }
+            }
+        }
+        made.push(id);
+        assert!(made.len() < 1_000, "the disk becomes full");
+    }
+}
+
+#[test]
+fn deleting_on_a_full_disk_brings_writing_back_with_no_other_room() {
+    // In one case a segment is never full, in the other all but one are.
+    for segment_bytes in [64 << 10, 512 << 10] {
+        let disk = Disk::new();
+        let options = DiskOptions::default()
+            .with_segment_bytes(segment_bytes)
+            .with_reserve_bytes(128 << 10)
+            .with_full_retry(Duration::from_millis(5));
+        let store = open(&disk, options.clone());
+        disk.limit(300 << 10);
+        let (made, refused) = fill(&store);
+        assert!(made.len() > 10, "{}", made.len());
+        // Two of three go, among them those of the oldest segment only in part.
+        let (kept, gone): (Vec<_>, Vec<_>) = made.iter().enumerate().partition(|(nth, _)| nth % 3 == 0);
+        for (_, id) in gone {
+            wait(store.delete(&name(id))).unwrap();
+        }
+        wait(store.delete(&name(&refused))).unwrap();
+        let since = Instant::now();
+        let again = resume(&store);
+        again.durable(again.append(20, 500).unwrap()).unwrap();
+        println!(
+            "segments of {segment_bytes}: {} logs, writing resumed after {:?}",
+            made.len(),
+            since.elapsed()
+        );
+        let killed = disk.kill();
+        killed.limit(1 << 20);
+        for store in [&store, &open(&killed, options.clone())] {
+            for (_, id) in &kept {
+                assert_eq!(Probe::open(store, id).unwrap().read_all(1).entries.len(), 20, "`{id}` lives");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_while_its_reserve_is_gone_makes_who_waits_wait() {
+    let disk = Disk::new();
+    let options = small().with_segment_bytes(1 << 20).with_full_retry(Duration::from_millis(5));
+    let store = open(&disk, options);
+    let a = Probe::create(&store, "a").unwrap();
+    disk.limit(300);
+    let last = a.append(4, 500).unwrap();
+    thread::sleep(Duration::from_millis(30));
+    assert_eq!(a.acknowledged(), 0, "there is no room");
+    disk.limit(1 << 20);
+    a.durable(last).unwrap();
+    assert_eq!(a.read_all(1).entries, [1, 2, 3, 4]);
+}
