@@ -130,14 +130,39 @@ pub(super) async fn start(
     // Who may not start it takes no key.
     let id =
         visitor.execution(&shared, Action::Start, &request.execution_id.clone().unwrap_or_else(new_id))?;
-    match shared.idempotency.claim(&key, &visitor.subject(), who, &request, id)? {
-        Claim::Answered(answer) => Ok(json(StatusCode::ACCEPTED, &answer)),
+    let (shared, prefix) = (shared.clone(), prefix.to_owned());
+    let tasks = shared.tasks.clone();
+    // It goes on though whoever asked is gone: they come back with the same key to hear what became of it.
+    let answered = tasks.spawn(async move {
+        let abort = shared.abort.clone();
+        let answer = start_once(&shared, &visitor, &prefix, &key, who, request, id);
+        abort.run_until_cancelled(answer).await.unwrap_or_else(|| Err(Refusal::draining()))
+    });
+    let answer = answered.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "an execution could not be started");
+        Err(Refusal::internal())
+    })?;
+    Ok(json(StatusCode::ACCEPTED, &answer))
+}
+
+/// Starts an execution under the id that goes with a key, or finds the answer to who has done so before.
+async fn start_once(
+    shared: &Shared,
+    visitor: &Visitor,
+    prefix: &str,
+    key: &str,
+    who: Option<Who>,
+    mut request: StartExecution,
+    id: ExecutionId,
+) -> Result<StartedBody, Refusal> {
+    match shared.idempotency.claim(key, &visitor.owner().unwrap_or_default(), who, &request, id)? {
+        Claim::Answered(answer) => Ok(answer),
         // Two that come at once start with the same id: the second one attaches to what the first one starts.
         Claim::Open(claimed) => {
             request.execution_id = Some(claimed.execution_id().clone());
-            let answer = started(&shared, &visitor, prefix, request).await?;
+            let answer = started(shared, visitor, prefix, request).await?;
             claimed.answer(&answer);
-            Ok(json(StatusCode::ACCEPTED, &answer))
+            Ok(answer)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Starting once, however often it is asked.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -19,20 +20,27 @@ const MAX_KEY: usize = 255;
 pub(crate) struct Idempotency {
     /// Its keys are random, so nobody can find two requests of one fingerprint.
     hasher: RandomState,
+    limit: usize,
     keys: Mutex<Keys>,
 }
 
 struct Keys {
-    known: Shares<Option<Who>, Known>,
-    next: u64,
+    /// Those whose execution was started. Only they take a place that another has to give up.
+    answered: Shares<Option<Who>, Answered>,
+    /// Those whose start is under way.
+    open: HashMap<Box<str>, Open>,
 }
 
-struct Known {
-    /// Tells it from another that had its key before.
-    number: u64,
+struct Answered {
+    fingerprint: u64,
+    body: StartedBody,
+}
+
+struct Open {
     fingerprint: u64,
     execution_id: ExecutionId,
-    answer: Option<StartedBody>,
+    /// How many ask for it at once.
+    requests: usize,
 }
 
 /// What is known of a key.
@@ -43,21 +51,22 @@ pub(super) enum Claim<'a> {
     Open(Claimed<'a>),
 }
 
-/// A key whose request is not answered yet. It is free again if this is dropped without an answer.
+/// A key whose request is not answered yet. Nothing is known of it any more when all of these are dropped without an answer.
 pub(super) struct Claimed<'a> {
     owner: &'a Idempotency,
-    key: String,
-    number: u64,
+    who: Option<Who>,
+    key: Box<str>,
+    fingerprint: u64,
     execution_id: ExecutionId,
 }
 
 impl Idempotency {
     pub(crate) fn new(limit: usize, ttl: Duration) -> Self {
-        let keys = Keys { known: Shares::new(limit, ttl), next: 0 };
-        Self { hasher: RandomState::new(), keys: Mutex::new(keys) }
+        let keys = Keys { answered: Shares::new(limit, ttl), open: HashMap::new() };
+        Self { hasher: RandomState::new(), limit, keys: Mutex::new(keys) }
     }
 
-    /// Looks up the `key` of `subject`, or enters it for `who` with the id under which `request` would start.
+    /// Looks up the `key` of `subject`, or opens it for `who` with the id under which `request` would start.
     pub(super) fn claim(
         &self,
         key: &str,
@@ -70,32 +79,30 @@ impl Idempotency {
             let message = format!("`Idempotency-Key` has {} bytes, outside 1 to {MAX_KEY}", key.len());
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_header", message));
         }
+        let reused = || {
+            let message = "`Idempotency-Key` was used for another request; choose a new one";
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message)
+        };
         let fingerprint = self.fingerprint(request);
         // Everybody has keys of their own. No key holds a line break.
-        let key = &*format!("{subject}\n{key}");
+        let key = format!("{subject}\n{key}").into_boxed_str();
         let mut keys = self.lock();
-        let Keys { known, next } = &mut *keys;
-        if let Some(known) = known.get_mut(key) {
-            if known.fingerprint != fingerprint {
-                let message = "`Idempotency-Key` was used for another request; choose a new one";
-                let status = StatusCode::UNPROCESSABLE_ENTITY;
-                return Err(Refusal::new(status, "idempotency_key_reused", message));
-            }
-            return Ok(match &known.answer {
-                Some(answer) => Claim::Answered(answer.clone()),
-                None => Claim::Open(Claimed {
-                    owner: self,
-                    key: key.into(),
-                    number: known.number,
-                    execution_id: known.execution_id.clone(),
-                }),
-            });
+        if let Some(answered) = keys.answered.get_mut(&key) {
+            return match answered.fingerprint == fingerprint {
+                true => Ok(Claim::Answered(answered.body.clone())),
+                false => Err(reused()),
+            };
         }
-        let number = *next;
-        *next += 1;
-        let entry = Known { number, fingerprint, execution_id: execution_id.clone(), answer: None };
-        known.insert(who, key.into(), entry);
-        Ok(Claim::Open(Claimed { owner: self, key: key.into(), number, execution_id }))
+        let under_way = keys.open.len();
+        let open = match keys.open.entry(key.clone()) {
+            Entry::Occupied(open) if open.get().fingerprint != fingerprint => return Err(reused()),
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(_) if under_way >= self.limit => return Err(Refusal::too_many_keys(self.limit)),
+            Entry::Vacant(vacant) => vacant.insert(Open { fingerprint, execution_id, requests: 0 }),
+        };
+        open.requests += 1;
+        let execution_id = open.execution_id.clone();
+        Ok(Claim::Open(Claimed { owner: self, who, key, fingerprint, execution_id }))
     }
 
     fn fingerprint(&self, request: &StartExecution) -> u64 {
@@ -120,11 +127,11 @@ impl Claimed<'_> {
     }
 
     /// Remembers the answer for who asks again.
-    pub(super) fn answer(self, answer: &StartedBody) {
-        if let Some(known) = self.owner.lock().known.get_mut(&self.key)
-            && known.number == self.number
-        {
-            known.answer.get_or_insert_with(|| answer.clone());
+    pub(super) fn answer(self, body: &StartedBody) {
+        let mut keys = self.owner.lock();
+        if keys.answered.get_mut(&self.key).is_none() {
+            let answered = Answered { fingerprint: self.fingerprint, body: body.clone() };
+            keys.answered.insert(self.who.clone(), self.key.clone(), answered);
         }
     }
 }
@@ -132,9 +139,11 @@ impl Claimed<'_> {
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         let mut keys = self.owner.lock();
-        let open = |known: &mut Known| known.number == self.number && known.answer.is_none();
-        if keys.known.get_mut(&self.key).is_some_and(open) {
-            keys.known.remove(&self.key);
+        if let Some(open) = keys.open.get_mut(&self.key) {
+            open.requests -= 1;
+            if open.requests == 0 {
+                keys.open.remove(&self.key);
+            }
         }
     }
 }

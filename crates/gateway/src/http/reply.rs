@@ -202,6 +202,14 @@ impl Refusal {
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    pub(crate) fn too_many_keys(limit: usize) -> Self {
+        let message = format!(
+            "{limit} starts with an `Idempotency-Key` are under way, the limit of `GatewayOptions::max_idempotency_keys`; try again later"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_keyed_starts", message)
+            .retry_after(Duration::from_secs(1))
+    }
+
     /// Nobody may ask without showing who they are (RFC 6750 §3).
     pub(crate) fn unauthenticated(rejected: &Rejected) -> Self {
         if rejected.is_retryable() {

@@ -1,12 +1,14 @@
 //! What one user may take of what all share.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
-use streamnest_gateway::GatewayOptions;
+use streamnest_gateway::{GatewayOptions, RateLimitOptions};
 use streamnest_log::{LogOptions, durable::StreamOptions};
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use crate::{
-    server::{Answer, Server},
+    server::{Answer, PATIENCE, Server},
     socket::Socket,
     token::{authentication, bearer, options, token, token_with},
 };
@@ -56,11 +58,88 @@ async fn refused_starts_take_no_place_of_keys_that_are_known() {
     let start = async |key: &str, body: &str| {
         server.ask("POST", START, &[json, ("idempotency-key", key)], body).await
     };
-    let first = start("order-1", r#"{"input": {}}"#).await.json();
+    let mut orders = Vec::new();
+    for key in (0..4).map(|n| format!("order-{n}")) {
+        let answer = start(&key, r#"{"input": {}}"#).await.json();
+        orders.push((key, answer));
+    }
     for count in 0..10 {
         start(&format!("k{count}"), r#"{"input": 1}"#).await.error(422, "invalid_input");
     }
-    assert_eq!(start("order-1", r#"{"input": {}}"#).await.json(), first);
+    for (key, answer) in orders {
+        assert_eq!(start(&key, r#"{"input": {}}"#).await.json(), answer, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_was_refused_for_any_reason_goes_through_with_the_same_key_when_it_is_put_right() {
+    let limits = RateLimitOptions::default()
+        .with_max_connections(None)
+        .with_max_requests_per_user(None)
+        .with_max_executions_per_user(Some(1))
+        .with_window(Duration::from_millis(500));
+    let server = Server::with_options(options().with_rate_limit(Some(limits))).await;
+    let ask = async |token: &str, path: &str, headers: [(&str, &str); 2], body: &str| {
+        let authorization = bearer(token);
+        let [one, two] = headers;
+        server.ask("POST", path, &[("authorization", &*authorization), one, two], body).await
+    };
+    let (json, text) = (("content-type", "application/json"), ("content-type", "text/plain"));
+    let long = "x".repeat(256);
+    let good = r#"{"input": {}}"#;
+    for (n, (path, content_type, key, body, status, code)) in [
+        (START, json, "k", r#"{"input": 1}"#, 422, "invalid_input"),
+        (START, json, "k", r#"{"input": {}, "extra": 1}"#, 400, "invalid_body"),
+        (START, json, "k", "", 400, "invalid_body"),
+        (START, text, "k", good, 415, "unsupported_media_type"),
+        (START, json, &*long, good, 400, "invalid_header"),
+        ("/workflows/none/executions", json, "k", good, 404, "unknown_workflow"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // Everybody has a share of starts and keys of their own.
+        let ada = token(&format!("ada-{n}"));
+        ask(&ada, path, [content_type, ("idempotency-key", key)], body).await.error(status, code);
+        let after = Instant::now();
+        let started = loop {
+            let answer = ask(&ada, START, [json, ("idempotency-key", "k")], good).await;
+            match answer.status {
+                // What was over the limit leaves nothing behind either.
+                429 if after.elapsed() < PATIENCE => sleep(Duration::from_millis(50)).await,
+                _ => break answer,
+            }
+        };
+        assert_eq!(
+            (started.status, &started.json()["attached"]),
+            (202, &json!(false)),
+            "{code}: {started:?}"
+        );
+    }
+    assert_eq!(server.engine.starts.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test]
+async fn who_goes_away_while_a_start_is_under_way_hears_of_the_same_execution_by_its_key() {
+    let server = Server::with_options(GatewayOptions::default()).await;
+    let headers = [("content-type", "application/json"), ("idempotency-key", "order-1")];
+    let body = r#"{"input": {"slow": true}}"#;
+    drop(server.send("POST", START, &headers, body).await);
+    server.engine.go.notify_one();
+    timeout(PATIENCE, async {
+        while server.engine.starts.load(Ordering::SeqCst) == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it starts though nobody waits for it");
+    server.engine.go.notify_one();
+    let answer = server.ask("POST", START, &headers, body).await;
+    assert_eq!(answer.status, 202);
+    assert_eq!(server.engine.starts.load(Ordering::SeqCst), 1);
+    let page = server.get("/executions").await.json();
+    let ids: Vec<_> = page["executions"].as_array().unwrap().iter().map(|run| &run["executionId"]).collect();
+    assert_eq!(ids, [&answer.json()["executionId"]]);
 }
 
 #[tokio::test]

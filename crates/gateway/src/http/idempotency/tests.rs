@@ -86,3 +86,29 @@ async fn everybody_has_keys_of_their_own() {
     };
     assert_eq!(claimed.execution_id(), &id("two"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn starts_that_are_under_way_are_bounded_and_forget_no_key() {
+    let keys = Idempotency::new(2, Duration::from_secs(60));
+    answer(keys.claim("a", "ada", None, &request(1), id("a")).unwrap());
+    let open: Vec<_> =
+        ["b", "c"].map(|key| keys.claim(key, "ada", None, &request(1), id(key)).unwrap()).into();
+    let refused = keys.claim("d", "ada", None, &request(1), id("d")).err().unwrap();
+    assert_eq!(refused.code(), "too_many_keyed_starts");
+    drop(open);
+    assert_eq!(answered(&keys, "a"), Some(id("a")));
+    assert!(keys.claim("d", "ada", None, &request(1), id("d")).is_ok(), "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_stays_while_one_of_its_requests_is_under_way() {
+    let keys = Idempotency::new(2, Duration::from_secs(60));
+    let claim = |id| keys.claim("a", "ada", None, &request(1), id).unwrap();
+    let (first, second) = (claim(id("one")), claim(id("two")));
+    drop(first);
+    let Claim::Open(third) = claim(id("three")) else { panic!("is answered already") };
+    assert_eq!(third.execution_id(), &id("one"));
+    answer(second);
+    drop(third);
+    assert_eq!(answered(&keys, "a"), Some(id("one")));
+}
