@@ -49,7 +49,8 @@ impl Client {
     }
 
     /// The same client with something that gives it tokens. It is asked for each connection, and when a server says that
-    /// a token is about to expire: then the subscription goes on with the new one, without a gap and without connecting again.
+    /// a token is about to expire: then the subscription goes on with the new one, without a gap and without connecting again. If the
+    /// new one may not read the execution, it ends with [`Error::Refused`] and the code `forbidden`.
     #[must_use]
     pub fn with_token_provider(self, provider: impl TokenProvider) -> Self {
         Self { tokens: Tokens::Provided(Arc::new(provider)), ..self }

@@ -21,6 +21,9 @@ use crate::{
     tracker::{Tracker, Verdict},
 };
 
+/// The code by which a server ends what a renewed token may not read.
+const FORBIDDEN: &str = "forbidden";
+
 /// What a subscription gives to its caller.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -139,7 +142,9 @@ impl Subscription {
     /// # Errors
     /// [`Error::Refused`] for a request other than to subscribe, and [`Error::Hole`]: it goes on, and after a hole
     /// resumes behind the last entry that was given. Any other ends it: [`Error::Closed`] with a code that forbids to
-    /// come back, [`Error::GaveUp`], [`Error::Frame`], and [`Error::Refused`] if it may not subscribe again.
+    /// come back, [`Error::GaveUp`], [`Error::Frame`], and [`Error::Refused`] if it may not subscribe again, or, with the code
+    /// `forbidden`, if the token that it was renewed with may not read the execution: subscribe again from
+    /// [`position`](Self::position) when there is one that may.
     ///
     /// # Cancel safety
     /// Safe: what was not returned is still to come.
@@ -157,10 +162,12 @@ impl Subscription {
                         // A subscription that stood and is refused after all, for example because it waited too
                         // long, is lost with that.
                         Ok(Frame::Server { frame: ServerFrame::Error(refused), reply_to }) => {
-                            match reply_to {
-                                Some(id) if id == SUBSCRIBE => Err(refused.into()),
+                            match reply_to.as_deref() {
+                                Some(SUBSCRIBE) => Err(refused.into()),
                                 // The server closes the connection next, and says why.
-                                Some(id) if id == RENEW => Ok(Taken::Nothing),
+                                Some(RENEW) => Ok(Taken::Nothing),
+                                // By its new token it may not read this execution, which no other attempt changes.
+                                None if refused.code == FORBIDDEN => Err(refused.into()),
                                 _ => return Some(Err(refused.into())),
                             }
                         }

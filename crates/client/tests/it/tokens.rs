@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use streamnest_client::{Error, Timestamp};
+use streamnest_client::{Error, Item, Timestamp};
 use streamnest_protocol::native::{AuthenticationSuccess, ClientCommand, ServerFrame, TokenExpiring};
 
 use crate::server::*;
@@ -59,6 +59,41 @@ async fn a_token_that_expires_is_renewed_in_place() {
     assert_eq!(sequences(&mut subscription).await, (1..=LAST).collect::<Vec<_>>());
     assert_eq!((server.connections(), given.load(Ordering::SeqCst)), (1, 2));
     assert_eq!(subscription.statistics().reconnects, 0);
+}
+
+#[tokio::test]
+async fn a_renewed_token_that_may_not_read_the_execution_ends_the_subscription_and_says_so() {
+    let server = Server::start(|_, mut talk| async move {
+        talk.subscribed().await;
+        talk.entries(1..=3).await;
+        let expiring = TokenExpiring { expires_at: Timestamp::from_micros(1) };
+        talk.send(&ServerFrame::TokenExpiring(expiring), None).await;
+        let renewal = talk.request().await;
+        // In the order of the server: first what is not followed any more, then the answer.
+        talk.send(
+            &ServerFrame::error("forbidden", "token does not allow to read execution `run`", false),
+            None,
+        )
+        .await;
+        let success = AuthenticationSuccess { subject: "ada".into(), expires_at: Timestamp::from_micros(2) };
+        talk.send(&ServerFrame::AuthenticationSuccess(success), renewal.id.as_deref()).await;
+        talk.gone().await;
+    })
+    .await;
+    let client = server.client().with_token_provider(numbered().0);
+    let mut subscription = client.subscribe(run()).connect().await.unwrap();
+    for sequence in 1..=3 {
+        let item = subscription.next().await;
+        assert!(
+            matches!(&item, Some(Ok(Item::Entry(entry))) if entry.sequence.get() == sequence),
+            "{item:?}"
+        );
+    }
+    let error = subscription.next().await.unwrap().unwrap_err();
+    assert_eq!((error.code(), error.is_retryable()), ("forbidden", false), "{error}");
+    assert!(error.to_string().contains("does not allow to read"), "{error}");
+    assert!(subscription.next().await.is_none(), "it has ended");
+    assert_eq!((server.connections(), subscription.position().seq().get()), (1, 3));
 }
 
 #[tokio::test]
