@@ -27,8 +27,8 @@ pub enum FanInScope {
     All,
     /// Those of these executions, also if they come later.
     Executions(HashSet<ExecutionId>),
-    /// Those of the executions that this says yes to, also if they come later. It is asked once for each log, when that comes,
-    /// and must not wait.
+    /// Those of the executions that this says yes to, also if they come later. It is asked once for each log, when that comes or
+    /// the scope [changes](crate::Registry::change_scope), and must not wait.
     Which(Arc<dyn Fn(&ExecutionId) -> bool + Send + Sync>),
 }
 
@@ -184,32 +184,59 @@ impl Arrivals {
 impl FanInCursor {
     pub(crate) fn new(arrivals: Arc<Arrivals>, filter: Filter, present: &[Arc<EventLog>]) -> Self {
         let mut fan = Self { arrivals, filter, members: Vec::new(), free: Vec::new(), told_left_out: false };
-        // A log that has ended says nothing from now on.
-        for log in present.iter().filter(|log| !log.head().sealed) {
-            if !fan.arrivals.scope.takes(log) {
-                continue;
-            }
-            let room = {
-                let mut inbox = fan.arrivals.lock();
-                let room = inbox.taken() < fan.arrivals.limit;
-                inbox.left_out += u64::from(!room);
-                room
-            };
-            if room {
-                fan.follow(log, Start::Now);
-            }
-        }
+        fan.follow_present(present, |_| true);
         fan
     }
 
+    /// The same view of what `arrivals` takes: it goes on where it stands in each log that is taken still, and follows from now on
+    /// those of `present` that were not taken before.
+    pub(crate) fn moved(self, arrivals: Arc<Arrivals>, present: &[Arc<EventLog>]) -> Self {
+        let Self { arrivals: before, filter, members, told_left_out, .. } = self;
+        let new = mem::take(&mut before.lock().new);
+        let mut fan = Self { arrivals, filter, members: Vec::new(), free: Vec::new(), told_left_out };
+        let stood = members.into_iter().flatten().map(|member| member.cursor);
+        let came = new.iter().map(|log| log.observer(Start::Beginning));
+        let known: Vec<_> = stood.chain(came).collect();
+        let seen: HashSet<_> = known.iter().map(|cursor| Arc::as_ptr(cursor.log())).collect();
+        for cursor in known {
+            if fan.arrivals.scope.takes(cursor.log()) && fan.has_room() {
+                fan.enter(cursor);
+            }
+        }
+        fan.follow_present(present, |log| !seen.contains(&Arc::as_ptr(log)));
+        fan
+    }
+
+    /// Follows those logs from now on that the scope takes.
+    fn follow_present(&mut self, present: &[Arc<EventLog>], is_new: impl Fn(&Arc<EventLog>) -> bool) {
+        // A log that has ended says nothing from now on.
+        for log in present.iter().filter(|log| !log.head().sealed && is_new(log)) {
+            if self.arrivals.scope.takes(log) && self.has_room() {
+                self.follow(log, Start::Now);
+            }
+        }
+    }
+
+    /// Whether one more log may be followed. One that may not is left out.
+    fn has_room(&self) -> bool {
+        let mut inbox = self.arrivals.lock();
+        let room = inbox.taken() < self.arrivals.limit;
+        inbox.left_out += u64::from(!room);
+        room
+    }
+
     fn follow(&mut self, log: &Arc<EventLog>, from: Start) {
+        self.enter(log.observer(from));
+    }
+
+    fn enter(&mut self, cursor: Cursor) {
         let member = self.free.pop().unwrap_or(self.members.len());
         let flag = Arc::new(Flag {
             member,
             raised: AtomicBool::new(true),
             arrivals: Arc::downgrade(&self.arrivals),
         });
-        let new = Member { cursor: log.observer(from), flag: flag.clone(), waker: flag.clone().into() };
+        let new = Member { cursor, flag: flag.clone(), waker: flag.clone().into() };
         match self.members.get_mut(member) {
             Some(slot) => *slot = Some(new),
             None => self.members.push(Some(new)),

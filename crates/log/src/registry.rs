@@ -391,13 +391,25 @@ impl Registry {
 
     /// A view over many logs at once.
     pub fn fan_in(&self, filter: Filter, scope: FanInScope) -> FanInCursor {
+        let (arrivals, present) = self.arrivals(scope);
+        FanInCursor::new(arrivals, filter, &present)
+    }
+
+    /// The same view of the logs that another scope takes. It goes on where it stands in each that both take, so that nothing of
+    /// them is missed or comes twice; what only the new one takes is followed from now on.
+    pub fn change_scope(&self, view: FanInCursor, scope: FanInScope) -> FanInCursor {
+        let (arrivals, present) = self.arrivals(scope);
+        view.moved(arrivals, &present)
+    }
+
+    /// Where logs arrive that come from now on, and those that are there.
+    fn arrivals(&self, scope: FanInScope) -> (Arc<Arrivals>, Vec<Arc<EventLog>>) {
         let arrivals = Arrivals::new(scope, self.0.shared.options.max_fan_in);
         let mut logs = self.lock();
-        let present: Vec<_> = logs.by_name.values().map(|writer| writer.log().clone()).collect();
+        let present = logs.by_name.values().map(|writer| writer.log().clone()).collect();
         logs.fans.retain(|fan| fan.strong_count() > 0);
         logs.fans.push(Arc::downgrade(&arrivals));
-        drop(logs);
-        FanInCursor::new(arrivals, filter, &present)
+        (arrivals, present)
     }
 
     /// Forgets the log `name` and all its entries, also in the store. Does nothing if there is none.
