@@ -68,14 +68,6 @@ impl Principal {
         format!("{}/{}", self.tenant, self.subject)
     }
 
-    /// Whether its token says the same of what it may do as another's, for any policy.
-    pub(crate) fn may_the_same(&self, other: &Self) -> bool {
-        self.scopes == other.scopes
-            && self.executions == other.executions
-            && self.streams == other.streams
-            && self.claims == other.claims
-    }
-
     /// Whether it is the same one as another, whatever their tokens say.
     pub fn is_same(&self, other: &Self) -> bool {
         self.tenant == other.tenant && self.subject == other.subject

@@ -262,8 +262,9 @@ impl Connection {
             None => self.shared.event_view().ok_or_else(|| self.too_many_views())?,
         };
         let cursor = self.shared.logs.fan_in(filter, scope);
-        self.events_view = Some(Box::new(EventsView { cursor, seat }));
         let SubscribeEvents { event_types, scope } = request;
+        let executions = scope.execution_ids.clone();
+        self.events_view = Some(Box::new(EventsView { cursor, executions, seat }));
         Ok(ServerFrame::EventsSubscriptionConfirmed(EventsSubscriptionConfirmed { event_types, scope }))
     }
 

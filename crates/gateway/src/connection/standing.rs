@@ -6,7 +6,7 @@ use streamnest_core::ControlError;
 use streamnest_protocol::native::{AuthenticationSuccess, CloseCode, ServerFrame, TokenExpiring};
 use tokio::time::Instant;
 
-use super::Connection;
+use super::{Connection, subscription::EventsView};
 use crate::{
     Principal,
     access::{Action, Visitor},
@@ -117,12 +117,10 @@ impl Connection {
         match std::mem::replace(&mut self.standing, Standing::Anyone) {
             Standing::Known(mut known) if known.principal.is_same(&principal) => {
                 known.present.renew(principal.clone());
-                let before = std::mem::replace(&mut known.principal, principal.clone());
+                known.principal = principal.clone();
                 self.set_times(&mut known, Instant::now());
                 self.standing = Standing::Known(known);
-                if !principal.may_the_same(&before) {
-                    self.follow_what_may_be_read(&Visitor::Known(principal));
-                }
+                self.follow_what_may_be_read(&Visitor::Known(principal));
             }
             before @ (Standing::Known(_) | Standing::Rejected) => {
                 self.standing = before;
@@ -134,7 +132,7 @@ impl Connection {
         self.reply(&ServerFrame::AuthenticationSuccess(success), reply_to);
     }
 
-    /// Ends what the client may not follow any more, by a new token that says other things than the one before.
+    /// Follows what the new token allows, whatever the one before did: only the policy knows which of its claims count.
     fn follow_what_may_be_read(&mut self, visitor: &Visitor) {
         let (shared, mut ended) = (self.shared.clone(), Vec::new());
         self.subscriptions.retain(|known| {
@@ -148,11 +146,11 @@ impl Connection {
             let error = ControlError::Forbidden { action: Action::Read.verb(), id };
             self.reply(&ServerFrame::Error((&error).into()), None);
         }
-        if self.events_view.take().is_some() {
-            let message =
-                "the new token does not say the same as the one before; send `subscribe_events` again";
-            self.reply(&ServerFrame::error("forbidden", message, false), None);
-        }
+        self.events_view = self.events_view.take().map(|view| {
+            let EventsView { cursor, executions, seat } = *view;
+            let cursor = shared.logs.change_scope(cursor, visitor.scope(&shared, &executions));
+            Box::new(EventsView { cursor, executions, seat })
+        });
     }
 
     pub(super) fn refuse_in_answer(&mut self, rejected: &Rejected, reply_to: Option<&str>) {

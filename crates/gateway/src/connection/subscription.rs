@@ -39,6 +39,8 @@ pub(super) struct Subscription {
 /// What a connection follows over many executions.
 pub(super) struct EventsView {
     pub(super) cursor: FanInCursor,
+    /// Those that the client has named; none are all that it may read.
+    pub(super) executions: Vec<ExecutionId>,
     /// Its place among those of the gateway.
     pub(super) seat: Seat,
 }
