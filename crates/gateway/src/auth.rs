@@ -64,7 +64,11 @@ impl Authenticator {
             keys,
             surroundings,
             tickets: Tickets::new(options.max_tickets, options.ticket_ttl),
-            revocations: Revocations::new(options.max_revocations, options.expires_in + options.leeway),
+            revocations: Revocations::new(
+                options.max_revocations,
+                options.max_revocations_per_tenant,
+                options.expires_in + options.leeway,
+            ),
             options,
         })
     }

@@ -23,6 +23,21 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// As many revocations of one tenant are remembered as may be.
+    #[error(
+        "{limit} revocations of this tenant are remembered, the limit of `authentication.max_revocations_per_tenant`; raise it, or \
+         have the program revoke the whole tenant"
+    )]
+    TooManyRevocationsOfTenant {
+        /// The limit.
+        limit: usize,
+    },
+    /// A revocation names what no token can be about.
+    #[error("revocation {reason}")]
+    InvalidRevocation {
+        /// What is wrong with it. What it names is not repeated: it may be a token.
+        reason: String,
+    },
     /// The listener broke.
     #[error("listener is broken: {source}; listen again")]
     Listener {
@@ -38,6 +53,8 @@ impl Error {
         match self {
             Self::InvalidOption { .. } => "invalid_option",
             Self::TooManyRevocations { .. } => "too_many_revocations",
+            Self::TooManyRevocationsOfTenant { .. } => "too_many_revocations_of_tenant",
+            Self::InvalidRevocation { .. } => "invalid_revocation",
             Self::Listener { .. } => "listener",
         }
     }

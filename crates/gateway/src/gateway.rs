@@ -93,7 +93,8 @@ impl Gateway {
     /// token is valid, but not across a restart.
     ///
     /// # Errors
-    /// [`Error::TooManyRevocations`], and then nothing is revoked.
+    /// [`Error::TooManyRevocations`], [`Error::TooManyRevocationsOfTenant`] or [`Error::InvalidRevocation`], and then nothing is
+    /// revoked.
     pub fn revoke(&self, revocation: &Revocation) -> Result<(), Error> {
         self.0.revoke(revocation).map(|_| ())
     }

@@ -201,7 +201,9 @@ impl Shared {
         let now = self.logs.now();
         auth.revoke(revocation, now)?;
         let connections = self.people.expel(|principal| revocation.concerns(principal, now));
-        tracing::info!(?revocation, connections, "tokens revoked");
+        // Not whose: who has pasted a token would find it here.
+        let tenant = revocation.tenant().map(tracing::field::display);
+        tracing::info!(kind = revocation.kind(), tenant, connections, "tokens revoked");
         Ok(connections)
     }
 

@@ -10,9 +10,9 @@ use super::{AuthenticationOptions, Principal, Rejected, key::Mark};
 use crate::access::{Pattern, Scopes};
 
 /// The longest subject, in bytes (OpenID Connect Core §2).
-const MAX_SUBJECT: usize = 255;
+pub(super) const MAX_SUBJECT: usize = 255;
 /// The longest name of a token, in bytes.
-const MAX_TOKEN_ID: usize = 128;
+pub(super) const MAX_TOKEN_ID: usize = 128;
 /// The most patterns of a claim.
 const MAX_PATTERNS: usize = 64;
 /// The latest time that a token may name, in seconds since 1970: the year 9999.
@@ -122,7 +122,7 @@ impl Claims {
             return Err(bad("its audience is not one of `authentication.audiences`"));
         }
         let subject = self.sub;
-        if subject.is_empty() || subject.len() > MAX_SUBJECT || subject.chars().any(char::is_control) {
+        if !is_subject(&subject) {
             return Err(bad("its subject is empty, longer than 255 bytes or holds a control character"));
         }
         let tenant = match &self.tenant {
@@ -130,7 +130,7 @@ impl Claims {
             None => Tenant::of_subject(&subject),
         };
         let tenant = tenant.map_err(|error| bad(&error.to_string()))?;
-        if self.jti.as_ref().is_some_and(|id| id.is_empty() || id.len() > MAX_TOKEN_ID) {
+        if self.jti.as_ref().is_some_and(|id| !is_token_id(id)) {
             return Err(bad("its `jti` is empty or longer than 128 bytes"));
         }
         let scopes = match &self.scope {
@@ -170,6 +170,16 @@ fn patterns(claim: Option<Texts>, name: &str) -> Result<Option<Box<[Pattern]>>, 
         .map(|pattern| Pattern::new(pattern).ok_or_else(refused))
         .collect::<Result<_, _>>()
         .map(Some)
+}
+
+/// Whether a token can be about it.
+pub(super) fn is_subject(text: &str) -> bool {
+    (1..=MAX_SUBJECT).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Whether a token can have it for a name.
+pub(super) fn is_token_id(text: &str) -> bool {
+    (1..=MAX_TOKEN_ID).contains(&text.len())
 }
 
 /// How long a token is good for from `now`: past its end by the leeway only if it was there already.

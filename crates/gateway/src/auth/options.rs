@@ -68,8 +68,11 @@ pub struct AuthenticationOptions {
     pub key_fetch_timeout: Duration,
     /// A PEM file of the root certificates that vouch for where key sets are fetched. Default those of the system.
     pub key_roots: Option<PathBuf>,
-    /// Revocations that are remembered at once; one more is refused. Default 4,096.
+    /// Revocations that are remembered at once; one more is refused. Default 16,384, which take 8 MiB at most.
     pub max_revocations: usize,
+    /// Revocations of one tenant that are remembered at once; one more is refused. Those that name no tenant, which only the program
+    /// makes, count for none. Default 1,024: what one tenant revokes leaves room to the others.
+    pub max_revocations_per_tenant: usize,
     /// What a token without `scope` may be used for. Default read, start and cancel.
     pub default_scopes: Vec<Scope>,
 }
@@ -184,7 +187,8 @@ impl AuthenticationOptions {
             key_fetch_pause: Duration::from_secs(30),
             key_fetch_timeout: Duration::from_secs(5),
             key_roots: None,
-            max_revocations: 4_096,
+            max_revocations: 16_384,
+            max_revocations_per_tenant: 1_024,
             default_scopes: vec![Scope::Read, Scope::Start, Scope::Cancel],
         }
     }
@@ -220,6 +224,7 @@ impl AuthenticationOptions {
             ("authentication.max_unauthenticated_message_bytes", self.max_unauthenticated_message_bytes),
             ("authentication.max_tickets", self.max_tickets),
             ("authentication.max_revocations", self.max_revocations),
+            ("authentication.max_revocations_per_tenant", self.max_revocations_per_tenant),
         ];
         let zero_times = times.iter().filter(|(_, time)| time.is_zero()).map(|(option, _)| *option);
         let zero_counts = counts.iter().filter(|(_, count)| *count == 0).map(|(option, _)| *option);
@@ -286,5 +291,6 @@ setters! {
     with_key_fetch_timeout key_fetch_timeout: Duration,
     with_key_roots key_roots: Option<PathBuf>,
     with_max_revocations max_revocations: usize,
+    with_max_revocations_per_tenant max_revocations_per_tenant: usize,
     with_default_scopes default_scopes: Vec<Scope>,
 }

@@ -623,14 +623,30 @@ async fn who_administers_revokes_within_its_tenant() {
         server.ask("POST", "/admin/revocations", &headers, &body.to_string()).await
     };
     revoke(&ada, json!({"subject": "bob"})).await.error(403, "forbidden");
-    for body in [json!({}), json!({"subject": "a", "token": "b"}), json!({"tenant": "radio"})] {
+    for body in
+        [json!({}), json!({"subject": "a", "jti": "b"}), json!({"tenant": "radio"}), json!({"token": "t1"})]
+    {
         revoke(&root, body).await.error(400, "invalid_body");
     }
+    for (body, told) in [
+        (json!({"jti": "x".repeat(129)}), "1 to 128"),
+        (json!({"jti": ""}), "1 to 128"),
+        (json!({"subject": "x".repeat(256)}), "1 to 255"),
+        (json!({"subject": ""}), "1 to 255"),
+        (json!({"subject": "ada\n"}), "control character"),
+        (json!({"jti": bob}), "`jti` claim"),
+        (json!({"subject": bob}), "`sub`"),
+    ] {
+        let message = revoke(&root, body).await.error(400, "invalid_revocation");
+        assert!(message.contains(told), "{message}");
+        assert!(!message.contains("eyJ"), "{message}");
+    }
+    assert_eq!(ask(&server, &bob).await.status, 200, "what was refused has revoked nothing");
     let answer = revoke(&root, json!({"subject": "ada"})).await;
     assert_eq!((answer.status, answer.json()), (200, json!({"connections": 1})));
     assert_eq!(of_ada.until_close().await.0, Some(4401));
     ask(&server, &ada).await.error(401, "token_revoked");
-    assert_eq!(revoke(&root, json!({"token": "t1"})).await.json(), json!({"connections": 1}));
+    assert_eq!(revoke(&root, json!({"jti": "t1"})).await.json(), json!({"connections": 1}));
     assert_eq!(of_bob.until_close().await.0, Some(4401));
     ask(&server, &bob).await.error(401, "token_revoked");
     assert_eq!(ask(&server, &token_with("bob", json!({"tenant": "press"}))).await.status, 200);
@@ -739,4 +755,6 @@ async fn revocations_are_bounded() {
     server.gateway.revoke(&Revocation::Token("a".into())).unwrap();
     let error = server.gateway.revoke(&Revocation::Token("b".into())).unwrap_err();
     assert_eq!(error.code(), "too_many_revocations");
+    let error = server.gateway.revoke(&Revocation::Token(token("ada"))).unwrap_err();
+    assert_eq!(error.code(), "invalid_revocation");
 }

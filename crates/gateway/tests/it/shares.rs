@@ -172,6 +172,38 @@ async fn tickets_of_one_user_replace_no_other_users() {
 }
 
 #[tokio::test]
+async fn revocations_of_one_tenant_leave_places_to_others_and_are_all_kept() {
+    let authentication = authentication().with_max_revocations(6).with_max_revocations_per_tenant(3);
+    let server =
+        Server::with_options(GatewayOptions::default().with_authentication(Some(authentication))).await;
+    let admin_of = |tenant: &str| token_with("root", json!({"tenant": tenant, "scope": "admin"}));
+    let (evil, good) = (admin_of("evil"), admin_of("good"));
+    let revoke = async |token: &str, jti: &str| {
+        let body = json!({"jti": jti}).to_string();
+        ask(&server, token, "POST", "/admin/revocations", ("accept", "*/*"), &body).await
+    };
+    for count in 0..10 {
+        let answer = revoke(&evil, &format!("t{count}")).await;
+        match count {
+            0..3 => assert_eq!(answer.status, 200),
+            _ => {
+                let message = answer.error(507, "too_many_revocations_of_tenant");
+                assert!(message.contains("max_revocations_per_tenant"), "{message}");
+            }
+        }
+    }
+    // What is revoked already takes no second place.
+    assert_eq!(revoke(&evil, "t0").await.status, 200);
+    assert_eq!(revoke(&good, "stolen").await.status, 200);
+    let named = |tenant: &str, jti: &str| token_with("ada", json!({"tenant": tenant, "jti": jti}));
+    let read = async |token: &str| ask(&server, token, "GET", "/executions", ("accept", "*/*"), "").await;
+    for (tenant, jti) in [("evil", "t0"), ("evil", "t2"), ("good", "stolen")] {
+        read(&named(tenant, jti)).await.error(401, "token_revoked");
+    }
+    assert_eq!(read(&named("evil", "t3")).await.status, 200);
+}
+
+#[tokio::test]
 async fn long_polls_of_one_user_are_bounded_and_leave_places_to_others() {
     let server =
         Server::with_options(options().with_max_event_streams_per_user(2).with_max_stream_readers(3)).await;

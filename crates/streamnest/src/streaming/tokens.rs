@@ -86,6 +86,8 @@ pub struct AuthOptions {
     pub key_fetch_timeout: Option<Duration>,
     /// Revocations that are remembered at once: [`AuthenticationOptions::max_revocations`].
     pub max_revocations: Option<usize>,
+    /// Revocations of one tenant that are remembered at once: [`AuthenticationOptions::max_revocations_per_tenant`].
+    pub max_revocations_per_tenant: Option<usize>,
 }
 
 impl Default for AuthOptions {
@@ -117,6 +119,7 @@ impl Default for AuthOptions {
             key_fetch_pause: None,
             key_fetch_timeout: None,
             max_revocations: None,
+            max_revocations_per_tenant: None,
         }
     }
 }
@@ -163,6 +166,7 @@ setters! {
     with_key_fetch_pause(key_fetch_pause: Duration) Some(key_fetch_pause),
     with_key_fetch_timeout(key_fetch_timeout: Duration) Some(key_fetch_timeout),
     with_max_revocations(max_revocations: usize) Some(max_revocations),
+    with_max_revocations_per_tenant(max_revocations_per_tenant: usize) Some(max_revocations_per_tenant),
 }
 
 /// Puts those fields that are given in place of their defaults.
@@ -234,6 +238,7 @@ impl AuthOptions {
             key_fetch_pause,
             key_fetch_timeout,
             max_revocations,
+            max_revocations_per_tenant,
         }
         Ok(Some(options))
     }

@@ -76,7 +76,33 @@ pub(crate) async fn run(watch: &mut Watch) {
     say_with_breaks(watch, &eve).await;
     scopes(watch).await;
     ticket(watch).await;
+    revocations(watch).await;
     rotation(watch).await;
+}
+
+/// An operator's mistake and a tenant's flood: neither is kept, and no token that is sent stands in what is logged.
+async fn revocations(watch: &mut Watch) {
+    let root = bearer(&token_with("root", json!({"tenant": "revoking", "scope": "admin"})));
+    let stolen = token_with("ada", json!({"tenant": "revoking", "jti": "stolen"}));
+    watch.secret(&stolen);
+    let headers = [("authorization", &*root), ("content-type", "application/json")];
+    let huge = "a".repeat(1_000_000);
+    for (name, body) in [
+        ("a whole token as `token`", json!({"token": stolen})),
+        ("a whole token as `jti`", json!({"jti": stolen})),
+        ("a whole token as `subject`", json!({"subject": stolen})),
+        ("a `jti` of a megabyte", json!({"jti": huge})),
+        ("a subject of a megabyte", json!({"subject": huge})),
+    ] {
+        let came = watch.server.ask("POST", "/admin/revocations", &headers, &body.to_string()).await.status;
+        watch.took(format!("{name}, revoked"), 400, came).await;
+    }
+    let revoked = json!({"jti": "stolen"}).to_string();
+    let came = watch.server.ask("POST", "/admin/revocations", &headers, &revoked).await.status;
+    assert_eq!(came, 200);
+    let shown = bearer(&stolen);
+    let came = watch.server.ask("GET", "/executions", &[("authorization", &shown)], "").await.status;
+    watch.took("a token that is revoked by its `jti`", 401, came).await;
 }
 
 /// Every scope but the one that is needed, within one tenant, by every door: what is seen and not allowed is 403, what is not seen 404.
