@@ -58,10 +58,8 @@ pub(crate) struct Authenticator {
 
 impl Authenticator {
     pub(crate) fn new(options: AuthenticationOptions, surroundings: Surroundings) -> Result<Self, Error> {
-        let keys = Keys::new(&options)
-            .map_err(|reason| Error::InvalidOption { option: "authentication.keys", reason })?;
         Ok(Self {
-            keys,
+            keys: Keys::new(&options)?,
             surroundings,
             tickets: Tickets::new(options.max_tickets, options.ticket_ttl),
             revocations: Revocations::new(

@@ -15,6 +15,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A key for tokens is none.
+    #[error("option `authentication.keys` {reason}")]
+    InvalidKey {
+        /// Which of [`AuthenticationOptions::keys`](crate::AuthenticationOptions::keys), from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// As many revocations are remembered as may be.
     #[error(
         "{limit} revocations are remembered, the limit of `authentication.max_revocations`; raise it, or change the keys"
@@ -51,7 +59,7 @@ impl Error {
     /// A stable identifier, listed in `docs/errors.md`.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::InvalidOption { .. } => "invalid_option",
+            Self::InvalidOption { .. } | Self::InvalidKey { .. } => "invalid_option",
             Self::TooManyRevocations { .. } => "too_many_revocations",
             Self::TooManyRevocationsOfTenant { .. } => "too_many_revocations_of_tenant",
             Self::InvalidRevocation { .. } => "invalid_revocation",

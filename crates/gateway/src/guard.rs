@@ -4,6 +4,8 @@
 //! is not ours; where a name was pointed at this machine to hide that (DNS rebinding), the `Host` does. What changes
 //! something has to be `application/json`, which a page can send elsewhere only after asking, and it is not allowed to.
 
+pub(crate) mod allowed;
+
 use std::{
     net::IpAddr,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
@@ -91,12 +93,11 @@ impl Access {
         access
     }
 
-    /// Allows those that `options` name too.
+    /// Allows those that `options` name too, which are valid.
     pub(crate) fn allow(&self, options: &GatewayOptions) {
-        let lower = |name: &String| name.to_ascii_lowercase();
         let mut allowed = self.allowed.write().unwrap_or_else(PoisonError::into_inner);
-        allowed.hosts.extend(options.allowed_hosts.iter().map(lower));
-        allowed.origins.extend(options.allowed_origins.iter().map(lower));
+        allowed.hosts.extend(options.allowed_hosts.iter().filter_map(|name| allowed::host(name).ok()));
+        allowed.origins.extend(options.allowed_origins.iter().filter_map(|name| allowed::origin(name).ok()));
     }
 
     fn allowed(&self) -> RwLockReadGuard<'_, Allowed> {

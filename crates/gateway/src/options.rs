@@ -2,13 +2,12 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use http::uri::Authority;
 use ipnet::IpNet;
 use streamnest_log::durable::StreamOptions;
 use streamnest_protocol::native::MAX_FLUSH_WINDOW;
 
 use crate::{
-    AuthenticationOptions, CompressionOptions, Error, RateLimitOptions, TlsOptions, guard::split_origin,
+    AuthenticationOptions, CompressionOptions, Error, RateLimitOptions, TlsOptions, guard::allowed,
     limits::TrustedProxies,
 };
 
@@ -137,11 +136,11 @@ pub struct GatewayOptions {
     /// recommends (Durable Streams 1.0, §10.2).
     pub stream_sse_lifetime: Duration,
     /// Names under which the server may be asked besides `localhost`, `127.0.0.1`, `[::1]` and the address of the
-    /// connection: `example.org` for any port, `example.org:8443` for one. Default none: a name that an attacker
-    /// points at this machine is refused.
+    /// connection: `example.org` for any port, `example.org:8443` for one. No patterns. Default none: a name that an
+    /// attacker points at this machine is refused.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may use this server besides its own: `https://app.example.org`. They get the CORS answers
-    /// that their browser asks for. Default none.
+    /// that their browser asks for. No patterns: whoever gets a page into any subdomain would be let in. Default none.
     pub allowed_origins: Vec<String>,
     /// Whether pages of [`allowed_origins`](Self::allowed_origins) may send cookies along and read what is answered then
     /// (`Access-Control-Allow-Credentials`). They need it where a cookie holds the token; a token in a header needs it not.
@@ -331,17 +330,11 @@ impl GatewayOptions {
         }
         self.read_trusted_proxies()?;
         self.compression.validate()?;
-        for host in &self.allowed_hosts {
-            if host.parse::<Authority>().is_err() || host.contains('@') {
-                return invalid("allowed_hosts", format!("has {host:?}, which is no host name or address"));
-            }
+        if let Some(reason) = self.allowed_hosts.iter().find_map(|name| allowed::host(name).err()) {
+            return invalid("allowed_hosts", reason);
         }
-        for origin in &self.allowed_origins {
-            if split_origin(origin).is_none() {
-                let reason =
-                    format!("has {origin:?}, which is no origin; write https://host or http://host:port");
-                return invalid("allowed_origins", reason);
-            }
+        if let Some(reason) = self.allowed_origins.iter().find_map(|name| allowed::origin(name).err()) {
+            return invalid("allowed_origins", reason);
         }
         Ok(())
     }

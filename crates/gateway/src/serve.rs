@@ -57,7 +57,10 @@ pub(crate) async fn serve(
     let places = Arc::new(Semaphore::new(places(shared.options.max_connections)));
     if let Some(auth) = shared.auth() {
         auth.prepare();
-        warn_of_strangers(shared, &listener);
+    }
+    let is_reached = listener.local_addr().is_ok_and(|address| !address.ip().to_canonical().is_loopback());
+    if is_reached {
+        warn_of_strangers(shared);
     }
     let drained = async {
         shutdown.await;
@@ -81,12 +84,22 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// A server that asks who comes, and that other machines reach, is meant for strangers. What each may take is for its operator to say:
-/// one address may be one person, or a proxy with all of them behind it.
-fn warn_of_strangers(shared: &Shared, listener: &TcpListener) {
+/// Tells what strangers may do to a server that other machines reach. What each may take is for its operator to say: one address may
+/// be one person, or a proxy with all of them behind it. Whether a proxy encrypts is known only if it is named.
+fn warn_of_strangers(shared: &Shared) {
+    match shared.auth() {
+        None => tracing::warn!(
+            "other machines reach this server, and it asks nobody who they are: everybody who reaches it may start, read, \
+             answer, cancel and delete everything; let it take tokens (`authentication`), or listen on 127.0.0.1"
+        ),
+        Some(_) if shared.tls().is_none() && shared.options.trusted_proxies.is_empty() => tracing::warn!(
+            "other machines reach this server, and tokens cross the network in clear, for whoever listens there to use; encrypt \
+             connections (`tls`), or name the proxy that does in `trusted_proxies`"
+        ),
+        Some(_) => {}
+    }
     let options = shared.options.unlimited().join(", ");
-    let is_reached = listener.local_addr().is_ok_and(|address| !address.ip().to_canonical().is_loopback());
-    if is_reached && !options.is_empty() {
+    if !options.is_empty() {
         tracing::warn!(
             options,
             "other machines reach this server, and what one of them may take is not limited; set these options of the gateway"

@@ -15,6 +15,7 @@ use super::{
     fetch::Fetch,
     key_set::{KeySet, Place, Surroundings},
 };
+use crate::Error;
 
 /// The fewest bytes of a shared secret (RFC 7518 §3.2 asks for as many as the hash has).
 const MIN_SECRET: usize = 32;
@@ -45,38 +46,43 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Reads those that are here; what a URL holds is fetched when it is needed.
-    pub(super) fn new(options: &AuthenticationOptions) -> Result<Self, String> {
+    pub(super) fn new(options: &AuthenticationOptions) -> Result<Self, Error> {
         let mut keys = Self { fixed: Vec::new(), sets: Vec::new() };
-        for source in &options.keys {
-            let (place, algorithms, read) = match source {
-                TokenKey::SetFile { path, algorithms } => {
-                    let read = read(source)?;
-                    if read.is_empty() {
-                        // From a set that is there later it would mean that all were withdrawn.
-                        return Err(format!(
-                            "has the key set {}, which holds no key for signatures with an allowed algorithm",
-                            path.display()
-                        ));
-                    }
-                    (Place::File(path.clone()), algorithms, Some(read))
-                }
-                TokenKey::SetUrl { url, algorithms } => {
-                    read(source)?;
-                    let fetch = Fetch::new(url, options.key_roots.as_deref(), options.key_fetch_timeout)?;
-                    (Place::Url { url: url.clone(), fetch: Box::new(fetch) }, algorithms, None)
-                }
-                TokenKey::Secret { .. } | TokenKey::Public { .. } => {
-                    keys.fixed.extend(read(source)?);
-                    continue;
-                }
-            };
-            let (pause, age) = match place {
-                Place::File(_) => (options.key_refresh, options.key_refresh),
-                Place::Url { .. } => (options.key_fetch_pause, options.key_max_age),
-            };
-            keys.sets.push(Arc::new(KeySet::new(place, algorithms.clone(), pause, age, read)));
+        for (index, source) in options.keys.iter().enumerate() {
+            keys.add(source, options).map_err(|reason| Error::InvalidKey { index, reason })?;
         }
         Ok(keys)
+    }
+
+    fn add(&mut self, source: &TokenKey, options: &AuthenticationOptions) -> Result<(), String> {
+        let (place, algorithms, read) = match source {
+            TokenKey::SetFile { path, algorithms } => {
+                let read = read(source)?;
+                if read.is_empty() {
+                    // From a set that is there later it would mean that all were withdrawn.
+                    return Err(format!(
+                        "has the key set {}, which holds no key for signatures with an allowed algorithm",
+                        path.display()
+                    ));
+                }
+                (Place::File(path.clone()), algorithms, Some(read))
+            }
+            TokenKey::SetUrl { url, algorithms } => {
+                read(source)?;
+                let fetch = Fetch::new(url, options.key_roots.as_deref(), options.key_fetch_timeout)?;
+                (Place::Url { url: url.clone(), fetch: Box::new(fetch) }, algorithms, None)
+            }
+            TokenKey::Secret { .. } | TokenKey::Public { .. } => {
+                self.fixed.extend(read(source)?);
+                return Ok(());
+            }
+        };
+        let (pause, age) = match place {
+            Place::File(_) => (options.key_refresh, options.key_refresh),
+            Place::Url { .. } => (options.key_fetch_pause, options.key_max_age),
+        };
+        self.sets.push(Arc::new(KeySet::new(place, algorithms.clone(), pause, age, read)));
+        Ok(())
     }
 
     /// Reads sets anew where that is due, as [`KeySet::refresh`] says. Gives the end of what the token has to wait for.

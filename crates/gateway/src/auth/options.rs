@@ -250,10 +250,7 @@ impl AuthenticationOptions {
             let reason = "has no effect without a key set by URL; leave it out".into();
             return invalid("authentication.key_roots", reason);
         }
-        match Keys::new(self) {
-            Ok(_) => Ok(()),
-            Err(reason) => invalid("authentication.keys", reason),
-        }
+        Keys::new(self).map(drop)
     }
 }
 

@@ -4,7 +4,7 @@ fn access() -> Access {
     Access::new(
         &GatewayOptions::default()
             .with_allowed_hosts(vec!["Run.example".into(), "other.example:8443".into()])
-            .with_allowed_origins(vec!["https://app.example".into()]),
+            .with_allowed_origins(vec!["https://app.example".into(), "HTTPS://Usual.example:443".into()]),
     )
 }
 
@@ -65,6 +65,7 @@ fn only_the_servers_own_pages_and_those_it_was_told_of_are_origins() {
         ("http://localhost:8080", true),
         ("https://LOCALHOST:8080", true),
         ("https://app.example", true),
+        ("https://usual.example", true),
         ("http://app.example", false),
         ("http://localhost:3000", false),
         ("http://localhost", false),

@@ -79,7 +79,7 @@ setters! {
 }
 
 impl RateLimitOptions {
-    /// Only the window, and nothing limited within it.
+    /// Only the window, and nothing limited within it yet: a gateway takes it with at least one limit.
     pub fn unlimited() -> Self {
         Self {
             max_connections: None,
@@ -112,6 +112,11 @@ impl RateLimitOptions {
             ("rate_limit.max_requests_per_user", self.max_requests_per_user),
             ("rate_limit.max_executions_per_user", self.max_executions_per_user),
         ];
+        if self.replay_bytes_per_second.is_none() && counts.iter().all(|(_, count)| count.is_none()) {
+            let reason = "limits nothing; give at least one of `max_connections`, `max_requests_per_connection`, \
+                          `max_requests_per_user`, `max_executions_per_user` and `replay_bytes_per_second`, or leave it out";
+            return invalid("rate_limit", reason.into());
+        }
         for (option, count) in counts {
             if count.is_some_and(|count| count == 0 || count > MAX_COUNT) {
                 return invalid(option, format!("is outside 1 to {MAX_COUNT}; leave it out for no limit"));

@@ -9,7 +9,7 @@ use std::{
 use axum::{Router, routing::get};
 use serde_json::json;
 use streamnest_core::payload::StatusUpdate;
-use streamnest_gateway::{Gateway, GatewayOptions, RateLimitOptions};
+use streamnest_gateway::{Gateway, GatewayOptions, RateLimitOptions, TlsOptions};
 use streamnest_log::LogOptions;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -133,6 +133,43 @@ async fn limits_by_address_count_where_the_program_tells_addresses_and_warn_once
     }
 }
 
+/// What a server warns of when it starts to listen on `address`.
+async fn warned(warnings: &Warnings, options: GatewayOptions, address: &str) -> String {
+    warnings.0.lock().unwrap().clear();
+    let logs = registry(LogOptions::default());
+    let gateway = Gateway::new(Arc::new(Engine::new(logs.clone())), logs, options).unwrap();
+    let listener = TcpListener::bind(address).await.unwrap();
+    gateway.serve(listener, async {}).await.unwrap();
+    warnings.text()
+}
+
+#[tokio::test]
+async fn a_server_for_strangers_says_at_its_start_that_it_asks_nobody_or_that_tokens_come_in_clear() {
+    let warnings = Warnings::default();
+    let _listening = warnings.listen();
+    let open = GatewayOptions::default;
+    let asking = crate::token::options;
+    let keys = |name: &str| format!("{}/tests/it/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+    let tls = TlsOptions::new(keys("tls.crt"), keys("tls"));
+    for (options, address, is_open, is_clear) in [
+        (open(), "0.0.0.0:0", true, false),
+        (open().with_tls(Some(tls.clone())), "[::]:0", true, false),
+        (open(), "127.0.0.1:0", false, false),
+        (asking(), "0.0.0.0:0", false, true),
+        (asking(), "127.0.0.1:0", false, false),
+        (asking().with_tls(Some(tls)), "0.0.0.0:0", false, false),
+        (asking().with_trusted_proxies(vec!["10.0.0.0/8".into()]), "0.0.0.0:0", false, false),
+    ] {
+        let text = warned(&warnings, options, address).await;
+        assert_eq!(
+            text.contains("everybody who reaches it may start, read, answer, cancel"),
+            is_open,
+            "{text}"
+        );
+        assert_eq!(text.contains("tokens cross the network in clear"), is_clear, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_for_strangers_that_limits_nothing_says_so_at_its_start() {
     let warnings = Warnings::default();
@@ -146,14 +183,10 @@ async fn a_server_for_strangers_that_limits_nothing_says_so_at_its_start() {
         (asking().with_max_connections_per_address(Some(64)), "0.0.0.0:0", &["rate_limit"]),
         (asking().with_rate_limit(limits()).with_max_connections_per_address(Some(64)), "0.0.0.0:0", &[]),
         (asking(), "127.0.0.1:0", &[]),
+        (open(), "0.0.0.0:0", &["max_connections_per_address", "rate_limit"]),
         (open(), "127.0.0.1:0", &[]),
     ] {
-        warnings.0.lock().unwrap().clear();
-        let logs = registry(LogOptions::default());
-        let gateway = Gateway::new(Arc::new(Engine::new(logs.clone())), logs, options).unwrap();
-        let listener = TcpListener::bind(address).await.unwrap();
-        gateway.serve(listener, async {}).await.unwrap();
-        let text = warnings.text();
+        let text = warned(&warnings, options, address).await;
         assert_eq!(text.contains("what one of them may take is not limited"), !named.is_empty(), "{text}");
         for name in ["max_connections_per_address", "rate_limit"] {
             assert_eq!(text.contains(name), named.contains(&name), "{name}: {text}");
