@@ -26,6 +26,7 @@
 //! once the more it lags. `docs/protocol.md` says what goes over the wire.
 
 mod access;
+mod account;
 mod auth;
 mod compact;
 mod compression;

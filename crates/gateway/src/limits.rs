@@ -123,7 +123,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// `None` limits nothing. At once `max_read_bytes` are read again at most.
+    /// `None` limits nothing. At once `max_read_bytes` may be read again, or what a second allows if that is more.
     pub(crate) fn new(options: Option<&RateLimitOptions>, max_read_bytes: usize) -> Self {
         let options = options.cloned().unwrap_or_else(RateLimitOptions::unlimited);
         let (window, keys) = (options.window, options.max_keys);
@@ -145,7 +145,7 @@ impl Limits {
     pub(crate) fn connect(&self, address: Option<ClientAddress>) -> Result<(), Exceeded> {
         let Some((limiter, address)) = self.connections.as_ref().zip(address) else { return Ok(()) };
         let limit = self.options.max_connections;
-        limiter.take(&address, 1).map_err(|after| self.exceeded(Excess::Connections, limit, after))
+        limiter.take(&address).map_err(|after| self.exceeded(Excess::Connections, limit, after))
     }
 
     /// Counts a request or a message.
@@ -160,17 +160,22 @@ impl Limits {
         self.count(self.executions.as_ref(), who, Excess::Executions, limit)
     }
 
-    /// Counts bytes that are read again.
-    pub(crate) fn replay(&self, bytes: usize, who: impl FnOnce() -> Option<Who>) -> Result<(), Exceeded> {
-        let Some((limiter, who)) = self.replay.as_ref().and_then(|limiter| Some((limiter, who()?))) else {
-            return Ok(());
-        };
-        limiter.take(&who, units(bytes)).map_err(|retry_after| Exceeded {
+    /// Whether so many bytes may be read again now. Where that is more than may come at once, nothing may be owed.
+    pub(crate) fn may_replay(&self, bytes: usize, who: &Who) -> Result<(), Exceeded> {
+        let Some(limiter) = &self.replay else { return Ok(()) };
+        limiter.check(who, units(bytes)).map_err(|retry_after| Exceeded {
             excess: Excess::Replay,
             limit: self.options.replay_bytes_per_second.unwrap_or_default(),
             window: Duration::from_secs(1),
             retry_after,
         })
+    }
+
+    /// Counts bytes that are read again, all of them: what is more than may be is made good before there are others.
+    pub(crate) fn replayed(&self, bytes: usize, who: &Who) {
+        if let Some(limiter) = &self.replay {
+            limiter.charge(who, units(bytes));
+        }
     }
 
     /// Whether bytes that are read again are counted.
@@ -197,7 +202,7 @@ impl Limits {
         limit: Option<u32>,
     ) -> Result<(), Exceeded> {
         let Some((limiter, who)) = limiter.and_then(|limiter| Some((limiter, who()?))) else { return Ok(()) };
-        limiter.take(&who, 1).map_err(|after| self.exceeded(excess, limit, after))
+        limiter.take(&who).map_err(|after| self.exceeded(excess, limit, after))
     }
 
     fn exceeded(&self, excess: Excess, limit: Option<u32>, retry_after: Duration) -> Exceeded {

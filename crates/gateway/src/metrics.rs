@@ -25,6 +25,8 @@ type Label = [(&'static str, String); 1];
 pub(crate) enum Transport {
     WebSocket,
     EventStream,
+    /// What is read of a stream by an answer that ends; no connection stays open for it.
+    Http,
 }
 
 impl Transport {
@@ -32,6 +34,7 @@ impl Transport {
         let value = match self {
             Self::WebSocket => "websocket",
             Self::EventStream => "sse",
+            Self::Http => "http",
         };
         [("transport", value.into())]
     }
@@ -135,7 +138,7 @@ impl Metrics {
         let connected = family("connected", "Connections that were opened");
         let sent_bytes = family(
             "sent_bytes",
-            "Bytes that were sent, by transport; a connection adds its own with each heartbeat",
+            "Bytes that were sent, by transport; what goes on adds its own with each heartbeat",
         );
         let writes = family(
             "writes",
@@ -170,12 +173,17 @@ impl Metrics {
         registry.register("key_set_age_seconds", "Age of the oldest key set", keys_age.clone());
         let tasks = Gauge::default();
         registry.register("tasks", "Tasks of the program that have not ended", tasks.clone());
-        // Both are there from the start, so that a rate is known from the first connection on.
+        // All are there from the start, so that a rate is known from the first connection on.
         for transport in [Transport::WebSocket, Transport::EventStream] {
-            for family in [&connected, &sent_bytes, &writes, &reconnects, &resumes] {
+            for family in [&connected, &reconnects, &resumes] {
                 drop(family.get_or_create(&transport.label()));
             }
             drop(connections.get_or_create(&transport.label()));
+        }
+        for transport in [Transport::WebSocket, Transport::EventStream, Transport::Http] {
+            for family in [&sent_bytes, &writes] {
+                drop(family.get_or_create(&transport.label()));
+            }
         }
         Self {
             registry,

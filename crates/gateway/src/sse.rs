@@ -17,9 +17,8 @@ use streamnest_protocol::native::{Replay, StartAt, sse};
 use self::body::EventStream;
 use crate::{
     access::{Action, Visitor},
+    account::Account,
     http::{self as requests, Query, Refusal, executions_id},
-    limits::Who,
-    metrics::Transport,
     shared::Shared,
 };
 
@@ -47,17 +46,18 @@ pub(crate) async fn events(
         // An `EventSource` that gets this stays away.
         return Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]).into_response());
     }
-    let seat = shared.seat(&asked, Transport::EventStream).map_err(|refused| *refused.refusal)?;
+    let mut account = Account::open(&shared, &visitor, &asked)?;
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
         tracing::debug!(execution = %id, "event stream opened");
         let filter = (!filter.is_all()).then(|| Box::new(filter));
-        if matches!(from, Start::After(position) if position != Position::BEFORE_FIRST) {
-            shared.metrics.resumed(Transport::EventStream, true);
-        }
-        let who = Who::of(&visitor, seat.address());
-        Body::new(EventStream::new(log.cursor(from), filter, replay, seat, who, &shared))
+        let cursor = log.cursor(from);
+        account.begin(
+            if let Start::After(position) = from { position } else { Position::BEFORE_FIRST },
+            cursor.lag(),
+        );
+        Body::new(EventStream::new(cursor, filter, replay, account, &shared))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -171,6 +171,9 @@ impl Connection {
             position: subscription.position(),
             state: subscription.state(),
         };
+        if subscription.lag() > 0 {
+            self.reads_again();
+        }
         self.subscriptions.push(subscription);
         Ok(ServerFrame::SubscriptionConfirmed(confirmed))
     }

@@ -75,6 +75,7 @@ impl Connection {
                 Pulled::Failed { error, reply_to } => {
                     self.subscriptions.remove(index);
                     self.reply(&error, reply_to.as_deref());
+                    self.replayed(whole - room + spared);
                     // The others have moved; they are looked at in the next round.
                     return true;
                 }

@@ -14,8 +14,8 @@ pub(super) struct Throttle {
     messages: Option<Box<Limiter<()>>>,
     /// Refused in a row.
     refused: usize,
-    /// Bytes that were read again and are still to be counted, and when that may be.
-    replay: Option<(usize, Instant)>,
+    /// Whether what comes next may be read again, so that it waits for its turn.
+    replays: bool,
 }
 
 impl Connection {
@@ -48,34 +48,35 @@ impl Connection {
             self.throttle.messages = limits.messages().map(Box::new);
         }
         if let Some(messages) = &self.throttle.messages {
-            messages.take(&(), 1).map_err(|after| limits.too_many_messages(after))?;
+            messages.take(&()).map_err(|after| limits.too_many_messages(after))?;
         }
         limits.request(|| self.who())
     }
 
-    /// When more may be read of the logs; `None` for now. Counts what was read before.
-    pub(super) fn replays_not_before(&mut self) -> Option<Instant> {
-        let (bytes, not_before) = self.throttle.replay?;
-        if Instant::now() < not_before {
-            return Some(not_before);
-        }
-        match self.shared.limits.replay(bytes, || self.who()) {
-            Ok(()) => {
-                self.throttle.replay = None;
-                None
-            }
-            Err(exceeded) => {
-                let not_before = Instant::now() + exceeded.retry_after;
-                self.throttle.replay = Some((bytes, not_before));
-                Some(not_before)
-            }
-        }
+    /// Something is followed from before its end.
+    pub(super) const fn reads_again(&mut self) {
+        self.throttle.replays = true;
     }
 
-    /// Takes down that so many bytes were read at once.
+    /// When more may be read of the logs; `None` for now.
+    pub(super) fn replays_not_before(&self) -> Option<Instant> {
+        if !self.throttle.replays {
+            return None;
+        }
+        let refused = self.shared.limits.may_replay(self.shared.options.max_write_bytes, &self.who()?);
+        refused.err().map(|exceeded| Instant::now() + exceeded.retry_after)
+    }
+
+    /// Counts so many bytes that were read at once, unless they are so few that they come live.
     pub(super) fn replayed(&mut self, bytes: usize) {
-        if bytes >= REPLAY_BYTES && self.shared.limits.counts_replay() {
-            self.throttle.replay = Some((bytes, Instant::now()));
+        if !self.shared.limits.counts_replay() {
+            self.throttle.replays = false;
+        } else if bytes >= REPLAY_BYTES {
+            self.throttle.replays = true;
+            self.who().inspect(|who| self.shared.limits.replayed(bytes, who));
+        } else if self.throttle.replays {
+            // A piece of a long log may be small.
+            self.throttle.replays = self.subscriptions.iter().any(|subscription| subscription.lag() > 0);
         }
     }
 }

@@ -10,14 +10,15 @@ use streamnest_log::{
     Cursor,
     durable::{Chunk, Reader},
 };
-use streamnest_protocol::durable::{collapse, header as names, sse};
+use streamnest_protocol::durable::{Offset, collapse, header as names, sse};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{empty, pieces::Pieces, put, query::ReadQuery, refusal::refuse, subject::Subject};
+use super::{Asked, empty, pieces::Pieces, put, query::ReadQuery, refusal::refuse, subject::Subject};
 use crate::{
     access::Visitor,
+    account::Account,
     http::Refusal,
     leaving::Leaving,
     people::{Line, Present},
@@ -55,6 +56,7 @@ struct Live {
     /// What was read before the response began.
     first: Option<Chunk<Bytes>>,
     echoed: Option<String>,
+    account: Account,
     /// When the connection ends, so that readers come together again at caches (§10.2).
     until: Instant,
     leaving: Leaving,
@@ -65,11 +67,16 @@ struct Live {
 /// Begins it. What cannot be read is refused now, while there is a status to say so.
 pub(super) async fn open(
     shared: &Arc<Shared>,
+    asked: &Asked,
     query: ReadQuery,
     subject: Subject,
     mut reader: Reader,
 ) -> Result<Response, Refusal> {
     let place = place(shared)?;
+    let mut account = Account::open(shared, &asked.visitor, &asked.parts.extensions)?;
+    if let Some(Offset::After(position)) = query.offset {
+        account.begin(position, reader.lag());
+    }
     let first = subject.read(&mut reader, shared.options.max_write_bytes).await.map_err(refuse)?;
     let mut response = empty(StatusCode::OK);
     put(&mut response, header::CONTENT_TYPE.as_str(), sse::CONTENT_TYPE);
@@ -83,6 +90,7 @@ pub(super) async fn open(
         shared: shared.clone(),
         leaving: Leaving::new(shared),
         echoed: query.cursor,
+        account,
         first: Some(first),
         _subscribed: subject.subscribe(),
         _place: place,
@@ -116,8 +124,15 @@ impl Live {
             };
             if !chunk.is_empty() || chunk.closed || !is_told {
                 let events = self.events(&chunk);
+                tokio::select! {
+                    () = self.account.take(events.len()) => {}
+                    () = &mut self.leaving => return None,
+                }
+                self.account.look(|| self.reader.lag());
+                self.account.sent(events.len());
                 return Some((events, (!chunk.closed).then_some(self)));
             }
+            self.account.look(|| self.reader.lag());
             tokio::select! {
                 waited = self.reader.wait() => {
                     if let Err(error) = waited {
@@ -126,6 +141,7 @@ impl Live {
                     }
                 }
                 () = sleep_until(self.until) => return None,
+                () = sleep_until(self.account.look_at()) => {}
                 () = &mut self.leaving => return None,
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{StatusCode, header};
+use http_body_util::BodyExt as _;
 use streamnest_core::Lifetime;
 use streamnest_log::durable::{Chunk, Reader};
 use streamnest_protocol::durable::{Offset, collapse, etag, header as names};
@@ -18,7 +19,10 @@ use super::{
     refusal::refuse,
     subject::Subject,
 };
-use crate::{compression::gzip, http::Refusal, leaving::Leaving, limits::REPLAY_BYTES, shared::Shared};
+use crate::{
+    compression::gzip, http::Refusal, leaving::Leaving, limits::REPLAY_BYTES, metrics::Transport,
+    shared::Shared,
+};
 
 /// How long a cache may keep what was read, in seconds (§10.1).
 const MAX_AGE: u64 = 60;
@@ -57,7 +61,7 @@ pub(super) async fn get(shared: &Arc<Shared>, asked: &Asked) -> Result<Response,
     match query.live {
         Live::No => catch_up(shared, asked, &query, &subject, reader).await,
         Live::LongPoll => long_poll(shared, asked, &query, &subject, reader).await,
-        Live::Sse => live::open(shared, query, subject, reader).await,
+        Live::Sse => live::open(shared, asked, query, subject, reader).await,
     }
 }
 
@@ -81,14 +85,14 @@ async fn catch_up(
 /// Counts what is read again. It is counted once it is known how much that is, so what is refused was read for nothing, but
 /// not sent.
 fn count(shared: &Shared, asked: &Asked, chunk: &Chunk<Bytes>) -> Result<(), Refusal> {
-    if !shared.limits.counts_replay() {
-        return Ok(());
-    }
     let bytes = chunk.parts.iter().map(Bytes::len).sum();
-    if bytes < REPLAY_BYTES {
+    if bytes < REPLAY_BYTES || !shared.limits.counts_replay() {
         return Ok(());
     }
-    Ok(shared.limits.replay(bytes, || asked.who())?)
+    let Some(who) = asked.who() else { return Ok(()) };
+    shared.limits.may_replay(bytes, &who)?;
+    shared.limits.replayed(bytes, &who);
+    Ok(())
 }
 
 async fn long_poll(
@@ -149,7 +153,9 @@ async fn respond(
         let body = Pieces::of(&subject.content_type, chunk);
         let body = gzip(options, &asked.parts.headers, body, &mut response).await;
         put(&mut response, "content-length", body.length());
-        *response.body_mut() = Body::new(body);
+        let mut traffic = shared.metrics.traffic(Transport::Http);
+        let counted = body.inspect_frame(move |frame| traffic.add(frame.data_ref().map_or(0, Bytes::len)));
+        *response.body_mut() = Body::new(counted);
         response
     };
     stand(&mut response, chunk);

@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     hash::Hash,
     num::NonZeroU32,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -30,7 +31,10 @@ const FEW_KEYS: usize = 1_024;
 /// last, those are forgotten that need not be; if the bound is reached all the same, newcomers share one place, so that a flood of addresses takes no memory, and lets nobody through either.
 pub(crate) struct Limiter<K: Hash + Eq + Clone> {
     inner: RateLimiter<K, Places<K>, Ticks>,
-    burst: NonZeroU32,
+    places: Places<K>,
+    /// The time after which there is one again.
+    each: Duration,
+    burst: u32,
     max_keys: usize,
     pruned: Mutex<Instant>,
     /// How many keys there are when it looks next.
@@ -44,35 +48,60 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
         let each = (window / count.max(1)).max(Duration::from_nanos(1));
         let quota = Quota::with_period(each).unwrap_or(Quota::per_second(NonZeroU32::MIN));
-        let places = Places { limit: max_keys, inner: Mutex::default() };
-        let inner = RateLimiter::new(quota.allow_burst(burst), places, Ticks(Instant::now()));
+        let places = Places { limit: max_keys, inner: Arc::default() };
+        let inner = RateLimiter::new(quota.allow_burst(burst), places.clone(), Ticks(Instant::now()));
         let prune_at = AtomicUsize::new(max_keys.min(FEW_KEYS));
-        Self { inner, burst, max_keys, pruned: Mutex::new(Instant::now()), prune_at }
+        let burst = burst.get();
+        Self { inner, places, each, burst, max_keys, pruned: Mutex::new(Instant::now()), prune_at }
     }
 
-    /// Takes `weight` of what `key` has left, at most a whole burst.
+    /// Takes one of what `key` has left.
     ///
     /// # Errors
-    /// How long to wait until there is as much, if there is not; then nothing is taken.
-    pub(crate) fn take(&self, key: &K, weight: u32) -> Result<(), Duration> {
-        let Some(weight) = NonZeroU32::new(weight.min(self.burst.get())) else { return Ok(()) };
-        if self.inner.len() >= self.prune_at.load(Ordering::Relaxed) {
-            self.prune();
+    /// How long to wait until there is one, if there is none; then nothing is taken.
+    pub(crate) fn take(&self, key: &K) -> Result<(), Duration> {
+        self.make_room();
+        let taken = self.inner.check_key(key);
+        taken.map_err(|until| at_least_a_moment(until.wait_time_from(self.inner.clock().now())))
+    }
+
+    /// Whether `key` has as much left, or a whole burst if that is less. Nothing is taken.
+    ///
+    /// # Errors
+    /// How long to wait until there is as much.
+    pub(crate) fn check(&self, key: &K, weight: u32) -> Result<(), Duration> {
+        let now: Duration = self.inner.clock().now().into();
+        let used_until = self.places.until(key).map_or(now, Duration::from);
+        let spare = self.each.saturating_mul(self.burst - weight.clamp(1, self.burst));
+        match used_until.saturating_sub(now + spare) {
+            Duration::ZERO => Ok(()),
+            wait => Err(at_least_a_moment(wait)),
         }
-        match self.inner.check_key_n(key, weight) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(until)) => {
-                Err(until.wait_time_from(self.inner.clock().now()).max(Duration::from_millis(1)))
-            }
-            // Never, with a weight of one burst at most.
-            Err(_) => Err(PRUNE_EVERY),
-        }
+    }
+
+    /// Takes `weight` of what `key` has. What it does not have it owes, and there is nothing left until that is made good.
+    pub(crate) fn charge(&self, key: &K, weight: u32) {
+        self.make_room();
+        let now = self.inner.clock().now();
+        let more = self.each.saturating_mul(weight);
+        let Ok(()) = self.places.measure_and_replace(key, |until| {
+            let until = Duration::from(until.unwrap_or(now).max(now)).saturating_add(more);
+            let nanos = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+            Ok::<_, Infallible>(((), nanos.into()))
+        });
     }
 
     /// How many keys it remembers.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.inner.len()
+    }
+
+    /// Forgets some if there are as many as when it is to look.
+    fn make_room(&self) {
+        if self.inner.len() >= self.prune_at.load(Ordering::Relaxed) {
+            self.prune();
+        }
     }
 
     /// Forgets who need not be remembered any more, and gives their memory back.
@@ -94,7 +123,13 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
 /// Where the keys stand, each by the time until which it has used up what it had.
 struct Places<K> {
     limit: usize,
-    inner: Mutex<Known<K>>,
+    inner: Arc<Mutex<Known<K>>>,
+}
+
+impl<K> Clone for Places<K> {
+    fn clone(&self) -> Self {
+        Self { limit: self.limit, inner: self.inner.clone() }
+    }
 }
 
 struct Known<K> {
@@ -106,6 +141,15 @@ struct Known<K> {
 impl<K> Default for Known<K> {
     fn default() -> Self {
         Self { keys: HashMap::new(), others: None }
+    }
+}
+
+impl<K: Hash + Eq> Places<K> {
+    /// Until when `key` has used up what it had, if it is remembered.
+    fn until(&self, key: &K) -> Option<Nanos> {
+        let known = self.lock();
+        let others = || known.others.filter(|_| known.keys.len() >= self.limit);
+        known.keys.get(key).copied().or_else(others)
     }
 }
 
@@ -155,6 +199,11 @@ impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for Places<K> {
     fn is_empty(&self) -> bool {
         self.lock().keys.is_empty()
     }
+}
+
+/// A wait of nothing would be none.
+fn at_least_a_moment(wait: Duration) -> Duration {
+    wait.max(Duration::from_millis(1))
 }
 
 /// The runtime's clock, from when the limiter was made.

@@ -31,8 +31,10 @@ pub struct RateLimitOptions {
     pub max_requests_per_user: Option<u32>,
     /// Executions that one user may start or make. Default 600.
     pub max_executions_per_user: Option<u32>,
-    /// Bytes of a log that one user may read again each second, over all its connections. Readers over WebSocket and as event
-    /// streams are slowed down to it, and other reads refused. What comes live in small pieces is not counted. Default 32 MiB.
+    /// Bytes of logs that one user may read again each second, over all its connections. Readers over WebSocket and as event
+    /// streams, those of `/v1/stream` too, are slowed down to it, and other reads refused. As much as a second allows, or
+    /// [`max_write_bytes`](crate::GatewayOptions::max_write_bytes) if that is more, may come at once; a read of more than that is
+    /// made good before the next. What comes live in small pieces is not counted. Default 32 MiB.
     pub replay_bytes_per_second: Option<u32>,
     /// Addresses and users that each of the limits remembers at once; beyond it newcomers share one place. Default 65,536,
     /// which takes about 5 MiB for each limit.

@@ -16,13 +16,12 @@ use streamnest_protocol::native::{Replay, ServerFrame, Snapshot, SseEvent, sse};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
+    account::Account,
     compact::{Compact, Compacted},
     connection::gap_frame,
     http::error_frame,
     leaving::Leaving,
-    limits::{REPLAY_BYTES, Who},
-    metrics::{Traffic, Transport},
-    shared::{Seat, Shared},
+    shared::Shared,
 };
 
 /// Entries in one read. Fewer than over WebSocket: hyper holds what it was handed until it is written.
@@ -44,13 +43,8 @@ pub(super) struct EventStream {
     /// The position that the reader knows; a filter may have passed others since.
     told: Position,
     ended: bool,
-    /// Whose reading again is counted; nobody's, if that is not limited.
-    who: Option<Who>,
-    /// Bytes that were read again and are still to be counted, and until when that has to wait.
-    replay: Option<(usize, Pin<Box<Sleep>>)>,
+    account: Account,
     shared: Arc<Shared>,
-    traffic: Traffic,
-    _seat: Seat,
 }
 
 impl EventStream {
@@ -58,8 +52,7 @@ impl EventStream {
         cursor: Cursor,
         filter: Option<Box<Filter>>,
         replay: Replay,
-        seat: Seat,
-        who: Option<Who>,
+        account: Account,
         shared: &Arc<Shared>,
     ) -> Self {
         let options = &shared.options;
@@ -78,20 +71,24 @@ impl EventStream {
             heartbeats: options.heartbeats,
             leaving: Leaving::new(shared),
             ended: false,
-            who: who.filter(|_| shared.limits.counts_replay()),
-            replay: None,
+            account,
             shared: shared.clone(),
-            traffic: shared.metrics.traffic(Transport::EventStream),
-            _seat: seat,
         }
     }
 
     /// Takes what comes next from the log; whether the stream goes on.
     fn poll_log(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
-            ready!(self.poll_replay(cx));
+            self.account.look(|| behind(&self.cursor, self.compact.as_deref()));
+            ready!(self.account.poll_turn(cx, self.limit.bytes));
             let read = match self.cursor.poll_next_batch(cx, self.limit) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // From here on it comes live.
+                    if self.cursor.lag() == 0 {
+                        self.account.caught_up();
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(Some(read))) => read,
                 Poll::Ready(Ok(None)) => return Poll::Ready(false),
                 Poll::Ready(Err(error)) => {
@@ -121,26 +118,11 @@ impl EventStream {
                 Read::Batch(batch) => self.take(&batch),
             }
             if !self.owed.is_empty() {
-                let bytes = self.owed.iter().map(Bytes::len).sum();
-                if self.who.is_some() && bytes >= REPLAY_BYTES {
-                    self.replay = Some((bytes, Box::pin(sleep_until(Instant::now()))));
-                }
+                self.account.took(self.owed.iter().map(Bytes::len).sum());
                 self.owed.reverse();
                 return Poll::Ready(true);
             }
         }
-    }
-
-    /// Waits until what was read again may have been.
-    fn poll_replay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some((bytes, wait)) = &mut self.replay {
-            ready!(wait.as_mut().poll(cx));
-            match self.shared.limits.replay(*bytes, || self.who.clone()) {
-                Ok(()) => self.replay = None,
-                Err(exceeded) => wait.as_mut().reset(Instant::now() + exceeded.retry_after),
-            }
-        }
-        Poll::Ready(())
     }
 
     /// What is handed out next; `None` if nothing ever is.
@@ -200,11 +182,11 @@ impl EventStream {
         }
     }
 
-    /// Adds up what was done. A comment, if there are to be heartbeats; where a filter let nothing through for a while, with the position that was reached, so that the
+    /// A comment, if there are to be heartbeats; where a filter let nothing through for a while, with the position that was reached, so that the
     /// reader resumes there. An event without data fires nothing (WHATWG HTML §9.2.6).
     fn beat(&mut self) -> Option<Bytes> {
         self.heartbeat.as_mut().reset(Instant::now() + self.heartbeat_interval);
-        self.traffic.fold();
+        self.account.look(|| behind(&self.cursor, self.compact.as_deref()));
         if !self.heartbeats {
             return None;
         }
@@ -219,6 +201,13 @@ impl EventStream {
     }
 }
 
+/// How many entries its reader was not sent, those included that are folded.
+fn behind(cursor: &Cursor, compact: Option<&Compact>) -> u64 {
+    let log = cursor.log();
+    let sent = compact.and_then(|compact| compact.sent(log)).unwrap_or_else(|| cursor.position());
+    log.head().last.distance_from(sent.seq())
+}
+
 impl http_body::Body for EventStream {
     type Data = Bytes;
     type Error = Infallible;
@@ -230,7 +219,7 @@ impl http_body::Body for EventStream {
         let this = &mut *self;
         let next = ready!(this.poll_next(cx));
         if let Some(next) = &next {
-            this.traffic.add(next.len());
+            this.account.sent(next.len());
         }
         Poll::Ready(next.map(|next| Ok(Frame::data(next))))
     }

@@ -251,6 +251,27 @@ async fn one_connection_of_an_address_too_many_is_told_so_in_what_it_speaks() {
 }
 
 #[tokio::test]
+async fn event_streams_on_one_connection_count_each_whatever_they_tell() {
+    for path in ["executions/a/events", "v1/stream/executions/a?offset=-1&live=sse"] {
+        let (_folder, options) = files(FIRST);
+        let options = GatewayOptions::default().with_tls(Some(options));
+        let server = Server::with_options(options.with_max_connections_per_address(Some(3))).await;
+        let _running = server.held("a").await;
+        let (sender, _driving) = client(&server).await;
+        let (mut held, mut came) = (Vec::new(), Vec::new());
+        for _ in 0..5 {
+            let uri = format!("https://localhost:{}/{path}", server.address.port());
+            let request = Request::get(uri).body(Empty::new()).unwrap();
+            let response = sender.clone().send_request(request).await.unwrap();
+            came.push(response.status().as_u16());
+            held.push(response.into_body());
+        }
+        // The connection itself is one of them, and one stream counts with it.
+        assert_eq!(came, [200, 200, 200, 429, 429], "{path}");
+    }
+}
+
+#[tokio::test]
 async fn who_does_not_finish_tls_or_a_head_or_takes_nothing_is_counted() {
     let short = || GatewayOptions::default().with_request_timeout(Duration::from_millis(200));
     let (_folder, tls) = files(FIRST);

@@ -1,6 +1,9 @@
 //! How often clients may do what they do: the right one is refused, and the next window lets it through.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use streamnest_gateway::{GatewayOptions, RateLimitOptions};
@@ -239,6 +242,71 @@ async fn reading_again_is_slowed_down_to_the_limit_and_loses_nothing() {
     say(&writer, 801, 802).await;
     let frame = socket.expect("token").await;
     assert_eq!(frame["payload"]["content"], "801");
+}
+
+/// Reads an answer to its end, or until as much was read, and adds that up. One that is refused takes a while.
+async fn read(server: &Server, path: &str, most: usize, all: &Cell<usize>) {
+    let mut stream = server.send("GET", path, &[], "").await;
+    let (mut bytes, mut piece) = (0, vec![0; 64 << 10]);
+    while bytes < most {
+        match stream.read(&mut piece).await.unwrap() {
+            0 => break,
+            _ if bytes == 0 && piece.starts_with(b"HTTP/1.1 429 ") => {
+                return tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            read => {
+                bytes += read;
+                all.set(all.get() + read);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_read_again_by_every_door_is_no_more_than_the_limit_and_a_burst() {
+    const RATE: u32 = 200 << 10;
+    const READ: usize = 64 << 10;
+    let limits = unlimited(LONG).with_replay_bytes_per_second(Some(RATE));
+    let options = limited(limits).with_max_write_bytes(READ).with_max_stream_read_bytes(READ);
+    let server = Server::with_options(options).await;
+    let (writer, text) = (server.held("a").await, "x".repeat(1 << 10));
+    for _ in 0..1_000 {
+        writer.append([crate::engine::token("generate", &text)]).await.unwrap();
+    }
+    let (server, since) = (&server, Instant::now());
+    let counts: [Cell<usize>; 5] = Default::default();
+    // Each reads as fast as it may, and begins anew when it has all, or enough.
+    let again = async |door: &str, most, all| {
+        loop {
+            read(server, door, most, all).await;
+        }
+    };
+    let socket = async {
+        loop {
+            let mut socket = Socket::open(server).await;
+            socket.subscribe(json!({"executionId": "a"})).await;
+            // Who leaves after a first read owes it all the same.
+            for _ in 0..40 {
+                counts[4].set(counts[4].get() + socket.next().await.to_string().len());
+            }
+        }
+    };
+    let doors = async {
+        tokio::join!(
+            again("/executions/a/events", READ / 2, &counts[0]),
+            again("/v1/stream/executions/a?offset=-1&live=sse", READ / 2, &counts[1]),
+            again("/v1/stream/executions/a?offset=-1&live=sse", usize::MAX, &counts[2]),
+            again("/v1/stream/executions/a?offset=-1&live=long-poll", usize::MAX, &counts[3]),
+            socket
+        )
+    };
+    assert!(tokio::time::timeout(Duration::from_millis(2_500), doors).await.is_err());
+    let (bytes, took) = (counts.iter().map(Cell::get).sum::<usize>(), since.elapsed().as_secs_f64());
+    // And the heads of answers.
+    let most = took * f64::from(RATE) + f64::from(RATE) + READ as f64;
+    println!("read_again_bytes={bytes} most={most:.0} seconds={took:.2} by_door={counts:?}");
+    assert!((bytes as f64) <= most, "{counts:?} bytes in {took} s");
+    assert!(bytes > 2 * READ, "{counts:?} bytes in {took} s");
 }
 
 #[test]

@@ -90,6 +90,11 @@ impl Reader {
         Stand { tail: self.chain.position(tail), closed }
     }
 
+    /// How many entries it has not read.
+    pub fn lag(&self) -> u64 {
+        self.chain.tail().0.distance_from(self.at)
+    }
+
     /// Goes to after `position`.
     ///
     /// # Errors

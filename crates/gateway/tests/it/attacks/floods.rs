@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::SinkExt as _;
 use serde_json::json;
 use streamnest_gateway::RateLimitOptions;
+use tokio::io::AsyncReadExt as _;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::watch::Watch;
@@ -31,6 +32,21 @@ async fn limited(limits: RateLimitOptions) -> Server {
 
 async fn status(server: &Server, path: &str, headers: &[(&str, &str)]) -> u16 {
     server.ask("GET", path, headers, "").await.status
+}
+
+/// What comes of an answer within a time.
+async fn read_for(server: &Server, path: &str, headers: &[(&str, &str)], time: Duration) -> usize {
+    let mut stream = server.send("GET", path, headers, "").await;
+    let (mut bytes, mut piece) = (0, vec![0; 16 << 10]);
+    let _ = tokio::time::timeout(time, async {
+        while let Ok(read) = stream.read(&mut piece).await
+            && read > 0
+        {
+            bytes += read;
+        }
+    })
+    .await;
+    bytes
 }
 
 pub(crate) async fn run(watch: &mut Watch) {
@@ -112,6 +128,36 @@ pub(crate) async fn run(watch: &mut Watch) {
     say(&server.logs.writer(&own).unwrap(), 0, 400).await;
     let came = last_of(3, |_| status(&server, "/v1/stream/executions/long", &authorization)).await;
     watch.took("reading again without end", 429, came).await;
+    // At a kilobyte a second nothing more comes for half a minute.
+    for door in ["/executions/long/events", "/v1/stream/executions/long?offset=-1&live=sse"] {
+        let mut bytes = 0;
+        for _ in 0..5 {
+            bytes += read_for(&server, door, &authorization, Duration::from_millis(50)).await;
+        }
+        watch.took(format!("reading again without end, {door}"), true, bytes < 8 << 10).await;
+    }
+    let (mut socket, _) = Socket::shake(&server, "/ws", &authorization).await.unwrap();
+    socket.expect("connected").await;
+    socket.subscribe(json!({"executionId": "long"})).await;
+    let entry = tokio::time::timeout(Duration::from_millis(50), socket.next()).await;
+    watch.took("reading again without end, a WebSocket", true, entry.is_err()).await;
+
+    for (door, name) in [
+        ("/executions/run/events", "event streams that stay"),
+        ("/v1/stream/executions/run?offset=-1&live=sse", "event streams of a stream that stay"),
+    ] {
+        let server = Server::with_options(options().with_max_connections(3)).await;
+        server.ask("PUT", "/v1/stream/executions/run", &json, "").await;
+        let (mut held, mut came) = (Vec::new(), Vec::new());
+        for _ in 0..6 {
+            let mut stream = server.send("GET", door, &authorization, "").await;
+            let mut head = [0; 12];
+            stream.read_exact(&mut head).await.unwrap();
+            came.push(String::from_utf8_lossy(&head[9..]).into_owned());
+            held.push(stream);
+        }
+        watch.took(name, "200 200 200 503 503 503", came.join(" ")).await;
+    }
 
     let server = Server::with_options(options().with_max_connections_per_address(Some(3))).await;
     let mut held = Vec::new();

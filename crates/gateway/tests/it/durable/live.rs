@@ -118,3 +118,63 @@ async fn a_delete_ends_a_long_poll() {
     timeout(PATIENCE, poll.read_to_end(&mut bytes)).await.unwrap().unwrap();
     assert_eq!(Answer::parse(&bytes).status, 404);
 }
+
+/// Follows it, and returns when the answer has begun; its status with it.
+async fn follow(server: &Server) -> (tokio::net::TcpStream, u16) {
+    let mut stream = server.send("GET", &format!("{A}?offset=-1&live=sse"), &[], "").await;
+    let mut head = [0; 12];
+    timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+    (stream, std::str::from_utf8(&head[9..]).unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn event_streams_of_streams_take_places_and_are_counted_like_those_of_executions() {
+    let options =
+        GatewayOptions::default().with_max_connections(3).with_heartbeat_interval(Duration::from_millis(50));
+    let server = Server::with_options(options).await;
+    server.put(A, &[TEXT], &"x".repeat(1_000)).await;
+    server.held("run").await;
+    let mut native = server.send("GET", "/executions/run/events", &[], "").await;
+    native.read_u8().await.unwrap();
+    let (first, one) = follow(&server).await;
+    let (_second, two) = follow(&server).await;
+    assert_eq!((one, two), (200, 200));
+    let refused = server.read(A, "offset=-1&live=sse").await;
+    let message = refused.error(503, "too_many_connections");
+    assert!(message.contains("GatewayOptions::max_connections"), "{message}");
+    let statistics = server.get("/admin/statistics").await.json();
+    assert_eq!(statistics["connections"]["eventStream"], 3);
+    // What they sent is told at heartbeats, and how far each is behind.
+    server.append(A, &[TEXT], &"y".repeat(1_000)).await;
+    let all = timeout(PATIENCE, async {
+        loop {
+            let text = server.get("/metrics").await.body;
+            let of = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(&format!("streamnest_{name} ")));
+                line.unwrap_or_else(|| panic!("{name}")).parse::<f64>().unwrap()
+            };
+            let counted = of("sent_bytes_total{transport=\"sse\"}");
+            if counted >= 4_000.0 && of("lag_entries_count") >= 6.0 {
+                return of("connected_total{transport=\"sse\"}");
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("all of that is counted");
+    assert_eq!(all, 3.0, "connections that were opened");
+    drop(first);
+    let again = async { while follow(&server).await.1 != 200 {} };
+    timeout(PATIENCE, again).await.expect("a place that is left is given again");
+}
+
+#[tokio::test]
+async fn what_is_read_of_streams_counts_as_sent() {
+    let server = Server::start().await;
+    server.put(A, &[TEXT], &"x".repeat(700)).await;
+    let polled = server.read(A, "offset=-1&live=long-poll").await;
+    assert_eq!((polled.status, polled.body.len()), (200, 700));
+    assert_eq!(server.read(A, "offset=-1").await.body.len(), 700);
+    let text = server.get("/metrics").await.body;
+    assert!(text.contains("streamnest_sent_bytes_total{transport=\"http\"} 1400\n"), "{text}");
+}
