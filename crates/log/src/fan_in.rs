@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use streamnest_core::{Entry, ExecutionId};
+use streamnest_core::{Entry, ExecutionId, Position};
 
 use crate::{Cursor, Error, EventLog, Filter, Gap, Read, ReadLimit, Start};
 
@@ -182,20 +182,33 @@ impl Arrivals {
 }
 
 impl FanInCursor {
-    pub(crate) fn new(arrivals: Arc<Arrivals>, filter: Filter, present: &[Arc<EventLog>]) -> Self {
+    pub(crate) fn new(
+        arrivals: Arc<Arrivals>,
+        filter: Filter,
+        present: &[(Arc<EventLog>, Position)],
+    ) -> Self {
         let mut fan = Self { arrivals, filter, members: Vec::new(), free: Vec::new(), told_left_out: false };
         fan.follow_present(present, |_| true);
         fan
     }
 
-    /// The same view of what `arrivals` takes: it goes on where it stands in each log that is taken still, and follows from now on
-    /// those of `present` that were not taken before.
-    pub(crate) fn moved(self, arrivals: Arc<Arrivals>, present: &[Arc<EventLog>]) -> Self {
-        let Self { arrivals: before, filter, members, told_left_out, .. } = self;
-        let new = mem::take(&mut before.lock().new);
+    /// Those that came and are not followed yet.
+    pub(crate) fn take_came(&mut self) -> Vec<Arc<EventLog>> {
+        mem::take(&mut self.arrivals.lock().new)
+    }
+
+    /// The same view of what `arrivals` takes: it goes on where it stands in each log that is taken still, begins at the start of
+    /// those that `came`, and follows from now on those of `present` that were not taken before.
+    pub(crate) fn moved(
+        self,
+        arrivals: Arc<Arrivals>,
+        came: Vec<Arc<EventLog>>,
+        present: &[(Arc<EventLog>, Position)],
+    ) -> Self {
+        let Self { filter, members, told_left_out, .. } = self;
         let mut fan = Self { arrivals, filter, members: Vec::new(), free: Vec::new(), told_left_out };
         let stood = members.into_iter().flatten().map(|member| member.cursor);
-        let came = new.iter().map(|log| log.observer(Start::Beginning));
+        let came = came.iter().map(|log| log.observer(Start::Beginning));
         let known: Vec<_> = stood.chain(came).collect();
         let seen: HashSet<_> = known.iter().map(|cursor| Arc::as_ptr(cursor.log())).collect();
         for cursor in known {
@@ -207,12 +220,15 @@ impl FanInCursor {
         fan
     }
 
-    /// Follows those logs from now on that the scope takes.
-    fn follow_present(&mut self, present: &[Arc<EventLog>], is_new: impl Fn(&Arc<EventLog>) -> bool) {
-        // A log that has ended says nothing from now on.
-        for log in present.iter().filter(|log| !log.head().sealed && is_new(log)) {
+    /// Follows those logs from there on that the scope takes.
+    fn follow_present(
+        &mut self,
+        present: &[(Arc<EventLog>, Position)],
+        is_new: impl Fn(&Arc<EventLog>) -> bool,
+    ) {
+        for (log, position) in present.iter().filter(|(log, _)| is_new(log)) {
             if self.arrivals.scope.takes(log) && self.has_room() {
-                self.follow(log, Start::Now);
+                self.follow(log, Start::After(*position));
             }
         }
     }

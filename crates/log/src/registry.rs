@@ -15,8 +15,8 @@ use std::{
 };
 
 use streamnest_core::{
-    AttributeChange, Attributes, Clock, Listed, LogIdentity, LogName, LogStore, NamesLog, StoreError,
-    StoredLog, Timestamp,
+    AttributeChange, Attributes, Clock, Listed, LogIdentity, LogName, LogStore, NamesLog, Position,
+    StoreError, StoredLog, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -75,6 +75,16 @@ struct Logs {
 }
 
 impl Logs {
+    /// From now on logs that come arrive there, too. Returns those that are there and have not ended, and where each of them is.
+    fn enlist(&mut self, arrivals: &Arc<Arrivals>) -> Vec<(Arc<EventLog>, Position)> {
+        self.fans.retain(|fan| fan.strong_count() > 0);
+        self.fans.push(Arc::downgrade(arrivals));
+        let logs = self.by_name.values().map(Writer::log);
+        // Taken now, not when the log is looked at: one that is about to arrive may have said much by then.
+        let heads = logs.map(|log| (log, log.head())).filter(|(_, head)| !head.sealed);
+        heads.map(|(log, head)| (log.clone(), log.position(head.last))).collect()
+    }
+
     /// Takes a log out. A table that once held many gives back the room that is left over.
     fn take_out(&mut self, name: &LogName) -> Option<Writer> {
         let writer = self.by_name.remove(name);
@@ -391,25 +401,21 @@ impl Registry {
 
     /// A view over many logs at once.
     pub fn fan_in(&self, filter: Filter, scope: FanInScope) -> FanInCursor {
-        let (arrivals, present) = self.arrivals(scope);
+        let arrivals = Arrivals::new(scope, self.0.shared.options.max_fan_in);
+        let present = self.lock().enlist(&arrivals);
         FanInCursor::new(arrivals, filter, &present)
     }
 
     /// The same view of the logs that another scope takes. It goes on where it stands in each that both take, so that nothing of
     /// them is missed or comes twice; what only the new one takes is followed from now on.
-    pub fn change_scope(&self, view: FanInCursor, scope: FanInScope) -> FanInCursor {
-        let (arrivals, present) = self.arrivals(scope);
-        view.moved(arrivals, &present)
-    }
-
-    /// Where logs arrive that come from now on, and those that are there.
-    fn arrivals(&self, scope: FanInScope) -> (Arc<Arrivals>, Vec<Arc<EventLog>>) {
+    pub fn change_scope(&self, mut view: FanInCursor, scope: FanInScope) -> FanInCursor {
         let arrivals = Arrivals::new(scope, self.0.shared.options.max_fan_in);
         let mut logs = self.lock();
-        let present = logs.by_name.values().map(|writer| writer.log().clone()).collect();
-        logs.fans.retain(|fan| fan.strong_count() > 0);
-        logs.fans.push(Arc::downgrade(&arrivals));
-        (arrivals, present)
+        // At one moment: what comes later arrives at the new one, and may at the old one as well.
+        let came = view.take_came();
+        let present = logs.enlist(&arrivals);
+        drop(logs);
+        view.moved(arrivals, came, &present)
     }
 
     /// Forgets the log `name` and all its entries, also in the store. Does nothing if there is none.
