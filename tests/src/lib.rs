@@ -4,6 +4,7 @@
 //! Everything goes through public interfaces and real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this package is tests")]
 
+pub mod awake;
 pub mod descriptors;
 pub mod follower;
 pub mod footprint;

@@ -1,7 +1,8 @@
 //! A peer whose packets vanish.
 
+use std::os::fd::AsFd;
+
 use socket2::{SockFilter, SockRef};
-use tokio::net::TcpStream;
 
 /// `ret #0`, the filter that takes nothing (Linux, `Documentation/networking/filter.rst`).
 const NOTHING: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 0)];
@@ -12,6 +13,6 @@ const NOTHING: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 0)];
 ///
 /// # Panics
 /// On systems other than Linux.
-pub fn unplug(stream: &TcpStream) {
+pub fn unplug(stream: &impl AsFd) {
     SockRef::from(stream).attach_filter(&NOTHING).expect("these tests run on Linux");
 }

@@ -20,6 +20,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -58,6 +59,8 @@ use crate::{
 
 /// What tungstenite may keep of control frames of its own, in bytes. It keeps none: what it writes is taken at once.
 const CODEC_WRITE_BYTES: usize = 1 << 10;
+/// By how much a time may be past before that says something of this process: it was stopped, or had no time to look.
+const HELD_UP: Duration = Duration::from_millis(250);
 
 /// A connection after the handshake. What each turn needs stands first and together, for where many take turns it is in no
 /// cache.
@@ -198,6 +201,9 @@ impl Connection {
             self.listening = true;
         }
         let now = Instant::now();
+        if now.saturating_duration_since(self.timer_at) >= HELD_UP {
+            self.forgive(now);
+        }
         loop {
             if !self.listed.signals().is_empty() && self.hear() {
                 return Poll::Ready(());
@@ -354,6 +360,16 @@ impl Connection {
             self.heartbeat_due = true;
         }
         false
+    }
+
+    /// Gives the client the whole time again for all that it owes, for this process had none. What it said or took meanwhile nobody
+    /// looked at, and a process that was stopped, as a machine that moves is, would find all its clients gone.
+    fn forgive(&mut self, now: Instant) {
+        self.ask_again();
+        self.stalled_since = self.stalled_since.map(|_| now);
+        if let Some(closing) = &mut self.closing {
+            closing.by = now + self.shared.options.close_timeout;
+        }
     }
 
     /// When it is too late for a pong. What the client has not read yet it cannot answer, and what is not read of it

@@ -11,6 +11,9 @@
 mod access;
 mod attacks;
 mod auth;
+#[expect(unreachable_pub, reason = "it is public where it stands, among what the tests across crates share")]
+#[path = "../../../../tests/src/awake.rs"]
+mod awake;
 mod close;
 mod commands;
 mod compact;
@@ -37,4 +40,7 @@ mod sse;
 mod subscribe;
 mod tls;
 mod token;
+#[expect(unreachable_pub, reason = "as `awake`")]
+#[path = "../../../../tests/src/unplugged.rs"]
+mod unplugged;
 mod withheld;
