@@ -1,6 +1,6 @@
 //! Connections of HTTP/2, and what their clients leave undone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
@@ -10,6 +10,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
+use socket2::SockRef;
 use streamnest_core::{Event, ExecutionControl as _, ExecutionId, StartExecution, Tenant};
 use streamnest_gateway::{GatewayOptions, Revocation};
 use streamnest_log::Writer;
@@ -18,13 +19,16 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    awake::Awake,
     engine::{say, token as said},
     server::{Answer, PATIENCE, Server},
     tls::{FIRST, connect, files},
     token::{self, bearer, token_with},
+    unplugged::unplug,
 };
 
 /// Long enough that no test comes to its end by itself.
@@ -40,9 +44,13 @@ type Connection = AbortOnDropHandle<hyper::Result<()>>;
 
 /// A client that takes no more of an answer than [`WINDOW`], unless it is read.
 async fn client(server: &Server) -> (SendRequest<Empty<Bytes>>, Connection) {
-    let stream = TokioIo::new(connect(server, FIRST.0, "h2").await.unwrap());
+    client_on(connect(server, FIRST.0, "h2").await.unwrap()).await
+}
+
+async fn client_on(stream: TlsStream<TcpStream>) -> (SendRequest<Empty<Bytes>>, Connection) {
     let mut client = http2::Builder::new(TokioExecutor::new());
-    let (sender, connection) = client.initial_stream_window_size(WINDOW).handshake(stream).await.unwrap();
+    client.initial_stream_window_size(WINDOW);
+    let (sender, connection) = client.handshake(TokioIo::new(stream)).await.unwrap();
     (sender, AbortOnDropHandle::new(tokio::spawn(connection)))
 }
 
@@ -131,6 +139,53 @@ async fn who_never_asks_is_left_and_who_follows_is_not() {
     let mut text = String::new();
     while !text.contains(r#""content":"0""#) {
         let frame = timeout(PATIENCE, followed.frame()).await.expect("it goes on").unwrap().unwrap();
+        text += std::str::from_utf8(&frame.into_data().unwrap()).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_streams_whose_packets_vanish_are_found_within_interval_and_timeout() {
+    let (interval, pong) = (Duration::from_millis(500), Duration::from_millis(1_500));
+    let (_folder, tls) = files(FIRST);
+    let options = GatewayOptions::default()
+        .with_tls(Some(tls))
+        .with_heartbeat_interval(interval)
+        .with_pong_timeout(pong)
+        // What finds them is nothing else.
+        .with_slow_reader_limit(LONG)
+        .with_request_timeout(LONG)
+        .with_close_timeout(LONG);
+    let server = Server::with_options(options).await;
+    let writer = server.held("a").await;
+    let encrypted = connect(&server, FIRST.0, "h2").await.unwrap();
+    let cable = SockRef::from(encrypted.get_ref().0).try_clone().unwrap();
+    let (vanishing, _driving) = client_on(encrypted).await;
+    let (staying, _driving_too) = client(&server).await;
+    let mut followed = Vec::new();
+    for sender in [&vanishing, &vanishing, &staying] {
+        followed.push(follow(sender, &server, "").await);
+    }
+    let follow_it =
+        |wanted: usize| timeout(PATIENCE, writer.log().subscribers_become(move |count| count == wanted));
+    follow_it(3).await.expect("all follow");
+    let (since, awake) = (Instant::now(), Awake::begin());
+    unplug(&cable);
+    follow_it(1).await.expect("who vanished is found");
+    let (found, bound) = (since.elapsed(), interval + pong);
+    println!(
+        "half_open transport=sse_http2 found_ms={} interval_and_timeout_ms={}",
+        found.as_millis(),
+        bound.as_millis()
+    );
+    // The system counts from when it repeats what it sent, for which it is given so much less.
+    assert!(found >= pong - Duration::from_millis(500), "it had not its time: {found:?}");
+    let found = awake.elapsed();
+    assert!(found < bound + Duration::from_secs(3), "{found:?} of its own time");
+    // One that is there all the time is left alone.
+    say(&writer, 0, 1).await;
+    let mut text = String::new();
+    while !text.contains(r#""content":"0""#) {
+        let frame = timeout(PATIENCE, followed[2].frame()).await.expect("it goes on").unwrap().unwrap();
         text += std::str::from_utf8(&frame.into_data().unwrap()).unwrap();
     }
 }
