@@ -9,8 +9,10 @@ use std::{
 };
 
 use jsonwebtoken::{EncodingKey, Header, encode};
-use serde_json::json;
-use streamnest_tests::{descriptors, follower::Http, footprint, memory, program::Program, socket::Socket};
+use serde_json::{Value, json};
+use streamnest_tests::{
+    descriptors, follower::Http, footprint, http, memory, program::Program, socket::Socket,
+};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_steps-server");
@@ -26,8 +28,12 @@ const MEMORY_BOUND: usize = 16 << 20;
 
 /// A token of `subject`, as it stands in a header.
 fn bearer(subject: &str) -> String {
+    bearer_with(json!({"sub": subject}))
+}
+
+fn bearer_with(mut claims: Value) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({"sub": subject, "exp": now + 600});
+    claims["exp"] = (now + 600).into();
     let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
     format!("Bearer {token}")
 }
@@ -63,6 +69,14 @@ impl Watched {
 
     fn resident(program: &Program) -> usize {
         memory::resident_of(&format!("/proc/{}", program.pid()))
+    }
+
+    /// How often all its places were taken when somebody came.
+    async fn waits(&self) -> u64 {
+        let operator = bearer_with(json!({"sub": "root", "scope": "operate"}));
+        let headers = [("authorization", &*operator)];
+        let waits = http::metric(self.program.address, &headers, "streamnest_accept_waits_total").await;
+        waits.expect("it is shown from the beginning")
     }
 
     /// By how much its memory grew. No token stands in its log, though it has those that were not taken.
@@ -134,6 +148,7 @@ async fn crowd(server: SocketAddr, count: usize) -> Vec<TcpStream> {
 async fn who_opens_all_connections_leaves_files_to_the_logs_and_harms_nobody_who_is_there() {
     let (watched, mut control) = Watched::start(Some(DESCRIPTORS)).await;
     let server = &watched.program;
+    assert_eq!(watched.waits().await, 0, "there are places");
     let crowd = crowd(server.address, 4 * PLACES).await;
     assert!(!answers(server.address, Duration::from_millis(500)).await, "all places are taken");
     let (sockets, files) = footprint::descriptors(server.pid());
@@ -141,9 +156,11 @@ async fn who_opens_all_connections_leaves_files_to_the_logs_and_harms_nobody_who
     let entries = sees_it_whole(&mut control).await;
     drop(crowd);
     assert!(answers(server.address, PATIENCE).await, "it serves again");
+    let waits = watched.waits().await;
+    assert!(waits > 0, "it says that somebody had to wait");
     let grown = watched.is_unharmed().await;
     println!(
-        "descriptors={DESCRIPTORS} crowd={} held={sockets} files={files} control_entries={entries} grown_bytes={grown} tokens_in_logs=0",
+        "descriptors={DESCRIPTORS} crowd={} held={sockets} files={files} accept_waits={waits} control_entries={entries} grown_bytes={grown} tokens_in_logs=0",
         4 * PLACES
     );
 }
