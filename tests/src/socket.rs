@@ -70,6 +70,20 @@ impl Socket {
         }
     }
 
+    /// What its close frame says, if that comes before the answer to a ping; `None` if it is answered.
+    pub async fn closed_before_pong(&mut self) -> Option<(u16, String)> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Close(Some(close)))) => {
+                    return Some((close.code.into(), close.reason.to_string()));
+                }
+                Some(Ok(Message::Text(text))) if text.contains(r#""type":"pong""#) => return None,
+                Some(Ok(Message::Ping(_) | Message::Text(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     async fn upgrade(stream: TcpStream, address: SocketAddr) -> Self {
         // As small as can be, so that what a test measures of this process is the server.
         let config = WebSocketConfig::default().read_buffer_size(4 << 10);

@@ -4,12 +4,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use streamnest_tests::{http, program::Program, socket::Socket};
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::sleep,
+};
 
 use super::{ask, bearer, folder, program, token};
 
-/// A window of which a part comes back within a test, and not while it looks at what is refused.
-const WINDOW: Duration = Duration::from_secs(8);
+const WINDOW: Duration = Duration::from_secs(4);
+
+/// The most that a limit has let through since then: `burst` at once, and one more after each such part of its window. So it is
+/// known how many they may be, however long it took to try them.
+fn most(burst: u32, since: Instant) -> u32 {
+    burst + u32::try_from(since.elapsed().as_nanos() / (WINDOW / burst).as_nanos()).unwrap()
+}
 
 /// A program by these lines of its file.
 async fn by(lines: &str) -> (tempfile::TempDir, Program) {
@@ -39,9 +47,8 @@ async fn refused(
     after.to_str().unwrap().parse().unwrap()
 }
 
-/// The error that comes next, which says when to come back.
-async fn refused_frame(socket: &mut Socket, code: &str) -> Duration {
-    let frame = socket.next().await.unwrap();
+/// After what time to come back, as the error says.
+fn retry_after(frame: &Value, code: &str) -> Duration {
     assert_eq!((&frame["type"], &frame["payload"]["code"]), (&json!("error"), &json!(code)), "{frame}");
     Duration::from_millis(frame["payload"]["retryAfterMs"].as_u64().unwrap_or_else(|| panic!("{frame}")))
 }
@@ -49,6 +56,38 @@ async fn refused_frame(socket: &mut Socket, code: &str) -> Duration {
 async fn ping(socket: &mut Socket) -> Value {
     socket.send("ping", json!({})).await;
     socket.next().await.unwrap()
+}
+
+/// Opens connections until one is refused: how many were let through, and the reason that the refused one is told.
+async fn open_until_refused(program: &Program) -> (u32, u16, Value) {
+    let mut opened = Vec::new();
+    loop {
+        let mut socket = Socket::connect(program.address).await;
+        socket.send("ping", json!({})).await;
+        let Some((close, reason)) = socket.closed_before_pong().await else {
+            opened.push(socket);
+            continue;
+        };
+        return (opened.len() as u32, close, serde_json::from_str(&reason).unwrap());
+    }
+}
+
+/// Asks until it is refused: how often it was answered, the code, and the seconds after which to come back.
+async fn ask_until_refused(
+    program: &Program,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    taken: u16,
+) -> (u32, String, u64) {
+    let body = (method == "POST").then(|| json!({"input": {"tokens": 1}}));
+    for answered in 0.. {
+        let (status, told, code) = ask(program.address, method, path, headers, body.as_ref()).await;
+        if status != taken {
+            assert_eq!(status, 429, "{method} {path}: {code}");
+            return (answered, code, told["retry-after"].to_str().unwrap().parse().unwrap());
+        }
+    }
+    unreachable!("no limit lets so many through")
 }
 
 /// Makes an execution that an outside program speaks for, with so many kibibytes in it.
@@ -66,66 +105,68 @@ async fn produced(program: &Program, id: &str, kibibytes: usize) {
 
 #[tokio::test]
 async fn connections_within_a_window() {
-    let (_folder, program) = by("[gateway.rate_limit]\nwindow = \"8s\"\nmax_connections = 2").await;
+    let lines = format!("[gateway.rate_limit]\nwindow = \"{WINDOW:?}\"\nmax_connections = 2");
+    let (_folder, program) = by(&lines).await;
     let code = "too_many_new_connections";
     produced(&program, "a", 1).await;
-    for _ in 0..2 {
-        Socket::connect(program.address).await;
-    }
-    let mut third = Socket::connect(program.address).await;
-    let (close, reason) = third.closed().await.unwrap();
-    let reason: Value = serde_json::from_str(&reason).unwrap();
+    let since = Instant::now();
+    let (opened, close, reason) = open_until_refused(&program).await;
+    assert!((2..=most(2, since)).contains(&opened), "{opened}");
     let after = Duration::from_millis(reason["retryAfterMs"].as_u64().unwrap());
     assert_eq!(close, 4429);
     assert!(after > Duration::ZERO && after <= WINDOW / 2, "{after:?}");
-    let seconds = refused(&program, "GET", "/executions/a/events", &[], (429, code)).await;
-    assert!((1..=4).contains(&seconds), "{seconds}");
+    let (streams, told, seconds) =
+        ask_until_refused(&program, ("GET", "/executions/a/events"), &[], 200).await;
+    assert!(opened + streams <= most(2, since), "{opened} and {streams}");
+    assert_eq!(told, code);
+    assert!((1..=2).contains(&seconds), "{seconds}");
     // What opens nothing is not counted, and both refusals are.
     assert_eq!(ask(program.address, "GET", "/executions", &[], None).await.0, 200);
     assert_eq!(refusals(&program, &[], code).await, 2);
-    sleep(after).await;
-    assert_eq!(ping(&mut Socket::connect(program.address).await).await["type"], "pong");
-    let mut again = Socket::connect(program.address).await;
-    assert_eq!(again.closed().await.unwrap().0, 4429, "one has come back, and not two");
+    sleep(Duration::from_secs(seconds)).await;
+    let (again, close, _) = open_until_refused(&program).await;
+    assert!(again >= 1, "it was told the truth");
+    assert!(opened + streams + again <= most(2, since), "no more than have come back");
+    assert_eq!(close, 4429);
     println!("code={code} close=4429 retry_after_ms={} retry_after_s={seconds}", after.as_millis());
 }
 
 #[tokio::test]
 async fn messages_of_a_connection_and_requests_of_a_user() {
-    let lines = r#"
+    let lines = format!(
+        r#"
         [gateway]
         trusted_proxies = ["127.0.0.0/8"]
         [gateway.rate_limit]
-        window = "8s"
+        window = "{WINDOW:?}"
         max_requests_per_connection = 3
         max_requests_per_user = 20
-    "#;
-    let (_folder, program) = by(lines).await;
+    "#
+    );
+    let (_folder, program) = by(&lines).await;
     // Each case is another client of a trusted proxy.
     let from = |client: &'static str| [("x-forwarded-for", client)];
     let operator = from("192.0.2.99");
     let mut socket = Socket::open(program.address, "/ws", &from("192.0.2.1")).await.unwrap();
     socket.expect("connected").await;
-    for _ in 0..3 {
-        assert_eq!(ping(&mut socket).await["type"], "pong");
-    }
-    socket.send("ping", json!({})).await;
-    let after = refused_frame(&mut socket, "too_many_messages").await;
+    let since = Instant::now();
+    let mut answered = 0;
+    let refused = loop {
+        match ping(&mut socket).await {
+            frame if frame["type"] == "pong" => answered += 1,
+            frame => break frame,
+        }
+    };
+    assert!((3..=most(3, since)).contains(&answered), "{answered}");
+    let after = retry_after(&refused, "too_many_messages");
     assert!(after <= WINDOW / 3, "{after:?}");
     sleep(after).await;
     assert_eq!(ping(&mut socket).await["type"], "pong", "the next part of the window takes it");
     assert_eq!(refusals(&program, &operator, "too_many_messages").await, 1);
 
     let client = from("192.0.2.2");
-    let mut taken = 0;
-    let (status, told, code) = loop {
-        match ask(program.address, "GET", "/executions", &client, None).await {
-            (200, ..) => taken += 1,
-            refused => break refused,
-        }
-    };
-    assert_eq!((status, code.as_str()), (429, "too_many_requests"));
-    assert_eq!(told["retry-after"], "1");
+    let (taken, code, after) = ask_until_refused(&program, ("GET", "/executions"), &client, 200).await;
+    assert_eq!((code.as_str(), after), ("too_many_requests", 1));
     assert!(taken >= 20, "{taken}");
     assert_eq!(ask(program.address, "GET", "/executions", &from("192.0.2.3"), None).await.0, 200);
     assert_eq!(ask(program.address, "GET", "/healthz", &client, None).await.0, 200);
@@ -134,25 +175,29 @@ async fn messages_of_a_connection_and_requests_of_a_user() {
 
 #[tokio::test]
 async fn executions_of_a_user_behind_a_trusted_proxy() {
-    let lines = r#"
+    let lines = format!(
+        r#"
         [gateway]
         trusted_proxies = ["127.0.0.0/8"]
         [gateway.rate_limit]
-        window = "4s"
+        window = "{WINDOW:?}"
         max_executions_per_user = 1
-    "#;
-    let (_folder, program) = by(lines).await;
+    "#
+    );
+    let (_folder, program) = by(&lines).await;
     let from = |client: &'static str| [("x-forwarded-for", client)];
     let client = from("192.0.2.4");
-    let body = json!({"input": {"tokens": 1}});
-    let path = "/workflows/steps/executions";
-    assert_eq!(ask(program.address, "POST", path, &client, Some(&body)).await.0, 202);
-    let after = refused(&program, "POST", path, &client, (429, "too_many_starts")).await;
+    let start = ("POST", "/workflows/steps/executions");
+    let since = Instant::now();
+    let (started, code, after) = ask_until_refused(&program, start, &client, 202).await;
+    assert!((1..=most(1, since)).contains(&started), "{started}");
+    assert_eq!(code, "too_many_starts");
     assert!((1..=4).contains(&after), "{after}");
-    assert_eq!(ask(program.address, "POST", path, &from("192.0.2.5"), Some(&body)).await.0, 202);
+    let body = json!({"input": {"tokens": 1}});
+    assert_eq!(ask(program.address, start.0, start.1, &from("192.0.2.5"), Some(&body)).await.0, 202);
     sleep(Duration::from_secs(after)).await;
     assert_eq!(
-        ask(program.address, "POST", path, &client, Some(&body)).await.0,
+        ask(program.address, start.0, start.1, &client, Some(&body)).await.0,
         202,
         "it was told the truth"
     );
@@ -177,9 +222,9 @@ async fn bytes_that_are_read_again_within_a_second() {
     produced(&program, "a", 200).await;
     let path = "/v1/stream/executions/a";
     // Each takes all that there is, which a slow machine may have got back meanwhile.
-    while ask(program.address, "GET", path, &[], None).await.0 == 200 {}
-    let after = refused(&program, "GET", path, &[], (429, "replay_too_fast")).await;
-    assert_eq!(refusals(&program, &[], "replay_too_fast").await, 2);
+    let (_, code, after) = ask_until_refused(&program, ("GET", path), &[], 200).await;
+    assert_eq!(code, "replay_too_fast");
+    assert_eq!(refusals(&program, &[], "replay_too_fast").await, 1);
     sleep(Duration::from_secs(after)).await;
     assert_eq!(ask(program.address, "GET", path, &[], None).await.0, 200, "it was told the truth");
     // 200 KiB at 64 KiB a second, of which 64 KiB may have come back.
@@ -299,7 +344,6 @@ async fn sizes_times_and_bad_frames() {
         max_stream_readers = 1
         max_event_subscriptions = 1
         max_waiting_subscriptions = 1
-        request_timeout = "400ms"
     "#;
     let (_folder, program) = by(lines).await;
     let address = program.address;
@@ -338,19 +382,26 @@ async fn sizes_times_and_bad_frames() {
     two.send("subscribe_execution", json!({"executionId": "latest", "wait": true})).await;
     assert_eq!(two.next().await.unwrap()["payload"]["code"], "too_many_waiting_subscriptions");
     assert_eq!(refusals(&program, &[], "too_many_waiting_subscriptions").await, 1);
+}
 
-    // A head that never ends is told, and so is a body that never comes.
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    for request in [
-        "GET /executions HTTP/1.1\r\nhost: localhost\r\n",
-        "POST /workflows/steps/executions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         content-length: 9\r\nconnection: close\r\n\r\n",
-    ] {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+#[tokio::test]
+async fn the_time_for_a_request() {
+    // Long enough for those that are whole, on a machine that has much to do.
+    let (_folder, program) = by("[gateway]\nrequest_timeout = \"5s\"").await;
+    let told = async |request: &str| {
+        let mut stream = tokio::net::TcpStream::connect(program.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
-    }
+    };
+    // A head that never ends, and a body that never comes.
+    tokio::join!(
+        told("GET /executions HTTP/1.1\r\nhost: localhost\r\n"),
+        told(
+            "POST /workflows/steps/executions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: 9\r\nconnection: close\r\n\r\n"
+        ),
+    );
     assert_eq!(refusals(&program, &[], "request_timeout").await, 2, "both are counted");
 }

@@ -62,10 +62,10 @@ async fn how_long_a_silence_is_borne_can_be_said() {
 #[tokio::test]
 async fn heartbeats_alone_keep_a_connection() {
     let server = Server::start(|_, mut talk| async move {
-        // The silence limit is 500 ms; the heartbeats bridge 800.
-        talk.subscribed_with(200, SubscriptionState::Running).await;
-        for _ in 0..4 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        // The silence limit is 5 s; the heartbeats bridge 8.
+        talk.subscribed_with(2_000, SubscriptionState::Running).await;
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
             talk.send(&heartbeat(0), None).await;
         }
         talk.entries(1..=LAST).await;

@@ -71,7 +71,7 @@ async fn an_execution_is_started_followed_and_attached_to() {
 async fn a_start_that_takes_long_holds_up_only_the_requests_after_it() {
     let options = GatewayOptions::default()
         .with_heartbeat_interval(Duration::from_millis(50))
-        .with_pong_timeout(Duration::from_millis(100));
+        .with_pong_timeout(Duration::from_secs(1));
     let server = Server::with_options(options).await;
     let writer = server.held("a").await;
     let mut socket = Socket::open(&server).await;
@@ -82,12 +82,14 @@ async fn a_start_that_takes_long_holds_up_only_the_requests_after_it() {
     // Longer than a pong may take: it lies unread behind the start, and is not held against the client.
     for n in 0..5 {
         say(&writer, n, n + 1).await;
-        let until = tokio::time::Instant::now() + Duration::from_millis(80);
+        let until = tokio::time::Instant::now() + Duration::from_millis(300);
         while let Ok(frame) = tokio::time::timeout_at(until, socket.next()).await {
             types.push(frame["type"].as_str().unwrap().to_owned());
         }
     }
-    assert_eq!(types.iter().filter(|frame| *frame == "token").count(), 5);
+    while types.iter().filter(|frame| *frame == "token").count() < 5 {
+        types.push(socket.next().await["type"].as_str().unwrap().to_owned());
+    }
     assert!(!types.contains(&"pong".into()));
     server.engine.go.notify_one();
     let mut answers = Vec::new();

@@ -14,11 +14,16 @@ use crate::{
     socket::Socket,
 };
 
+/// Nobody waits for what may last so long: a test that did would not come to its end.
+const LONG: Duration = Duration::from_secs(600);
+/// What a client has for its answer to a close frame, on a machine that has much to do.
+const CLOSE: Duration = Duration::from_secs(5);
+
 fn options() -> GatewayOptions {
     GatewayOptions::default()
-        .with_drain_grace(Duration::from_secs(10))
+        .with_drain_grace(LONG)
         .with_drain_jitter(Duration::from_millis(200))
-        .with_close_timeout(Duration::from_secs(2))
+        .with_close_timeout(CLOSE)
 }
 
 #[tokio::test]
@@ -49,9 +54,8 @@ async fn a_run_comes_to_its_end_while_the_server_drains() {
     let mut events = String::new();
     stream.read_to_string(&mut events).await.unwrap();
     assert!(events.contains(r#""status":"completed""#) && events.ends_with("0\r\n\r\n"), "{events}");
-    let since = Instant::now();
+    // Nobody is waited for.
     server.stopped().await;
-    assert!(since.elapsed() < Duration::from_secs(5), "nobody is waited for: {:?}", since.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +104,8 @@ async fn what_does_not_end_within_the_grace_time_is_ended() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_follow_what_goes_on_do_not_all_leave_at_once() {
-    let jitter = Duration::from_secs(2);
+    // Far longer than a machine that has much to do keeps all of them waiting, who then leave together.
+    let jitter = Duration::from_secs(8);
     let mut server =
         Server::with_options(options().with_drain_grace(Duration::from_millis(50)).with_drain_jitter(jitter))
             .await;
@@ -124,7 +129,7 @@ async fn those_who_follow_what_goes_on_do_not_all_leave_at_once() {
     assert!(left.iter().all(|(code, _)| *code == Some(1001)));
     for left in [left.into_iter().map(|(_, at)| at).collect(), streams.join_all().await] {
         let (first, last) = (left.iter().min().unwrap(), left.iter().max().unwrap());
-        // Thirty random moments of two seconds lie within a quarter of it once in 10^17.
+        // Thirty random moments of that lie within a quarter of it once in 10^17.
         assert!(last.duration_since(*first) > jitter / 4, "all within {:?}", last.duration_since(*first));
     }
     server.stopped().await;
@@ -136,9 +141,7 @@ async fn who_does_not_answer_the_close_is_dropped() {
         options().with_drain_grace(Duration::from_millis(50)).with_close_timeout(Duration::from_millis(300));
     let server = Server::with_options(options).await;
     let mut mute = crate::rubbish::raw(&server).await;
-    let since = Instant::now();
     server.stopped().await;
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     let mut rest = Vec::new();
     let _ = mute.read_to_end(&mut rest).await;
     assert!(rest.windows(2).any(|bytes| bytes == 1001_u16.to_be_bytes()), "it was told all the same");

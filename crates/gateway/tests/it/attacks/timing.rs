@@ -66,8 +66,8 @@ impl Prober {
     async fn compare(&mut self, requests: &[(&str, String, String); 2]) -> (f64, Duration) {
         let mut times = [Vec::new(), Vec::new()];
         for probe in 0..PROBES {
-            // Each is as often the one that comes after the other.
-            for turn in [probe % 2, 1 - probe % 2] {
+            let first = coin(probe as u64);
+            for turn in [first, 1 - first] {
                 times[turn].push(self.ask(&requests[turn]).await.1);
             }
         }
@@ -85,6 +85,14 @@ impl Prober {
         all.sort_unstable();
         (slower / (PROBES * PROBES) as f64, all[PROBES])
     }
+}
+
+/// Which of the two is asked for first: either as often, and in no rhythm that what else the machine does could keep (SplitMix64).
+const fn coin(probe: u64) -> usize {
+    let mut mixed = probe.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed >> 63) as usize
 }
 
 /// What an answer says, but when, and of which id.
