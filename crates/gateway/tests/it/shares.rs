@@ -244,7 +244,7 @@ async fn long_polls_of_one_user_are_bounded_and_leave_places_to_others() {
 
 #[tokio::test]
 async fn streams_of_one_user_leave_places_to_others() {
-    let streams = StreamOptions::default().with_max_streams(4).with_max_streams_per_user(2);
+    let streams = StreamOptions::default().with_max_streams(5).with_max_streams_per_user(2);
     let server = Server::with_options(options().with_streams(streams)).await;
     let produces = |who: &str| token_with(who, json!({"scope": "read produce"}));
     let (hog, victim) = (produces("hog"), produces("victim"));
@@ -261,6 +261,17 @@ async fn streams_of_one_user_leave_places_to_others() {
     assert_eq!(put(&victim, "/v1/stream/executions/a").await.status, 201);
     assert_eq!(ask(&server, &hog, "DELETE", "/v1/stream/a", ("accept", "*/*"), "").await.status, 204);
     assert_eq!(put(&hog, "/v1/stream/b").await.status, 201);
+    // An execution that has ended takes no place, and can be read.
+    put(&hog, "/v1/stream/executions/b").await.error(429, "too_many_streams_of_user");
+    let end = ask(&server, &hog, "POST", "/v1/stream/executions/a", ("stream-closed", "true"), "").await;
+    assert_eq!(end.status, 204);
+    assert_eq!(put(&hog, "/v1/stream/executions/b").await.status, 201);
+    for _ in 0..2 {
+        let path = "/v1/stream/executions/a";
+        assert_eq!(ask(&server, &hog, "POST", path, ("stream-closed", "true"), "").await.status, 204);
+        assert_eq!(ask(&server, &hog, "GET", path, ("accept", "*/*"), "").await.status, 200);
+        assert_ne!(ask(&server, &victim, "DELETE", path, ("accept", "*/*"), "").await.status, 204);
+    }
 }
 
 #[tokio::test]

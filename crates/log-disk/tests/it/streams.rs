@@ -99,6 +99,68 @@ impl World {
 }
 
 #[tokio::test]
+async fn a_stream_holds_as_much_after_a_restart_as_before() {
+    let folder = TempDir::new().unwrap();
+    let open = || {
+        let store = DiskStore::open(folder.path(), Arc::new(SystemClock), DiskOptions::default()).unwrap();
+        let logs = Registry::new(Arc::new(store), Arc::new(SystemClock), LogOptions::default());
+        let options = StreamOptions::default().with_max_stream_bytes(1_000).with_max_total_bytes(1_500);
+        World { streams: Streams::new(logs.clone(), options), logs }
+    };
+    let world = open();
+    world.make("a", Creation { events: data("first").events, ..text() }).await;
+    world.make("b", text()).await;
+    for number in 0..99 {
+        world.append("a", data("more!")).await;
+        world.append("b", by(0, number, "b")).await;
+    }
+    world.append("b", by(0, 98, "again, which is not appended")).await;
+    assert_eq!(world.streams.bytes(), 599);
+    drop(world);
+    for restart in 0..3 {
+        let world = open();
+        let (a, b) = (world.get("a").await, world.get("b").await);
+        assert_eq!(world.streams.bytes(), 599 + restart, "restart {restart}");
+        let refused = world.streams.append(&a, data(&"x".repeat(501 - restart as usize))).await;
+        assert!(matches!(refused, Err(Error::StreamFull { limit: 1_000 })), "{refused:?}");
+        let refused = world.streams.append(&b, data(&"x".repeat(902 - restart as usize))).await;
+        assert!(refused.is_err(), "{refused:?}");
+        world.append("a", data("x")).await;
+    }
+    let world = open();
+    world.append("a", data(&"x".repeat(497))).await;
+    let a = world.get("a").await;
+    assert!(matches!(world.streams.append(&a, data("x")).await, Err(Error::StreamFull { .. })));
+}
+
+#[tokio::test]
+async fn executions_that_have_ended_take_no_place_after_a_restart_either() {
+    let folder = TempDir::new().unwrap();
+    let open = || {
+        let store = DiskStore::open(folder.path(), Arc::new(SystemClock), DiskOptions::default()).unwrap();
+        let logs = Registry::new(Arc::new(store), Arc::new(SystemClock), LogOptions::default());
+        let options = StreamOptions::default().with_max_streams(2);
+        World { streams: Streams::new(logs.clone(), options), logs }
+    };
+    let execution = |number: usize| LogName::new(&format!("executions/run{number}")).unwrap();
+    for restart in 0..4 {
+        let world = open();
+        for number in 0..3 {
+            let name = execution(restart * 3 + number);
+            let stream = world.streams.create(&name, text()).await.unwrap().stream;
+            world.streams.append(&stream, close()).await.unwrap();
+        }
+        for number in 0..restart * 3 {
+            let stream = world.streams.get(&execution(number)).await.unwrap();
+            assert!(world.streams.append(&stream, close()).await.unwrap().duplicate, "{number}");
+            let log = world.logs.open(stream.name()).await.unwrap().unwrap().log().clone();
+            assert_eq!(log.head().status, Some(Status::Completed));
+        }
+        assert_eq!(world.streams.len(), 0, "restart {restart}");
+    }
+}
+
+#[tokio::test]
 async fn streams_are_there_after_any_number_of_restarts() {
     let folder = TempDir::new().unwrap();
     let (mut text_so_far, mut offsets) = (String::new(), Vec::new());

@@ -78,6 +78,8 @@ pub(super) const COMPLETE: &str = "complete";
 pub(super) const CLOSED: &str = "closed";
 /// Set when a stream is deleted that has forks.
 pub(super) const DELETED: &str = "deleted";
+/// How many bytes were appended so far.
+pub(super) const BYTES: &str = "bytes";
 /// The last `Stream-Seq`.
 pub(super) const SEQ: &str = "seq";
 /// Before the id of each producer.
@@ -170,6 +172,11 @@ impl Facts {
 /// When a stream was made whose log has these attributes; `None` if it is the log of none.
 pub fn made_at(attributes: &Attributes) -> Option<Timestamp> {
     Facts::from_attributes(attributes).map(|facts| facts.created)
+}
+
+/// How many bytes were appended to a stream whose log has these attributes, if that says so.
+pub(super) fn bytes(attributes: &Attributes) -> Option<u64> {
+    number(attributes.get(BYTES).and_then(|value| std::str::from_utf8(value).ok()))
 }
 
 /// Whether two content types are the same but for their parameters.

@@ -9,17 +9,17 @@ use crate::Error;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StreamOptions {
-    /// Streams that there may be at once, those included that were deleted while forks of them are left. Default 8,192. Each that
-    /// is in memory takes one of the places that [`LogOptions::max_logs`](crate::LogOptions::max_logs) allows.
+    /// Streams that there may be at once, those included that were deleted while forks of them are left, and executions of programs
+    /// outside until they have ended, after which they are kept as any other. Default 8,192. Each that is in memory takes one of the places that [`LogOptions::max_logs`](crate::LogOptions::max_logs) allows.
     pub max_streams: usize,
-    /// Streams of one user, and executions of programs outside that it made, that there may be at once; where nobody is asked who
+    /// Streams of one user, and executions of programs outside that it made and that have not ended, that there may be at once; where nobody is asked who
     /// they are, only [`max_streams`](Self::max_streams) counts. Default 1,024.
     pub max_streams_per_user: usize,
     /// The most bytes of one append; one that is larger is refused. Default 4 MiB.
     pub max_append_bytes: usize,
-    /// The most bytes that one stream holds. Default 1 GiB.
+    /// The most bytes that are appended to one stream. Default 1 GiB.
     pub max_stream_bytes: u64,
-    /// The most bytes that all streams hold together. Default 16 GiB.
+    /// The most bytes that all streams hold together, executions that have ended left out. Default 16 GiB.
     pub max_total_bytes: u64,
     /// Idempotent producers that one stream remembers, for as long as it lives. Default 1,024.
     pub max_producers: usize,

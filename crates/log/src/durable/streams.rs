@@ -1,10 +1,10 @@
 //! All streams of a registry.
 
 mod create;
+mod known;
 mod load;
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     append::{Append, Outcome, session, size},
-    facts::{self, CLOSED},
+    facts::{self, BYTES, CLOSED, Facts, set},
     options::StreamOptions,
     place::{Chain, Segment},
     producer::Verdict,
@@ -30,6 +30,7 @@ use super::{
 use crate::{Error, Registry, Removal, Writer, once};
 
 pub use create::Created;
+use known::Known;
 
 /// Finds, makes, appends to, reads and deletes streams. A cheap handle; all clones are the same.
 #[derive(Clone)]
@@ -40,8 +41,8 @@ pub(super) struct Inner {
     options: StreamOptions,
     /// Set once the streams that the store has are known.
     loaded: OnceCell<()>,
-    streams: Mutex<HashMap<LogName, Arc<Stream>>>,
-    /// What all streams hold, in bytes.
+    streams: Mutex<Known>,
+    /// What all of them hold, in bytes.
     bytes: AtomicU64,
 }
 
@@ -58,14 +59,17 @@ impl Streams {
             streams: Mutex::default(),
             bytes: AtomicU64::new(0),
         });
-        // Executions are forgotten by the retention of logs, and what is known of them goes with them.
+        // Executions are forgotten by the retention of logs, and what is known of them goes with them. They leave memory only when they
+        // have ended.
         let known = Arc::downgrade(&inner);
         inner.logs.on_removed(move |name, removal| {
-            if removal == Removal::Deleted
-                && name.starts_with(LogName::EXECUTIONS)
+            if name.starts_with(LogName::EXECUTIONS)
                 && let Some(inner) = known.upgrade()
             {
-                inner.forget(name);
+                match removal {
+                    Removal::Deleted => inner.forget(name),
+                    Removal::Evicted => drop(inner.take_out(name)),
+                }
             }
         });
         Self(inner)
@@ -84,7 +88,7 @@ impl Streams {
         &self.0.options
     }
 
-    /// How many streams there are.
+    /// How many streams there are; an execution is one until it has ended.
     pub fn len(&self) -> usize {
         self.0.streams().len()
     }
@@ -94,7 +98,7 @@ impl Streams {
         self.len() == 0
     }
 
-    /// What all streams hold, in bytes.
+    /// What they hold, in bytes.
     pub fn bytes(&self) -> u64 {
         self.0.bytes.load(Ordering::Acquire)
     }
@@ -118,7 +122,23 @@ impl Streams {
     /// The stream of that name, whatever has become of it. Waits until it is made, if it is being made.
     async fn find(&self, name: &LogName) -> Result<Option<Arc<Stream>>, Error> {
         self.load().await?;
-        Ok(self.0.streams().get(name).cloned())
+        let known = self.0.streams().get(name).cloned();
+        match known {
+            None if name.starts_with(LogName::EXECUTIONS) => self.ended(name).await,
+            known => Ok(known),
+        }
+    }
+
+    /// An execution of a program outside that has ended. It is kept and forgotten as any other, and what is to be known of it stands in
+    /// its log.
+    async fn ended(&self, name: &LogName) -> Result<Option<Arc<Stream>>, Error> {
+        let Some(writer) = self.0.logs.open(name).await? else { return Ok(None) };
+        if !writer.log().head().sealed {
+            return Ok(None);
+        }
+        let facts = Facts::from_attributes(&writer.log().attributes(""));
+        let stream = |facts| Arc::new(Stream::new(name.clone(), facts, State::Live, self.0.logs.now()));
+        Ok(facts.map(stream))
     }
 
     /// A reader of `stream`, before its first entry. That counts as reading it.
@@ -188,6 +208,10 @@ impl Streams {
                     self.check_room(stream, asked as u64)?;
                     let events = once::admit(&writer, append.events, append.once, &mut changes);
                     let kept = size(&events) as u64;
+                    // One that a release before made does not say it, and goes on so.
+                    if kept > 0 && writer.attribute(BYTES).is_some() {
+                        changes.push(set(BYTES, (stream.bytes.load(Ordering::Acquire) + kept).to_string()));
+                    }
                     let completed = (stream.is_execution() && append.close).then(completed);
                     let accepted = match append.close {
                         true => writer.close_with(events.into_iter().chain(completed), changes).await?,
@@ -205,6 +229,9 @@ impl Streams {
             tail: self.chain(stream).await?.position(tail),
             closed: writer.attribute(CLOSED).is_some(),
         };
+        if stream.is_execution() && stand.closed {
+            self.0.take_out(stream.name());
+        }
         let session = producer.and_then(|producer| session(&writer, &producer.id));
         Ok(Outcome { stand, duplicate, producer_seq: session.map(|session| session.seq) })
     }
@@ -260,7 +287,9 @@ impl Streams {
             stream.set_state(State::Expired);
             ended
         };
-        writer.settled(ended).await
+        writer.settled(ended).await?;
+        self.0.take_out(stream.name());
+        Ok(())
     }
 
     /// Deletes a stream, and with it every deleted one that lived on for it only.
@@ -279,6 +308,7 @@ impl Streams {
                 }
             }
             self.0.logs.remove(stream.name()).await?;
+            stream.set_state(State::Gone);
             self.0.forget(stream.name());
             next = stream.facts().fork.as_ref().and_then(|fork| self.release(&fork.source));
         }
@@ -313,13 +343,19 @@ impl Inner {
 
     /// A stream is gone.
     fn forget(&self, name: &LogName) {
-        if let Some(stream) = self.streams().remove(name) {
+        if let Some(stream) = self.take_out(name) {
             stream.set_state(State::Gone);
-            self.bytes.fetch_sub(stream.bytes.load(Ordering::Acquire), Ordering::AcqRel);
         }
     }
 
-    fn streams(&self) -> MutexGuard<'_, HashMap<LogName, Arc<Stream>>> {
+    /// A stream takes no place any more.
+    fn take_out(&self, name: &LogName) -> Option<Arc<Stream>> {
+        let stream = self.streams().remove(name)?;
+        self.bytes.fetch_sub(stream.bytes.load(Ordering::Acquire), Ordering::AcqRel);
+        Some(stream)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Known> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

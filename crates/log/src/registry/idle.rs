@@ -11,6 +11,11 @@ use crate::Writer;
 const AT_ONCE: usize = 64;
 
 impl Registry {
+    /// The writer of the log `name` if that is in memory. It does not count as used.
+    pub(crate) fn in_memory(&self, name: &LogName) -> Option<Writer> {
+        self.lock().by_name.get(name).cloned()
+    }
+
     /// Lets streams go from memory that nobody has used for as long as they may be idle at `now`.
     pub(super) fn let_idle_go(&self, now: Timestamp) {
         let idle = u64::try_from(self.options().stream_idle_ttl.as_micros()).unwrap_or(u64::MAX);

@@ -5,6 +5,7 @@ mod lifetimes;
 mod model;
 mod producers;
 mod races;
+mod shares;
 
 use std::sync::Arc;
 

@@ -1,9 +1,6 @@
 //! Making a stream, new or as a fork of another.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use streamnest_core::{Event, LogName, Position, Seq, payload::StatusUpdate};
@@ -13,7 +10,7 @@ use crate::{
     Error,
     durable::{
         append,
-        facts::{self, COMPLETE, Creation, Facts, Fork, ForkAt, same_media_type, set},
+        facts::{self, BYTES, COMPLETE, Creation, Facts, Fork, ForkAt, same_media_type, set},
         stream::{State, Stream},
     },
 };
@@ -97,18 +94,16 @@ impl Streams {
         let turn = stream.turn().await;
         let reserved = {
             let mut streams = self.0.streams();
-            let (limit, count) = (self.0.options.max_streams, streams.len());
-            let (share, owned) = (self.0.options.max_streams_per_user, owned(&streams, stream.facts()));
-            match streams.entry(name.clone()) {
-                Entry::Occupied(_) => None,
-                Entry::Vacant(_) if count >= limit => return Err(Error::TooManyStreams { limit }),
-                Entry::Vacant(_) if owned >= share => {
-                    return Err(Error::TooManyStreamsOfUser { limit: share });
-                }
-                Entry::Vacant(vacant) => {
-                    vacant.insert(stream.clone());
-                    Some(Reserved { streams: self, stream: stream.clone() })
-                }
+            let (limit, share) = (self.0.options.max_streams, self.0.options.max_streams_per_user);
+            if streams.get(name).is_some() {
+                None
+            } else if streams.len() >= limit {
+                return Err(Error::TooManyStreams { limit });
+            } else if streams.of_owner(&stream) >= share {
+                return Err(Error::TooManyStreamsOfUser { limit: share });
+            } else {
+                streams.insert(stream.clone());
+                Some(Reserved { streams: self, stream: stream.clone() })
             }
         };
         let Some(reserved) = reserved else {
@@ -122,6 +117,9 @@ impl Streams {
         self.write_beginning(&stream, prefix, &creation).await?;
         stream.set_state(State::Live);
         reserved.keep();
+        if stream.is_execution() && creation.closed {
+            self.0.take_out(name);
+        }
         if let Some(mut pinned) = pinned {
             pinned.kept = true;
         }
@@ -174,12 +172,16 @@ impl Streams {
             // An execution that this server runs.
             return Err(Error::StreamExists { name: name.clone() });
         };
-        let stream = Arc::new(Stream::new(name.clone(), facts, State::Live, self.0.logs.now()));
-        let known = match self.0.streams().entry(name.clone()) {
-            // It is being made at this moment.
-            Entry::Occupied(known) => return Ok(Some(known.get().clone())),
-            Entry::Vacant(vacant) => vacant.insert(stream).clone(),
-        };
+        let known = Arc::new(Stream::new(name.clone(), facts, State::Live, self.0.logs.now()));
+        {
+            let mut streams = self.0.streams();
+            if let Some(known) = streams.get(name) {
+                // It is being made at this moment.
+                return Ok(Some(known.clone()));
+            }
+            streams.insert(known.clone());
+        }
+        self.count(&known, facts::bytes(&attributes).unwrap_or_default());
         let source = known.facts().fork.as_ref().map(|fork| fork.source.clone());
         if let Some(source) = source.and_then(|source| self.0.streams().get(&source).cloned()) {
             source.forks.fetch_add(1, Ordering::SeqCst);
@@ -260,6 +262,8 @@ impl Streams {
         let events: Vec<Event> = events.chain(completed).collect();
         let size = append::size(&events) as u64;
         let complete = set(COMPLETE, "");
+        // So every append finds a place for it in the store.
+        attributes.push(set(BYTES, size.to_string()));
         if events.is_empty() && !creation.closed {
             attributes.push(complete);
             self.0.logs.create_with(stream.name(), &attributes).await?;
@@ -284,12 +288,6 @@ impl Streams {
         self.count(stream, size);
         Ok(())
     }
-}
-
-/// How many of `streams` whoever makes one of these facts has made; 0 for nobody in particular.
-fn owned(streams: &HashMap<LogName, Arc<Stream>>, facts: &Facts) -> usize {
-    let of_owner = |stream: &&Arc<Stream>| stream.facts().owner == facts.owner;
-    if facts.owner.is_some() { streams.values().filter(of_owner).count() } else { 0 }
 }
 
 /// A position with nothing before it is written in one way.

@@ -1,14 +1,14 @@
 //! Finding the streams that the store has, at the first use, and looking after them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use streamnest_core::{Listed, LogName, Seq};
 
-use super::{Ordering, Streams};
+use super::{Known, Ordering, Streams};
 use crate::{
     Error,
     durable::{
-        facts::{CLOSED, COMPLETE, DELETED, Facts},
+        facts::{self, CLOSED, COMPLETE, DELETED, Facts},
         stream::{State, Stream},
     },
 };
@@ -28,7 +28,7 @@ impl Streams {
     }
 
     async fn load_all(&self) -> Result<(), Error> {
-        let mut streams = HashMap::new();
+        let mut streams = Known::default();
         for prefix in [Self::PREFIX, LogName::EXECUTIONS] {
             let mut after = None;
             loop {
@@ -37,12 +37,12 @@ impl Streams {
                 after = Some(last.name.clone());
                 for listed in &page {
                     if let Some(stream) = self.load_one(listed).await? {
-                        streams.insert(listed.name.clone(), Arc::new(stream));
+                        streams.insert(Arc::new(stream));
                     }
                 }
             }
         }
-        for stream in streams.values() {
+        for stream in streams.iter() {
             let Some(fork) = &stream.facts().fork else { continue };
             match streams.get(&fork.source) {
                 Some(source) => {
@@ -54,7 +54,7 @@ impl Streams {
                 }
             }
         }
-        let bytes = streams.values().map(|stream| stream.bytes.load(Ordering::Acquire)).sum();
+        let bytes = streams.iter().map(|stream| stream.bytes.load(Ordering::Acquire)).sum();
         self.0.bytes.store(bytes, Ordering::Release);
         // Deleted ones without forks are for the sweep.
         *self.0.streams() = streams;
@@ -87,7 +87,11 @@ impl Streams {
         }
         let state = if has(DELETED) { State::Deleted } else { State::Live };
         let stream = Stream::new(name.clone(), facts, state, self.0.logs.now());
-        stream.bytes.store(head.bytes, Ordering::Release);
+        if stream.is_execution() && (has(CLOSED) || head.sealed) {
+            return Ok(None);
+        }
+        // What the store holds of one that a release before made is more than was appended, but all that is known.
+        stream.bytes.store(facts::bytes(&head.attributes).unwrap_or(head.bytes), Ordering::Release);
         Ok(Some(stream))
     }
 
@@ -104,15 +108,26 @@ impl Streams {
         }
     }
 
+    /// Executions that somebody else has ended, who cancelled them, take no place any more.
+    fn let_ended_go(&self) {
+        let running: Vec<_> =
+            self.0.streams().iter().filter(|stream| stream.is_execution()).cloned().collect();
+        let has_ended = |name| self.0.logs.in_memory(name).is_some_and(|writer| writer.log().head().sealed);
+        for stream in running.iter().filter(|stream| has_ended(stream.name())) {
+            self.0.take_out(stream.name());
+        }
+    }
+
     async fn sweep(&self) -> Result<(), Error> {
         self.load().await?;
+        self.let_ended_go();
         let now = self.0.logs.now();
         let is_over = |stream: &Arc<Stream>| match stream.state() {
             State::Live => stream.has_expired(now),
             State::Deleted => stream.forks.load(Ordering::SeqCst) == 0,
             State::Making | State::Gone | State::Expired => false,
         };
-        let over: Vec<_> = self.0.streams().values().filter(|stream| is_over(stream)).cloned().collect();
+        let over: Vec<_> = self.0.streams().iter().filter(|stream| is_over(stream)).cloned().collect();
         for stream in over {
             match stream.state() {
                 State::Deleted => self.discard(&stream).await?,
