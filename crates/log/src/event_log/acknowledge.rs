@@ -59,9 +59,8 @@ impl EventLog {
         let is_full = |state: &State| state.subscriptions.len() >= limit;
         let has_share = |state: &State| owner.is_some_and(|owner| state.subscriptions.owned(owner) >= share);
         if is_full(state) || has_share(state) {
-            for name in state.subscriptions.unused(now, options.subscription_ttl) {
-                self.drop_name(state, &name)?;
-            }
+            let unused = state.subscriptions.unused(now, options.subscription_ttl);
+            self.drop_names(state, &unused)?;
         }
         if is_full(state) {
             return Err(Error::TooManySubscriptions { limit });
@@ -72,13 +71,14 @@ impl EventLog {
         Ok(())
     }
 
-    fn drop_name(&self, state: &mut State, name: &str) -> Result<(), Error> {
-        if state.failed.is_none()
-            && let Ok(change) = AttributeChange::remove(&Subscriptions::key(name))
-        {
-            self.send_positions(state, vec![change])?;
+    /// Forgets names with one append.
+    fn drop_names(&self, state: &mut State, names: &[String]) -> Result<(), Error> {
+        let removal = |name: &String| AttributeChange::remove(&Subscriptions::key(name)).ok();
+        let changes: Vec<_> = names.iter().filter_map(removal).collect();
+        if state.failed.is_none() && !changes.is_empty() {
+            self.send_positions(state, changes)?;
         }
-        state.subscriptions.forget(name);
+        names.iter().for_each(|name| state.subscriptions.forget(name));
         // Who waits until it is durable waits for nothing.
         self.room.notify_waiters();
         Ok(())
@@ -99,7 +99,7 @@ impl EventLog {
         if state.subscriptions.get(subscription).is_none() {
             return Ok(false);
         }
-        self.drop_name(&mut state, subscription).map(|()| true)
+        self.drop_names(&mut state, &[subscription.to_owned()]).map(|()| true)
     }
 
     /// Sends the first position of a subscription at once, whatever is under way: so it has a place in the store before anybody

@@ -119,6 +119,31 @@ async fn names_that_nobody_uses_give_way_and_nobody_names_more_than_a_share() {
 }
 
 #[tokio::test]
+async fn names_that_give_way_together_are_one_append() {
+    let (store, clock) = (Arc::new(SlowStore::default()), SetClock::new());
+    let options = LogOptions::default().with_max_subscriptions(50);
+    let age = options.subscription_ttl;
+    let registry = Registry::new(store.clone(), clock.clone(), options);
+    let run = id("run");
+    let writer = registry.create(&run).await.unwrap();
+    append(&writer, 1).await;
+    store.settle(&run, 1);
+    let log = writer.log();
+    for number in 0..50 {
+        log.acknowledge(&format!("old-{number}"), seq(1)).unwrap();
+        store.settle(&run, 0);
+    }
+    clock.advance(age);
+    let before = store.changes(&run);
+    log.acknowledge("new", seq(1)).unwrap();
+    assert_eq!(store.changes(&run) - before, 2, "the removals, and the new one");
+    store.settle(&run, 0);
+    let kept = log.attributes("subscription/").into_iter();
+    let kept: Vec<_> = kept.map(|(key, _)| key.to_string()).collect();
+    assert_eq!(kept, ["subscription/new"]);
+}
+
+#[tokio::test]
 async fn a_log_remembers_no_more_names_than_it_may() {
     let writer = registry(LogOptions::default().with_max_subscriptions(2)).create(&id("run")).await.unwrap();
     append(&writer, 3).await;

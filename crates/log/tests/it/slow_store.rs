@@ -115,6 +115,11 @@ impl SlowStore {
         self.logs.lock().unwrap()[&id.log_name()].clone()
     }
 
+    /// How many appends to `id` changed attributes since it was opened.
+    pub(crate) fn changes(&self, id: &ExecutionId) -> usize {
+        self.kept(id).0.lock().unwrap().changes.len()
+    }
+
     /// Makes `count` more entries of `id` durable.
     pub(crate) fn settle(&self, id: &ExecutionId, count: u64) {
         self.kept(id).settle(count);
