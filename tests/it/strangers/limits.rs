@@ -290,7 +290,7 @@ async fn what_one_user_has_open() {
     let (_folder, program) = by(lines).await;
     let address = program.address;
     let (ada, eve) = (bearer("ada"), bearer("eve"));
-    let root = format!("Bearer {}", token("root", 60, &json!({"scope": "admin operate"})));
+    let root = format!("Bearer {}", token("root", 3600, &json!({"scope": "admin operate"})));
     let (ada, eve, root) =
         ([("authorization", &*ada)], [("authorization", &*eve)], [("authorization", &*root)]);
     let body = json!({"executionId": "a", "input": {"tokens": 1000, "pause_ms": 20}});

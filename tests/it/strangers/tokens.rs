@@ -196,7 +196,7 @@ async fn a_token_is_renewed_in_place_without_a_gap_and_another_users_closes() {
     assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>());
     assert!(renewals >= 2, "{renewals}");
     println!("entries={} renewals={renewals} gaps=0", sequences.len());
-    socket.send("authentication", json!({"token": token("eve", 60, &json!({}))})).await;
+    socket.send("authentication", json!({"token": token("eve", 3600, &json!({}))})).await;
     let told = socket.next().await.unwrap();
     assert_eq!(told["payload"]["code"], "other_subject", "{told}");
     assert_eq!(socket.closed().await.unwrap().0, 4401);
@@ -218,9 +218,9 @@ async fn a_key_that_is_taken_out_of_its_file_ends_live_connections_and_an_empty_
         key_refresh = "100ms"
     "#;
     let program = program(&folder, options, &[]).await;
-    let claims = json!({"sub": "ada", "exp": seconds() + 60});
+    let claims = json!({"sub": "ada", "exp": seconds() + 3600});
     let by_set = encode(&Header::new(Algorithm::ES256), &claims, &key).unwrap();
-    let root = format!("Bearer {}", token("root", 60, &json!({"scope": "admin operate"})));
+    let root = format!("Bearer {}", token("root", 3600, &json!({"scope": "admin operate"})));
     let (mut of_set, mut of_secret) =
         (open(&program, &by_set).await, open(&program, root.trim_start_matches("Bearer ")).await);
     start(&program, "a", &format!("Bearer {by_set}"), (1_000, Duration::from_millis(20))).await;

@@ -78,15 +78,15 @@ fn jwk(kind: &str, pem: &str, algorithm: Jwa, id: &str) -> Value {
     serde_json::to_value(jwk).unwrap()
 }
 
-/// A token of `ada` for a minute, by a key of a set.
+/// A token of `ada` for an hour, by a key of a set.
 fn signed(kind: &str, pem: &str, algorithm: Jwa, id: &str) -> String {
     let header = Header { kid: Some(id.into()), ..Header::new(algorithm) };
-    encode(&header, &json!({"sub": "ada", "exp": seconds(60)}), &signing(kind, pem)).unwrap()
+    encode(&header, &json!({"sub": "ada", "exp": seconds(3600)}), &signing(kind, pem)).unwrap()
 }
 
 #[tokio::test]
 async fn tokens_of_every_algorithm_are_taken_where_it_is_allowed_and_nowhere_else() {
-    let claims = json!({"sub": "ada", "exp": seconds(60)});
+    let claims = json!({"sub": "ada", "exp": seconds(3600)});
     for (kind, private, public, algorithms) in KEYS {
         for (allowed, _) in algorithms {
             let key = TokenKey::public(public, [*allowed]);

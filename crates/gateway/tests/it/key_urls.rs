@@ -134,7 +134,7 @@ fn jwk(pem: &str, id: &str) -> Value {
 fn token(pem: &str, id: &str) -> String {
     let (key, algorithm) = key(pem);
     let header = Header { kid: Some(id.into()), ..Header::new(algorithm) };
-    encode(&header, &json!({"sub": "ada", "exp": seconds(60)}), &key).unwrap()
+    encode(&header, &json!({"sub": "ada", "exp": seconds(3600)}), &key).unwrap()
 }
 
 /// The keys at `url`, fetched again only after an hour unless the test says otherwise.
@@ -166,7 +166,7 @@ fn metric(text: &str, name: &str) -> f64 {
 async fn metrics(server: &Server) -> String {
     let (key, algorithm) = key(EC);
     let header = Header { kid: Some("old".into()), ..Header::new(algorithm) };
-    let claims = json!({"sub": "root", "exp": seconds(60), "scope": "operate"});
+    let claims = json!({"sub": "root", "exp": seconds(3600), "scope": "operate"});
     let token = encode(&header, &claims, &key).unwrap();
     server.ask("GET", "/metrics", &[("authorization", &bearer(&token))], "").await.body
 }
@@ -386,7 +386,7 @@ async fn headers_of_a_token_never_name_what_is_fetched() {
             "x5u" => header.x5u = Some(url.clone()),
             _ => header.kid = Some(url.clone()),
         }
-        let token = encode(&header, &json!({"sub": "eve", "exp": seconds(60)}), &key).unwrap();
+        let token = encode(&header, &json!({"sub": "eve", "exp": seconds(3600)}), &key).unwrap();
         assert_eq!(status(&server, &token).await, 401, "{field}");
     }
     let called = tokio::time::timeout(Duration::from_millis(50), trap.accept()).await;

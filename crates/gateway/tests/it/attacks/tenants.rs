@@ -229,7 +229,7 @@ async fn rotation(watch: &mut Watch) {
     let options = GatewayOptions::default().with_authentication(Some(authentication));
     let server = Server::with_options(options).await;
     let header = Header { kid: Some("old".into()), ..Header::new(Algorithm::RS256) };
-    let claims = json!({"sub": "ada", "exp": seconds(60)});
+    let claims = json!({"sub": "ada", "exp": seconds(3600)});
     let signed = jsonwebtoken::encode(&header, &claims, &key).unwrap();
     watch.secret(&signed);
     let authorization = bearer(&signed);
