@@ -101,6 +101,24 @@ async fn a_name_is_let_in_by_the_flag() {
     assert_eq!(answer(&Serving::start(&["--allow-host", "runs.example.org"]).await).await, 101);
 }
 
+#[tokio::test]
+async fn what_can_match_nothing_is_refused_by_its_flag() {
+    for (flag, value, reason) in [
+        ("--allow-host", "*.example.org", "has \"*.example.org\", but takes no patterns; name each host"),
+        (
+            "--allow-origin",
+            "https://*.example.org",
+            "has \"https://*.example.org\", but takes no patterns; name each origin",
+        ),
+    ] {
+        let error = flags(&[flag, value]).unwrap().serve(&app().await).await.unwrap_err();
+        assert_eq!(error.code(), "invalid_option");
+        assert_eq!(error.to_string(), format!("option `{flag}` {reason}"));
+    }
+    let server = Serving::start(&["--allow-origin", "https://app.example.org:443"]).await;
+    assert_eq!(server.started(&[("origin", "https://app.example.org")]).await, 202);
+}
+
 #[test]
 fn a_wrong_log_filter_is_refused_and_named() {
     let error = ServerFlags::try_parse_from(["program", "--log", "streamnest=loud"]).unwrap_err();
@@ -150,5 +168,5 @@ async fn connections_are_encrypted_by_the_flags() {
     let other = flags(&["--tls-cert", &pem("tls.crt"), "--tls-key", &pem("tls-next")]).unwrap();
     let error = other.serve(&app().await).await.unwrap_err();
     assert_eq!(error.code(), "invalid_option");
-    assert!(error.to_string().contains("`tls` has a certificate and a key"), "{error}");
+    assert!(error.to_string().contains("option `--tls-cert` has a certificate and a key"), "{error}");
 }

@@ -76,15 +76,24 @@ async fn keys_that_are_none_are_refused_by_name() {
     let (folder, path) = secret();
     fs::write(&path, "short").unwrap();
     let error = refused(&["--jwt-secret-file", &path]).await.to_string();
-    assert!(error.contains("`authentication.keys` has a secret of 5 bytes"), "{error}");
+    assert!(error.contains("option `--jwt-secret-file` has a secret of 5 bytes"), "{error}");
     let error = refused(&["--jwt-public-key-file", &path]).await.to_string();
-    assert!(error.contains("`authentication.keys` has a public key that cannot be read"), "{error}");
+    assert!(error.contains("option `--jwt-public-key-file` has a public key that cannot be read"), "{error}");
     let set = folder.path().join("set.json");
     fs::write(&set, r#"{"keys":[]}"#).unwrap();
     let error = refused(&["--jwks-file", set.to_str().unwrap()]).await.to_string();
-    assert!(error.contains("holds no key for signatures"), "{error}");
-    let error = refused(&["--jwt-issuer", "https://id.example.org"]).await.to_string();
-    assert!(error.contains("`authentication` names no key"), "{error}");
+    assert!(
+        error.contains("option `--jwks-file` has") && error.contains("holds no key for signatures"),
+        "{error}"
+    );
+    let good = secret();
+    let error =
+        refused(&["--jwt-secret-file", &good.1, "--jwks-file", "/nowhere/set.json"]).await.to_string();
+    assert!(error.contains("option `--jwks-file` has the key set /nowhere/set.json"), "{error}");
+    let error = refused(&["--jwt-secret-file", &good.1, "--jwt-cookie", "a b"]).await.to_string();
+    assert!(error.contains("option `--jwt-cookie` is \"a b\""), "{error}");
+    let error = flags(&["--jwt-issuer", "https://id.example.org"]).unwrap_err().to_string();
+    assert!(error.contains("not provided") && error.contains("--jwt-secret-file <FILE>|"), "{error}");
     let error = flags(&["--jwt-algorithm", "none"]).unwrap_err().to_string();
     assert!(error.contains("legal are HS256, HS384"), "{error}");
 }
@@ -96,7 +105,7 @@ async fn a_key_is_given_in_one_place() {
     let app = Streamnest::builder().workflow(Steps::default()).options(options).build().await.unwrap();
     let (_folder, path) = secret();
     let error = flags(&["--jwt-secret-file", &path]).unwrap().serve(&app).await.unwrap_err().to_string();
-    assert!(error.contains("`authentication` is set by the program already"), "{error}");
+    assert!(error.contains("option `--jwt-secret-file` is set by the program already"), "{error}");
 }
 
 #[tokio::test]
@@ -108,7 +117,7 @@ async fn options_name_a_key_or_turn_it_off() {
     let on = server(AuthOptions::default().with_secret_key(SECRET)).await;
     assert_eq!(status(on.address, None).await, 401);
     assert_eq!(status(on.address, Some(&token("ada", 60))).await, 200);
-    let off = server(AuthOptions::default().with_secret_key(SECRET).with_enabled(false)).await;
+    let off = server(AuthOptions::default().with_enabled(false)).await;
     assert_eq!(status(off.address, None).await, 200);
 }
 
@@ -196,7 +205,7 @@ async fn a_key_set_by_url_is_named_by_a_flag_a_file_or_an_option() {
     };
     let plain = refused(&["--jwks-url", "http://id.example.org/keys.json"]).await;
     assert!(
-        plain.contains("`authentication.keys` has the key set") && plain.contains("is not https"),
+        plain.contains("option `--jwks-url` has the key set") && plain.contains("is not https"),
         "{plain}"
     );
     let rootless =

@@ -13,7 +13,11 @@ use streamnest_runtime::{Engine, EventStreamProcessorService, Run, TokenStreamin
 use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
 
 pub use self::builder::{AppBuilder, Streamnest};
-use crate::{Error, ServerFlags, store::LateStore};
+use crate::{
+    Error, ServerFlags,
+    store::LateStore,
+    streaming::{Serving, Settled},
+};
 
 /// What lives as long as the application: what its modules made, and the task that looks after the logs.
 #[derive(Debug)]
@@ -44,10 +48,7 @@ pub struct App {
     gateway: Gateway,
     /// Set unless the program said where its logs are kept.
     late: Option<Arc<LateStore>>,
-    /// The port to listen on where no flag says otherwise.
-    port: u16,
-    /// The file that its options were read from.
-    config: Option<Arc<Path>>,
+    settled: Arc<Settled>,
     living: Arc<Living>,
 }
 
@@ -135,8 +136,12 @@ impl App {
     /// Its routes, to be mounted into an axum program. The application lives as long as they do; when that program ends,
     /// [`shut_down`](Self::shut_down) a clone that was made before.
     ///
-    /// Limits by address have an effect only if it is served by `into_make_service_with_connect_info::<SocketAddr>()`.
+    /// Limits by address have an effect only if it is served by `into_make_service_with_connect_info::<SocketAddr>()`. Of options
+    /// that have none in such a program a warning tells.
     pub fn into_router(self) -> axum::Router {
+        for error in self.settled.without_effect(self.serving(false)) {
+            tracing::warn!("{error}");
+        }
         self.gateway.router().layer(axum::Extension(self.living))
     }
 
@@ -145,12 +150,13 @@ impl App {
     /// are told to leave, so that each of them reads how its execution ended. At last the shutdown hooks of providers run.
     ///
     /// # Errors
-    /// [`Error::Gateway`] if the listener breaks.
+    /// [`Error::OptionAlone`] if an option has no effect, [`Error::Gateway`] if the listener breaks.
     pub async fn serve(
         &self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
+        self.check_effects()?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let served = self.gateway.serve(listener, async {
             // The sender goes when the executions have ended, or when serving has ended by itself.
@@ -206,12 +212,28 @@ impl App {
 
     /// The file that its options were read from.
     pub(crate) fn config(&self) -> Option<&Path> {
-        self.config.as_deref()
+        self.settled.0.source.as_ref().map(|source| source.path.as_path())
     }
 
     /// The port to listen on where no flag says otherwise.
-    pub(crate) const fn port(&self) -> u16 {
-        self.port
+    pub(crate) fn port(&self) -> u16 {
+        self.settled.0.websocket.port
+    }
+
+    /// Refuses an option that has no effect in a program that accepts connections itself, now that its flags had theirs.
+    ///
+    /// # Errors
+    /// [`Error::OptionAlone`].
+    pub(crate) fn check_effects(&self) -> Result<(), Error> {
+        self.settled.without_effect(self.serving(true)).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    fn serving(&self, listens: bool) -> Serving {
+        Serving {
+            authenticates: self.gateway.authenticates(),
+            encrypts: listens && self.gateway.encrypts(),
+            listens,
+        }
     }
 
     /// Takes nothing new, and brings every execution to its end. Connections stay.

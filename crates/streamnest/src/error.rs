@@ -7,6 +7,7 @@ use std::{error::Error as StdError, fmt, io, net::SocketAddr, path::PathBuf};
 use streamnest_modules::BoxError;
 
 pub use self::streaming::StreamingError;
+use crate::OptionName;
 
 /// Why an application cannot be built or does not listen.
 ///
@@ -38,12 +39,20 @@ pub enum Error {
         beneath: &'static str,
     },
     /// An option has no effect without another.
-    #[error("option `{option}` has no effect without `{needs}`; give that too, or leave it out")]
+    #[error("option {option} has no effect without {needs}; give that too, or leave it out")]
     OptionAlone {
         /// The option.
-        option: &'static str,
-        /// The other one.
+        option: OptionName,
+        /// What gives the other one.
         needs: &'static str,
+    },
+    /// An option that a file or a flag gives leaves no room to work, or is not what it has to be.
+    #[error("option {option} {reason}")]
+    OptionRefused {
+        /// The option.
+        option: OptionName,
+        /// What is wrong with it.
+        reason: String,
     },
     /// An option has no effect in this program.
     #[error("option `{option}` has no effect: {reason}; leave it out")]
@@ -150,6 +159,7 @@ impl Error {
             #[cfg(feature = "otlp")]
             Self::Otlp { .. } => "otlp",
             Self::KeyFile { .. } => "key_file",
+            Self::OptionRefused { .. } => "invalid_option",
             Self::OptionAlone { .. } => "option_alone",
             Self::OptionUnused { .. } => "option_unused",
             Self::ConfigFile { .. } => "config_file",

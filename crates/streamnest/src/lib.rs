@@ -23,7 +23,8 @@ pub use app::{App, AppBuilder, Streamnest};
 pub use error::{Error, StreamingError};
 pub use server::{LogFormat, ServerFlags, TokenFlags};
 pub use streaming::{
-    AuthOptions, CorsOptions, HeartbeatOptions, StreamingModule, StreamingOptions, WebSocketOptions,
+    AuthOptions, CorsOptions, HeartbeatOptions, OptionName, StreamingModule, StreamingOptions,
+    WebSocketOptions,
 };
 pub use streamnest_core as core;
 pub use streamnest_gateway as gateway;

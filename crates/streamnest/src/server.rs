@@ -25,7 +25,7 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 pub use self::tokens::TokenFlags;
-use crate::{App, Error, StreamingOptions};
+use crate::{App, Error, OptionName, StreamingOptions, streaming::named};
 
 /// The standard flags: where to listen, who may ask, what to log.
 #[derive(Clone, Debug, Parser)]
@@ -142,7 +142,8 @@ impl ServerFlags {
     /// Serves `app` until SIGTERM or Ctrl-C, then drains. A second one ends that at once.
     ///
     /// # Errors
-    /// [`Error::Listen`], [`Error::NotLoopback`], [`Error::KeyFile`], [`Error::Gateway`].
+    /// [`Error::Listen`], [`Error::NotLoopback`], [`Error::KeyFile`], [`Error::OptionRefused`], [`Error::OptionAlone`],
+    /// [`Error::Gateway`].
     pub async fn serve(self, app: &App) -> Result<(), Error> {
         let observed = self.observe()?;
         let served = self.serve_observed(app).await;
@@ -155,18 +156,25 @@ impl ServerFlags {
             return Err(Error::ConfigNotRead);
         }
         if let Some(authentication) = self.tokens.clone().options() {
-            authentication.read()?.map_or(Ok(()), |options| app.gateway().authenticate(options))?;
+            let keys = authentication.keys();
+            let set = authentication.read().and_then(|options| {
+                options.map_or(Ok(()), |options| Ok(app.gateway().authenticate(options)?))
+            });
+            set.map_err(|error| by_flag(error, &keys))?;
         }
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            app.gateway().encrypt(TlsOptions::new(certificate, key))?;
+            let set = app.gateway().encrypt(TlsOptions::new(certificate, key));
+            set.map_err(|error| by_flag(error.into(), &[]))?;
         }
         raise_descriptors();
         let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, app.port()).into());
         if !address.ip().is_loopback() && !self.insecure_no_auth && !app.gateway().authenticates() {
             return Err(Error::NotLoopback { address });
         }
+        let allowed = app.gateway().allow(self.allow_origin.clone(), self.allow_host.clone());
+        allowed.map_err(|error| by_flag(error.into(), &[]))?;
+        app.check_effects()?;
         self.keep_logs(app).await?;
-        app.gateway().allow(self.allow_origin, self.allow_host)?;
         let listening = async {
             let listener = bind(address)?;
             let bound = listener.local_addr()?;
@@ -224,6 +232,29 @@ impl ServerFlags {
         tracing::info!(directory = %path.display(), "logs are kept in a data directory");
         app.keep_in(Arc::new(store)).await
     }
+}
+
+/// The flags that say what a file says under another name.
+const FLAGS: &[(&str, &str)] = &[
+    ("gateway.allowed_hosts", "--allow-host"),
+    ("gateway.cors.origin", "--allow-origin"),
+    ("gateway.tls", "--tls-cert"),
+    ("gateway.authentication.secret_key_file", "--jwt-secret-file"),
+    ("gateway.authentication.public_key_file", "--jwt-public-key-file"),
+    ("gateway.authentication.jwks_file", "--jwks-file"),
+    ("gateway.authentication.jwks_url", "--jwks-url"),
+    ("gateway.authentication.jwks_ca_file", "--jwks-ca-file"),
+    ("gateway.authentication.expires_in", "--jwt-expires-in"),
+    ("gateway.authentication.cookie", "--jwt-cookie"),
+];
+
+/// What is refused, by the name of the flag that gave it. `keys` are those that were given for tokens: one of them stands for all.
+fn by_flag(error: Error, keys: &[&'static str]) -> Error {
+    named(error, keys, |key| {
+        let key = if key == "gateway.authentication" { keys.first()? } else { key };
+        let flag = FLAGS.iter().find(|(name, _)| *name == key)?;
+        Some(OptionName::new(flag.1))
+    })
 }
 
 /// Connections that may wait to be accepted, as far as the system lets them (`net.core.somaxconn`): so many clients come back at

@@ -1,7 +1,9 @@
 //! The module that streams.
 
 mod file;
+mod needs;
 mod options;
+mod source;
 mod tokens;
 
 use std::sync::Arc;
@@ -12,8 +14,10 @@ use streamnest_log::{Registry, SystemClock};
 use streamnest_modules::{AsyncFactory, BoxError, Module, ModuleDefinition, Provider};
 use streamnest_runtime::{Engine, EventStreamProcessorService, FeatureOptions, TokenStreamingService};
 
+pub(crate) use self::{needs::Serving, source::named};
 pub use self::{
     options::{CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions},
+    source::OptionName,
     tokens::AuthOptions,
 };
 use crate::{Error, ServerFlags, store::LateStore};
@@ -127,51 +131,65 @@ impl ModuleDefinition for StreamingModule {
 }
 
 /// The options where they have their effect.
+#[derive(Debug)]
 pub(crate) struct Settled(pub(crate) StreamingOptions);
 
 impl Settled {
     fn new(options: Arc<StreamingOptions>) -> Result<Self, Error> {
-        Arc::unwrap_or_clone(options).settle().map(Self)
+        let settled = (*options).clone().settle().map_err(|error| refuse(&options, error))?;
+        match needs::without_effect(&settled, None).into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(Self(settled)),
+        }
+    }
+
+    /// What a part refuses, by the name and place of the option where it was given.
+    pub(crate) fn refuse(&self, error: impl Into<Error>) -> Error {
+        refuse(&self.0, error.into())
+    }
+
+    /// Those options that have no effect in a program that serves so.
+    pub(crate) fn without_effect(&self, serving: Serving) -> Vec<Error> {
+        needs::without_effect(&self.0, Some(serving))
     }
 }
 
-fn late_store(options: Arc<Settled>, clock: Arc<dyn Clock>) -> Result<LateStore, streamnest_log_disk::Error> {
-    options.0.disk.validate()?;
+fn refuse(options: &StreamingOptions, error: Error) -> Error {
+    let keys = options.authentication.as_ref().map(AuthOptions::keys).unwrap_or_default();
+    named(error, &keys, |key| options.source.as_ref()?.name(key))
+}
+
+fn late_store(options: Arc<Settled>, clock: Arc<dyn Clock>) -> Result<LateStore, Error> {
+    options.0.disk.validate().map_err(|error| options.refuse(error))?;
     Ok(LateStore::new(clock, options.0.disk.clone(), options.0.data_dir.clone()))
 }
 
-fn logs(
-    options: Arc<Settled>,
-    clock: Arc<dyn Clock>,
-    store: Arc<dyn LogStore>,
-) -> Result<Registry, streamnest_log::Error> {
-    options.0.logs.validate()?;
+fn logs(options: Arc<Settled>, clock: Arc<dyn Clock>, store: Arc<dyn LogStore>) -> Result<Registry, Error> {
+    options.0.logs.validate().map_err(|error| options.refuse(error))?;
     Ok(Registry::new(store, clock, options.0.logs.clone()))
 }
 
 /// The engine, which gets its workflows when all they are made of is there: that may be this engine, too.
 fn engine(options: Arc<Settled>, logs: Arc<Registry>) -> Result<Engine, Error> {
-    Ok(Engine::builder((*logs).clone()).options(options.0.engine.clone()).open()?)
+    let engine = Engine::builder((*logs).clone()).options(options.0.engine.clone()).open();
+    engine.map_err(|error| options.refuse(error))
 }
 
-fn tokens(
-    options: Arc<Settled>,
-    engine: Arc<Engine>,
-) -> Result<TokenStreamingService, streamnest_runtime::TokenStreamingError> {
-    TokenStreamingService::new((*engine).clone(), options.0.token_streams.clone())
+fn tokens(options: Arc<Settled>, engine: Arc<Engine>) -> Result<TokenStreamingService, Error> {
+    let service = TokenStreamingService::new((*engine).clone(), options.0.token_streams.clone());
+    service.map_err(|error| options.refuse(error))
 }
 
-fn events(
-    options: Arc<Settled>,
-    logs: Arc<Registry>,
-) -> Result<EventStreamProcessorService, streamnest_runtime::ViewError> {
-    EventStreamProcessorService::new((*logs).clone(), options.0.event_processing.clone())
+fn events(options: Arc<Settled>, logs: Arc<Registry>) -> Result<EventStreamProcessorService, Error> {
+    let service = EventStreamProcessorService::new((*logs).clone(), options.0.event_processing.clone());
+    service.map_err(|error| options.refuse(error))
 }
 
 fn gateway(
     options: Arc<Settled>,
     engine: Arc<dyn ExecutionControl>,
     logs: Arc<Registry>,
-) -> Result<Gateway, streamnest_gateway::Error> {
-    Gateway::new(engine, (*logs).clone(), options.0.gateway.clone())
+) -> Result<Gateway, Error> {
+    let gateway = Gateway::new(engine, (*logs).clone(), options.0.gateway.clone());
+    gateway.map_err(|error| options.refuse(error))
 }

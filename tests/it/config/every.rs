@@ -2,11 +2,14 @@
 //!
 //! The structs say themselves what they have: by their `Debug` form, which is derived and leaves nothing out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use streamnest::{
     AppBuilder, AuthOptions, StreamingOptions, Streamnest,
-    gateway::{AuthenticationOptions, RateLimitOptions, TokenKey},
+    gateway::{Algorithm, AuthenticationOptions, RateLimitOptions, TokenKey},
 };
 use toml::{Table, Value};
 
@@ -204,8 +207,14 @@ async fn the_documentation_tells_the_defaults_of_who_may_ask_and_the_gateway_get
     let (_, table) = example();
     let secret = "0123456789abcdef0123456789abcdef";
     let told = read(&table).unwrap().authentication.unwrap();
+    // Its file is elsewhere; what is fetched is not looked for before it serves.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
+    let key = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    fs::write(&file, format!("{{\"keys\":[{key}]}}")).unwrap();
+    let url = told.jwks_url.clone().unwrap();
     let own = |mut options: AuthOptions| {
-        (options.jwks_file, options.algorithms) = (None, Vec::new());
+        (options.jwks_file, options.algorithms) = (Some(file.clone()), Vec::new());
         options.with_secret_key(secret)
     };
     let gateway = async |authentication: AuthOptions| {
@@ -213,7 +222,10 @@ async fn the_documentation_tells_the_defaults_of_who_may_ask_and_the_gateway_get
         let app = Streamnest::builder().options(options).in_memory().build().await.unwrap();
         app.gateway().options().authentication.clone().unwrap()
     };
+    let all = [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
     let defaults = AuthenticationOptions::new(TokenKey::secret(secret))
+        .with_key(TokenKey::set_file(&file, all))
+        .with_key(TokenKey::set_url(url, all))
         .with_issuers(vec!["https://id.example.org".into()])
         .with_audiences(vec!["streams".into()])
         .with_cookie(Some("session".into()));
@@ -221,7 +233,7 @@ async fn the_documentation_tells_the_defaults_of_who_may_ask_and_the_gateway_get
     // Each key has its effect there.
     for (key, value) in keys(&table) {
         let Some(name) = key.strip_prefix("gateway.authentication.") else { continue };
-        if ["enabled", "strategy", "jwks_file", "algorithms"].contains(&name) {
+        if ["enabled", "strategy", "jwks_file", "jwks_url", "algorithms"].contains(&name) {
             continue;
         }
         // It may be five minutes at the most.

@@ -133,14 +133,14 @@ impl TokenKey {
     /// A public key in PEM, for the algorithm that is usual for it: RS256, ES256 or ES384 by its curve, EdDSA.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] if it is no such key.
+    /// [`Error::InvalidKey`] if it is no such key.
     pub fn from_pem(pem: impl Into<String>) -> Result<Self, Error> {
         let pem = pem.into();
         match key::usual_algorithm(&pem) {
             Some(algorithm) => Ok(Self::public(pem, [algorithm])),
             None => {
                 let reason = "has a public key that cannot be read: it is no PEM of an RSA, P-256, P-384 or Ed25519 key";
-                Err(Error::InvalidOption { option: "authentication.keys", reason: reason.into() })
+                Err(Error::InvalidKey { index: 0, reason: reason.into() })
             }
         }
     }

@@ -215,8 +215,7 @@ impl AppBuilder {
             tokens: Arc::unwrap_or_clone(container.get::<TokenStreamingService>()?),
             events: Arc::unwrap_or_clone(container.get::<EventStreamProcessorService>()?),
             gateway: Arc::unwrap_or_clone(container.get::<Gateway>()?),
-            port: settled.0.websocket.port,
-            config: settled.0.source.as_deref().map(Into::into),
+            settled: settled.clone(),
             living: Arc::new(Living::new(
                 container.clone(),
                 Arc::unwrap_or_clone(container.get::<Registry>()?),

@@ -3,9 +3,10 @@
 //! Keys have the names of the options. What the file does not name keeps its default, and what it names wrongly is refused.
 
 use std::{
-    fs,
+    fmt, fs,
     marker::PhantomData,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use streamnest_log::{LogOptions, durable::StreamOptions};
 use streamnest_log_disk::DiskOptions;
 use streamnest_runtime::{EngineOptions, EventStreamProcessorOptions, TokenStreamingOptions};
 
-use super::{AuthOptions, CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions};
+use super::{AuthOptions, CorsOptions, HeartbeatOptions, StreamingOptions, WebSocketOptions, source::Source};
 use crate::Error;
 
 /// Everything that a file may say.
@@ -133,12 +134,12 @@ struct Authentication {
     jwks_file: Option<PathBuf>,
     jwks_url: Option<String>,
     jwks_ca_file: Option<PathBuf>,
-    algorithms: Vec<String>,
+    algorithms: Vec<Named<Algorithm>>,
     issuers: Vec<String>,
     audiences: Vec<String>,
     cookie: Option<String>,
     query_parameter: Option<bool>,
-    default_scopes: Option<Vec<String>>,
+    default_scopes: Option<Vec<Named<Scope>>>,
     max_token_bytes: Option<usize>,
     max_unauthenticated_message_bytes: Option<usize>,
     max_tickets: Option<usize>,
@@ -198,6 +199,15 @@ struct Heartbeat {
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Time(#[serde(deserialize_with = "duration::deserialize")] Duration);
+
+/// Something that is written as its name.
+struct Named<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(de::Error::custom)
+    }
+}
 
 /// An option that has one legal word so far.
 struct Word<W>(PhantomData<W>);
@@ -261,7 +271,8 @@ impl StreamingOptions {
     /// max_connections = 600
     /// ```
     ///
-    /// What it does not name keeps its default; within `gateway.rate_limit`, what it does not name is not limited.
+    /// What it does not name keeps its default; within `gateway.rate_limit`, what it does not name is not
+    /// limited, and it has to name something.
     ///
     /// # Errors
     /// [`Error::ConfigFile`] if it cannot be read or names what there is not; it says the line.
@@ -270,22 +281,15 @@ impl StreamingOptions {
         let refused = |reason: String| Error::ConfigFile { path: path.to_owned(), reason };
         let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
         let file: File = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
-        if file.default_buffer_size.is_some() && names(&text, "engine", "default_buffer_size") {
+        let source = Source::new(path, &text).map_err(|error| refused(error.to_string()))?;
+        if file.default_buffer_size.is_some() && source.gives("engine.default_buffer_size") {
             return Err(Error::OptionTwice {
                 option: "default_buffer_size",
                 beneath: "engine.default_buffer_size",
             });
         }
-        let mut options = file.options().map_err(refused)?;
-        options.source = Some(path.to_owned());
-        Ok(options)
+        Ok(StreamingOptions { source: Some(source), ..file.options() })
     }
-}
-
-/// Whether the file gives the option `key` of `table`, be it by its default.
-fn names(text: &str, table: &str, key: &str) -> bool {
-    toml::from_str::<toml::Table>(text)
-        .is_ok_and(|file| file.get(table).and_then(|table| table.get(key)).is_some())
 }
 
 /// Puts a value where it has its effect, if there is one.
@@ -300,16 +304,13 @@ fn time(time: Option<Time>) -> Option<Duration> {
 }
 
 impl File {
-    fn options(self) -> Result<StreamingOptions, String> {
+    fn options(self) -> StreamingOptions {
         let Self { websocket, gateway: mut file, .. } = self;
-        if file.forwarded_header.is_some() && file.trusted_proxies.as_ref().is_none_or(Vec::is_empty) {
-            return Err("`gateway.forwarded_header` has no effect without `gateway.trusted_proxies`".into());
-        }
         let gateway = file.bounds();
         let mut sockets = WebSocketOptions::default();
         put(&mut sockets.enabled, websocket.enabled);
         put(&mut sockets.port, websocket.port);
-        Ok(StreamingOptions {
+        StreamingOptions {
             websocket: sockets,
             default_buffer_size: self.default_buffer_size,
             data_dir: self.data_dir,
@@ -323,7 +324,7 @@ impl File {
                 put(&mut options.timeout, time(heartbeat.timeout));
                 options
             }),
-            authentication: file.authentication.map(Authentication::options).transpose()?,
+            authentication: file.authentication.map(Authentication::options),
             rate_limit: file.rate_limit.map(RateLimit::options),
             compression: file.compression.map(Compression::options),
             gateway,
@@ -333,16 +334,14 @@ impl File {
             token_streams: self.token_streams,
             event_processing: self.event_processing,
             source: None,
-        })
+        }
     }
 }
 
 impl Authentication {
-    fn options(self) -> Result<AuthOptions, String> {
+    fn options(self) -> AuthOptions {
         let Word(PhantomData) = self.strategy;
-        let algorithms: Result<Vec<Algorithm>, _> = self.algorithms.iter().map(|name| name.parse()).collect();
-        let scopes: Option<Result<Vec<Scope>, _>> =
-            self.default_scopes.map(|names| names.iter().map(|name| name.parse()).collect());
+        let scopes = self.default_scopes;
         let mut options = AuthOptions {
             secret_key: self.secret_key.map(Secret::from),
             secret_key_file: self.secret_key_file,
@@ -350,12 +349,12 @@ impl Authentication {
             jwks_file: self.jwks_file,
             jwks_url: self.jwks_url,
             jwks_ca_file: self.jwks_ca_file,
-            algorithms: algorithms.map_err(|error| error.to_string())?,
+            algorithms: self.algorithms.into_iter().map(|Named(algorithm)| algorithm).collect(),
             issuers: self.issuers,
             audiences: self.audiences,
             cookie: self.cookie,
             query_parameter: self.query_parameter,
-            default_scopes: scopes.transpose().map_err(|error| error.to_string())?,
+            default_scopes: scopes.map(|scopes| scopes.into_iter().map(|Named(scope)| scope).collect()),
             max_token_bytes: self.max_token_bytes,
             max_unauthenticated_message_bytes: self.max_unauthenticated_message_bytes,
             max_tickets: self.max_tickets,
@@ -373,7 +372,7 @@ impl Authentication {
             ..AuthOptions::default()
         };
         put(&mut options.enabled, self.enabled);
-        Ok(options)
+        options
     }
 }
 

@@ -7,7 +7,7 @@ use streamnest_log::LogOptions;
 use streamnest_log_disk::DiskOptions;
 use streamnest_runtime::{EngineOptions, EventStreamProcessorOptions, TokenStreamingOptions};
 
-use super::AuthOptions;
+use super::{AuthOptions, source::Source};
 use crate::Error;
 
 /// The options of [`StreamingModule`](crate::StreamingModule): what most programs choose by the names that they know, and
@@ -63,7 +63,7 @@ pub struct StreamingOptions {
     /// The bounds of the processing of events.
     pub event_processing: EventStreamProcessorOptions,
     /// The file that they were read from.
-    pub(crate) source: Option<PathBuf>,
+    pub(crate) source: Option<Source>,
 }
 
 /// Where clients connect.
@@ -174,7 +174,7 @@ impl StreamingOptions {
     ///
     /// # Errors
     /// [`Error::OptionTwice`] if an option is given here and to the part beneath; [`Error::KeyFile`] and [`Error::Gateway`]
-    /// if a key cannot be read; [`Error::OptionAlone`] if one has no effect without another.
+    /// if a key cannot be read.
     pub(crate) fn settle(mut self) -> Result<Self, Error> {
         let (gateway, engine) = (GatewayOptions::default(), EngineOptions::default());
         let once = |option, same: bool, beneath| match same {
@@ -191,9 +191,6 @@ impl StreamingOptions {
             once("cors.origin", same, "GatewayOptions::allowed_origins")?;
             let same = self.gateway.allow_credentials == gateway.allow_credentials;
             once("cors.credentials", same, "GatewayOptions::allow_credentials")?;
-            if cors.credentials && cors.origin.is_empty() {
-                return Err(Error::OptionAlone { option: "cors.credentials", needs: "cors.origin" });
-            }
             self.gateway.allowed_origins = cors.origin;
             self.gateway.allow_credentials = cors.credentials;
         }
@@ -220,10 +217,10 @@ impl StreamingOptions {
         if !self.websocket.enabled {
             self.gateway.websocket = false;
         }
-        if let Some(authentication) = self.authentication.take() {
+        if let Some(authentication) = &self.authentication {
             let same = self.gateway.authentication == gateway.authentication;
             once("authentication", same, "GatewayOptions::authentication")?;
-            self.gateway.authentication = authentication.read()?;
+            self.gateway.authentication = authentication.clone().read()?;
         }
         Ok(self)
     }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use streamnest_gateway::{Algorithm, AuthenticationOptions, Scope, Secret, TokenKey};
+use streamnest_gateway::{Algorithm, AuthenticationOptions, Error as GatewayError, Scope, Secret, TokenKey};
 
 use crate::Error;
 
@@ -32,7 +32,7 @@ const OF_SETS: [Algorithm; 5] =
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct AuthOptions {
-    /// Whether clients are asked who they are. Default yes; no leaves everything else without effect.
+    /// Whether clients are asked who they are. Default yes; with no everything else is refused, for it would have no effect.
     pub enabled: bool,
     /// A secret of at least 32 bytes that the issuer knows too, for HS256. Default none.
     pub secret_key: Option<Secret>,
@@ -179,6 +179,18 @@ macro_rules! put_given {
 }
 
 impl AuthOptions {
+    /// The keys of a file by which those are named that are [read](Self::read), in the same order.
+    pub(crate) fn keys(&self) -> Vec<&'static str> {
+        let given = [
+            ("gateway.authentication.secret_key", self.secret_key.is_some()),
+            ("gateway.authentication.secret_key_file", self.secret_key_file.is_some()),
+            ("gateway.authentication.public_key_file", self.public_key_file.is_some()),
+            ("gateway.authentication.jwks_file", self.jwks_file.is_some()),
+            ("gateway.authentication.jwks_url", self.jwks_url.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(key, _)| key).collect()
+    }
+
     /// Reads the keys. `None` if nobody is to be asked.
     ///
     /// # Errors
@@ -200,7 +212,12 @@ impl AuthOptions {
         if let Some(path) = &self.public_key_file {
             let pem = read(path)?;
             keys.push(match self.algorithms.is_empty() {
-                true => TokenKey::from_pem(pem)?,
+                true => TokenKey::from_pem(pem).map_err(|error| match error {
+                    GatewayError::InvalidKey { reason, .. } => {
+                        GatewayError::InvalidKey { index: keys.len(), reason }
+                    }
+                    other => other,
+                })?,
                 false => TokenKey::public(pem, self.algorithms.clone()),
             });
         }
@@ -210,11 +227,9 @@ impl AuthOptions {
         let mut keys = keys.into_iter();
         let Some(first) = keys.next() else {
             let reason = "names no key; give `secret_key`, `secret_key_file`, `public_key_file`, `jwks_file` or `jwks_url`";
-            return Err(streamnest_gateway::Error::InvalidOption {
-                option: "authentication",
-                reason: reason.into(),
-            }
-            .into());
+            return Err(
+                GatewayError::InvalidOption { option: "authentication", reason: reason.into() }.into()
+            );
         };
         let mut options = keys.fold(AuthenticationOptions::new(first), AuthenticationOptions::with_key);
         options.issuers = self.issuers;
