@@ -310,10 +310,11 @@ fn by_log(batch: Batch) -> Batch {
     Batch { bytes: sorted, items }
 }
 
-/// Says again at the end of a batch that logs are gone, trimmed or of another epoch, so that damage at one place does not bring back
-/// what was forgotten.
+/// Says again at the end of a batch that logs are made, gone, trimmed or of another epoch, so that damage at one place neither takes
+/// a log its name nor brings back what was forgotten.
 fn say_twice(batch: &mut Batch) {
-    for item in batch.items.iter().filter(|item| matches!(item.what, What::Deleted(_) | What::Noted)) {
+    let is_said_twice = |item: &&Item| matches!(item.what, What::Made(_) | What::Deleted(_) | What::Noted);
+    for item in batch.items.iter().filter(is_said_twice) {
         batch.bytes.extend_from_within(item.start..item.start + item.length);
     }
 }

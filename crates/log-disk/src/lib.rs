@@ -38,6 +38,7 @@ mod codec;
 mod commit;
 mod compact;
 mod completion;
+mod damage;
 mod error;
 mod files;
 mod handle;

@@ -63,7 +63,7 @@ pub(crate) fn find(log: &Log, next: u64) -> Result<Option<Chapter>, StoreError> 
     };
     // What lies around a hole is looked through without the lock.
     for segment in &near {
-        if let Some(offset) = damage_at(log.number, segment, next).map_err(unavailable)? {
+        if let Some(offset) = segment.damage_at(log.number, next).map_err(unavailable)? {
             return Err(StoreError::Damaged { from: seq(next), to: seq(to), file: segment.name(), offset });
         }
     }
@@ -95,26 +95,6 @@ fn find_or_gap(state: &LogState, next: u64) -> Result<Result<Option<Chapter>, Ga
             Ok(Err((to, near)))
         }
     }
-}
-
-/// Where in `segment` the first damaged record of a log lies that held the entry `next` or a later one, or what a repair has left
-/// in its place.
-fn damage_at(log: u64, segment: &Segment, next: u64) -> io::Result<Option<u64>> {
-    let bytes = segment.read(0, usize::try_from(segment.length()).unwrap_or(usize::MAX))?;
-    let mut offset = SEGMENT_HEADER as usize;
-    while let Some(found) = record::read(&bytes, offset, segment.salt) {
-        let (said, end) = match found {
-            Found::Record { header, body, end } => {
-                (Some(header).filter(|_| matches!(codec::read(body), Some(Body::Hole))), end)
-            }
-            Found::Damage { header, end } => (header, end),
-        };
-        if said.is_some_and(|said| said.log == log && said.last >= next) {
-            return Ok(Some(offset as u64));
-        }
-        offset = end;
-    }
-    Ok(None)
 }
 
 struct Reading<'a> {

@@ -109,26 +109,20 @@ pub(crate) fn stamp(bytes: &mut [u8], salt: u32) {
     }
 }
 
-/// Appends a record to `out`, for a segment without salt until it is stamped, whose body is what `write` writes.
+/// Appends a record to `out` whose body is what `write` writes. It passes for one once it is [stamped](stamp).
 pub(crate) fn write(log: u64, last: u64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
     write(out);
     let body = out.get(start + HEADER..).unwrap_or_default();
     let (length, crc) = (u32::try_from(body.len()).unwrap_or(u32::MAX), crc32fast::hash(body));
-    let mut header = [0; HEADER];
     let fields: [&[u8]; 5] =
         [&MAGIC, &length.to_le_bytes(), &log.to_le_bytes(), &last.to_le_bytes(), &crc.to_le_bytes()];
-    let (fixed, check) = header.split_at_mut(28);
-    let mut rest = &mut *fixed;
+    let mut rest = out.get_mut(start..start + HEADER).unwrap_or_default();
     for field in fields {
-        let (place, after) = rest.split_at_mut(field.len());
+        let Some((place, after)) = rest.split_at_mut_checked(field.len()) else { return };
         place.copy_from_slice(field);
         rest = after;
-    }
-    check.copy_from_slice(&crc32fast::hash(fixed).to_le_bytes());
-    if let Some(place) = out.get_mut(start..start + HEADER) {
-        place.copy_from_slice(&header);
     }
 }
 
@@ -213,10 +207,17 @@ fn is_magic(bytes: &[u8], at: usize) -> bool {
 mod tests {
     use super::*;
 
+    /// Stamps both records.
+    fn restamp(bytes: &mut [u8], salt: u32) {
+        stamp(bytes, salt);
+        stamp(&mut bytes[HEADER + 5..], salt);
+    }
+
     fn two() -> Vec<u8> {
         let mut bytes = Vec::new();
         write(7, 3, &mut bytes, |out| out.extend_from_slice(b"hello"));
         write(8, 1, &mut bytes, |out| out.extend_from_slice(b"you"));
+        restamp(&mut bytes, 0);
         bytes
     }
 

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     codec::Reader,
+    damage::Damages,
     files::put,
     record::Header,
     storage::{Storage, StorageFile},
@@ -40,6 +41,9 @@ pub(crate) struct Segment {
     pub(crate) live: AtomicU64,
     /// Its index file, if it is full.
     pub(crate) index: OnceLock<Arc<dyn StorageFile>>,
+    /// Bytes of the records that say again what it says of logs, but for their entries, once it is full.
+    pub(crate) says: AtomicU64,
+    pub(crate) damages: Damages,
 }
 
 impl Segment {
@@ -84,11 +88,23 @@ impl Segment {
             length: AtomicU64::new(length),
             live: AtomicU64::new(0),
             index: OnceLock::new(),
+            says: AtomicU64::new(0),
+            damages: Damages::default(),
         })
     }
 
     pub(crate) fn length(&self) -> u64 {
         self.length.load(Ordering::Acquire)
+    }
+
+    /// Whether it holds no record.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length() <= SEGMENT_HEADER
+    }
+
+    /// Bytes that have to be written elsewhere before it may go.
+    pub(crate) fn moves(&self) -> u64 {
+        self.live.load(Ordering::Acquire).saturating_add(self.says.load(Ordering::Acquire))
     }
 
     /// `bytes` of its records are dead.
@@ -219,7 +235,7 @@ impl Chapter {
     /// Bytes of memory that it takes.
     pub(crate) fn weight(&self) -> u64 {
         let places = match &self.extents {
-            Extents::Here(extents) => size_of_val(extents.as_slice()),
+            Extents::Here(extents) => extents.capacity() * size_of::<Extent>(),
             Extents::Stored(pages) => size_of_val(&**pages),
         };
         (size_of::<Self>() + places) as u64

@@ -93,6 +93,38 @@ fn what_was_deleted_or_trimmed_stays_gone_whichever_bit_is_flipped_and_whichever
 }
 
 #[test]
+fn a_log_keeps_its_name_and_its_attributes_whatever_becomes_of_the_record_that_made_it() {
+    let disk = Disk::new();
+    {
+        let store = open(&disk, options());
+        let fact = streamnest_core::AttributeChange::set("fact", "known").unwrap();
+        let watch = std::sync::Arc::new(crate::support::Heard::default());
+        drop(wait(store.create(&name("first"), &[fact], watch)).unwrap());
+        for id in ["a", "b"] {
+            let log = Probe::create(&store, id).unwrap();
+            log.durable(log.append(3, 50).unwrap()).unwrap();
+        }
+    }
+    // Records of kind 3 make a log, or say all of it.
+    let made: Vec<_> = records(&disk).into_iter().filter(|(_, _, _, kind)| *kind == 3).collect();
+    assert_eq!(made.len(), 6, "{made:?}");
+    for (start, length, number, _) in made {
+        let damaged = disk.edited(|name, bytes| {
+            if name.ends_with(".log") {
+                bytes[start + 33..start + length].fill(0x5A);
+            }
+        });
+        let store = open(&damaged, options());
+        assert!(store.recovery().nameless.is_empty(), "log {number}: {:?}", store.recovery());
+        let first = Probe::open(&store, "first").unwrap();
+        assert_eq!(first.log.head().attributes.get("fact").map(|value| &value[..]), Some(&b"known"[..]));
+        for id in ["a", "b"] {
+            assert_eq!(Probe::open(&store, id).unwrap().read_all(1).entries, [1, 2, 3]);
+        }
+    }
+}
+
+#[test]
 fn records_that_an_entry_holds_are_obeyed_by_nobody_whatever_is_damaged_around_them() {
     // What a client would send: a record that deletes the log 1, as it is written without a salt.
     let mut forged = b"SNR1\x01\0\0\0".to_vec();

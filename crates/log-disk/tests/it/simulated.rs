@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +40,7 @@ struct Shared {
     fail_writes: AtomicBool,
     /// Changes that are still made before the program stops for good.
     steps: Mutex<Option<u64>>,
+    read_bytes: AtomicU64,
     reads: Mutex<Reads>,
     read_together: Condvar,
 }
@@ -183,6 +184,11 @@ impl Disk {
         }
     }
 
+    /// How many bytes were read so far.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.shared.read_bytes.load(Ordering::SeqCst)
+    }
+
     /// The names and lengths of the files.
     pub(crate) fn files(&self) -> Vec<(String, usize)> {
         let names = self.names.lock().unwrap();
@@ -308,6 +314,7 @@ impl StorageFile for Open {
         let read = rest.len().min(buffer.len());
         buffer[..read].copy_from_slice(&rest[..read]);
         drop(bytes);
+        self.shared.read_bytes.fetch_add(read as u64, Ordering::SeqCst);
         self.shared.end_read();
         Ok(read)
     }

@@ -145,6 +145,48 @@ fn a_flip_in_a_full_segment_is_told_by_its_reader_with_file_and_position() {
 }
 
 #[test]
+fn who_is_told_of_damage_reads_no_segment_that_another_has_looked_through() {
+    let disk = Disk::new();
+    let options = small().with_segment_bytes(1 << 20);
+    {
+        let store = open(&disk, options.clone());
+        let (a, b) = (Probe::create(&store, "a").unwrap(), Probe::create(&store, "b").unwrap());
+        for _ in 0..100 {
+            a.durable(a.append(1, 1_000).unwrap()).unwrap();
+            b.durable(b.append(1, 1_000).unwrap()).unwrap();
+        }
+    }
+    let length = disk.files().iter().map(|(_, length)| *length as u64).max().unwrap();
+    let damaged = disk.edited(|name, bytes| {
+        if name == "0000000000000001.log" {
+            bytes[100_000..100_004].fill(0xAA);
+            bytes[150_000..150_004].fill(0xAA);
+        }
+    });
+    let store = open(&damaged, options);
+    assert_eq!(store.recovery().damages.len(), 2);
+    let logs = ["a", "b"].map(|id| Probe::open(&store, id).unwrap());
+    let gaps: Vec<_> = logs.iter().map(|log| log.read_all(1).gaps).collect();
+    assert_eq!(gaps.concat().len(), 2);
+    let before = damaged.read_bytes();
+    for _ in 0..50 {
+        for (log, gaps) in logs.iter().zip(&gaps) {
+            for (gap, _) in gaps {
+                match wait(log.log.read(seq(*gap), 1, 1)) {
+                    Err(streamnest_core::StoreError::Damaged { from, offset, .. }) => {
+                        assert!(from == seq(*gap) && offset > 0, "the position of the record is told");
+                    }
+                    read => panic!("{read:?}"),
+                }
+            }
+        }
+    }
+    let read = damaged.read_bytes() - before;
+    println!("damage: told=100 read_bytes={read} segment_bytes={length}");
+    assert_eq!(read, 0, "the segment was looked through for the first who was told");
+}
+
+#[test]
 fn an_index_that_is_damaged_or_gone_is_made_anew() {
     let disk = Disk::new();
     {
@@ -152,7 +194,9 @@ fn an_index_that_is_damaged_or_gone_is_made_anew() {
         for id in ["a", "b", "c"] {
             let log = Probe::create(&store, id).unwrap();
             log.append_with(1, 50, &[AttributeChange::set("of", id).unwrap()]).unwrap();
-            log.durable(log.append(40, 100).unwrap()).unwrap();
+            for _ in 0..2 {
+                log.durable(log.append(40, 100).unwrap()).unwrap();
+            }
             if id != "c" {
                 log.seal().unwrap();
             }
@@ -181,7 +225,7 @@ fn an_index_that_is_damaged_or_gone_is_made_anew() {
                 let log = Probe::open(&store, id).unwrap();
                 assert_eq!(
                     log.read_all(1).entries,
-                    (1..=41).collect::<Vec<_>>(),
+                    (1..=81).collect::<Vec<_>>(),
                     "`{index}` broken at {flip}"
                 );
                 assert_eq!(log.log.head().sealed, sealed);
