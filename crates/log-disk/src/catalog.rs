@@ -84,10 +84,8 @@ impl Rebuild {
             self.delete(indexed.number);
             return;
         };
-        let Some(log) = self.introduce(indexed.number, state.clone(), indexed.base) else { return };
+        let Some(log) = self.introduce(indexed.number, state, indexed.base) else { return };
         let mut locked = log.lock();
-        let chapters = mem::take(&mut locked.chapters);
-        *locked = LogState { chapters, ..LogState::new(state, indexed.base) };
         for chapter in indexed.chapters {
             chapter.segment.live.fetch_add(chapter.bytes, Ordering::AcqRel);
             // Entries that were copied here are no longer looked for where they came from.
@@ -108,11 +106,15 @@ impl Rebuild {
         segment::trim(&mut locked.chapters, trimmed);
     }
 
-    /// The log of this number, which is made from `state` if nothing is known of it.
+    /// The log of this number, as `state` says that it stands. What said so before may be gone.
     fn introduce(&mut self, number: u64, state: State, base: u64) -> Option<Arc<Log>> {
         self.catalog.newest_epoch = self.catalog.newest_epoch.max(state.epoch);
         if let Some(log) = self.by_number.get(&number) {
-            log.lock().base = base;
+            let mut known = log.lock();
+            let chapters = mem::take(&mut known.chapters);
+            *known = LogState { chapters, ..LogState::new(state, base) };
+            let trimmed = known.trimmed;
+            segment::trim(&mut known.chapters, trimmed);
             return Some(log.clone());
         }
         let name = LogName::new(&state.name).ok()?;

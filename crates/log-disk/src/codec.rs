@@ -150,6 +150,12 @@ pub(crate) fn put_close(out: &mut Vec<u8>) {
     out.push(Kind::Close as u8);
 }
 
+/// The length of a body that says all of a log.
+pub(crate) fn state_length(state: &State) -> usize {
+    let attributes = state.attributes.iter().map(|(key, value)| 6 + key.len() + value.len());
+    49 + state.name.len() + attributes.sum::<usize>()
+}
+
 pub(crate) fn put_state(state: &State, out: &mut Vec<u8>) {
     out.push(Kind::State as u8);
     put_text(&state.name, out);

@@ -1,10 +1,10 @@
-//! Making room: what lives in the oldest segment is copied on, and the segment goes.
+//! Making room: what lives in a segment is copied on, and the segment goes.
 //!
-//! Segments go from the front only. So a record that a log was deleted can go as soon as it lies in the oldest segment: there is
-//! no older one left that it speaks of.
+//! Mostly the oldest goes. A record that a log was deleted goes with it: there is no older segment left that it speaks of. Where
+//! another one goes, such records are said again too, and a segment without records keeps its number taken.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
@@ -15,7 +15,7 @@ use streamnest_core::StoreError;
 
 use crate::{
     codec::{self, Body, Decoder, Kind},
-    completion,
+    completion, index,
     log::Log,
     queue::{Health, What},
     record::{self, Found},
@@ -97,54 +97,108 @@ impl From<StoreError> for Stopped {
     }
 }
 
-/// Lets segments go from the front while that is worth it.
+/// Lets segments go while that is worth it.
 pub(crate) fn compact_all(inner: &Arc<Inner>) -> Result<(), Stopped> {
     let _turn = inner.compactor.turn.lock().unwrap_or_else(PoisonError::into_inner);
     // What is copied meanwhile has its turn another time.
     let newest = inner.catalog().segments.keys().next_back().copied().unwrap_or_default();
-    while let Some(oldest) = worth_it(inner).filter(|oldest| oldest.id <= newest) {
-        compact(inner, &oldest)?;
+    while let Some(segment) = worth_it(inner).filter(|segment| segment.id <= newest) {
+        compact(inner, &segment)?;
     }
     Ok(())
 }
 
-/// The oldest segment, if it is full and enough bytes of all full ones are dead; or if it is dead itself.
+/// A full segment that is to go: one that is dead, or the oldest if enough bytes of all full ones are dead, or on a full disk the one
+/// of which the least has to be written elsewhere.
 fn worth_it(inner: &Inner) -> Option<Arc<Segment>> {
     let catalog = inner.catalog();
     let full = catalog.segments.len().checked_sub(1).filter(|full| *full > 0)?;
-    let (mut bytes, mut live) = (0, 0);
-    for segment in catalog.segments.values().take(full) {
-        bytes += segment.length();
-        live += segment.live.load(Ordering::Acquire).min(segment.length());
+    let (oldest, newer) = {
+        let mut segments = catalog.segments.values().take(full);
+        (segments.next()?, segments.filter(|segment| !segment.is_empty()))
+    };
+    let live = |segment: &Segment| segment.live.load(Ordering::Acquire).min(segment.length());
+    let (mut bytes, mut living) = (oldest.length(), live(oldest));
+    let mut least = Some(oldest).filter(|oldest| fits_when_full(inner, oldest));
+    if living == 0 {
+        return Some(oldest.clone());
     }
-    let oldest = catalog.segments.values().next()?;
-    let dead_share = (bytes - live) as f64 / bytes.max(1) as f64;
-    let dead = oldest.live.load(Ordering::Acquire) == 0;
-    let makes_room = matches!(inner.queue.health(), Health::Full) && fits_when_full(inner, oldest);
-    (dead || dead_share > inner.options.compact_above || makes_room).then(|| oldest.clone())
+    for segment in newer {
+        bytes += segment.length();
+        living += live(segment);
+        if live(segment) == 0 && segment.moves() <= segment.length() / 4 {
+            return Some(segment.clone());
+        }
+        if fits_when_full(inner, segment) && least.is_none_or(|least| segment.moves() < least.moves()) {
+            least = Some(segment);
+        }
+    }
+    let dead_share = (bytes - living) as f64 / bytes.max(1) as f64;
+    match dead_share > inner.options.compact_above {
+        true => Some(oldest.clone()),
+        false => least.filter(|_| matches!(inner.queue.health(), Health::Full)).cloned(),
+    }
 }
 
-/// Whether a segment gives room on a full disk: a quarter of it is dead, and what lives fits into half of the reserve, which was
-/// given up when the disk became full. The other half is for records that delete.
+/// Whether a segment gives room on a full disk: what has to be written elsewhere is three quarters of it at most, and fits into half
+/// of the reserve, which was given up when the disk became full. The other half is for records that delete.
 fn fits_when_full(inner: &Inner, segment: &Segment) -> bool {
-    let (length, live) = (segment.length(), segment.live.load(Ordering::Acquire));
-    live <= inner.options.reserve_bytes / 2 && live <= length - length / 4
+    let (length, moves) = (segment.length(), segment.moves());
+    moves <= inner.options.reserve_bytes / 2 && moves <= length - length / 4
 }
 
-/// Copies what lives in `segment` and lets it go.
+/// Lets a segment go, after what it says was said again elsewhere.
 fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
+    let is_oldest = inner.catalog().segments.keys().next() == Some(&segment.id);
+    if !segment.is_empty() && !say_again(inner, segment, is_oldest)? {
+        return Ok(());
+    }
+    if !is_oldest {
+        // A segment without records takes its place at one moment. Who reads the one before reads on.
+        let empty = Segment::create(&*inner.files.storage, segment.id, inner.files.salt)?;
+        inner.catalog().segments.insert(segment.id, empty);
+        return Ok(inner.files.remove(&[index::name_of(segment.id)])?);
+    }
+    inner.catalog().segments.remove(&segment.id);
+    if let Err(error) = inner.note_bounds() {
+        // Its file is still there: the next turn tries again.
+        inner.catalog().segments.insert(segment.id, segment.clone());
+        return Err(error.into());
+    }
+    Ok(inner.files.remove_segment(segment)?)
+}
+
+/// Writes to the end what a segment says that is still true, durably; whether it may go now.
+fn say_again(inner: &Arc<Inner>, segment: &Arc<Segment>, is_oldest: bool) -> Result<bool, Stopped> {
+    let spoken_of: Option<HashMap<u64, bool>> = match is_oldest {
+        true => None,
+        false => match index::read(&*inner.files.storage, segment)? {
+            Some(logs) => Some(logs.iter().map(|log| (log.number, log.state.is_some())).collect()),
+            None => {
+                // Nobody knows which deleted logs older segments would bring back: it goes when it is the oldest.
+                segment.says.store(u64::MAX, Ordering::Release);
+                return Ok(false);
+            }
+        },
+    };
     let logs: Vec<Arc<Log>> = inner.catalog().by_name.values().cloned().collect();
     let mut copied = 0;
     let mut living = HashSet::new();
     for log in &logs {
+        let is_spoken_of = spoken_of.as_ref().is_none_or(|spoken_of| spoken_of.contains_key(&log.number));
         let lives = {
             let state = log.lock();
             let here = |chapter: &crate::segment::Chapter| Arc::ptr_eq(&chapter.segment, segment);
-            !state.deleted && (state.base <= segment.id || state.chapters.iter().any(here))
+            !state.deleted && ((is_spoken_of && state.base <= segment.id) || state.chapters.iter().any(here))
         };
         if lives {
             living.insert(log.number);
             state_again(inner, log, segment.id)?;
+        }
+    }
+    for (number, _) in spoken_of.into_iter().flatten().filter(|(_, lived)| !lived) {
+        if let Some(gone) = Log::gone(number) {
+            inner.push(&gone, 0, What::Noted, true, codec::put_delete)?;
         }
     }
     if segment.live.load(Ordering::Acquire) > 0 {
@@ -153,15 +207,8 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
     // After the copying, for what was trimmed meanwhile was not copied.
     logs.iter().try_for_each(|log| note_trim(inner, log))?;
     wait_durable(inner)?;
-    inner.catalog().segments.remove(&segment.id);
-    if let Err(error) = inner.note_bounds() {
-        // Its file is still there: the next turn tries again.
-        inner.catalog().segments.insert(segment.id, segment.clone());
-        return Err(error.into());
-    }
-    inner.files.remove_segment(segment)?;
-    tracing::debug!(segment = segment.name(), copied, "segment compacted");
-    Ok(())
+    tracing::debug!(segment = segment.name(), copied, "what lives in a segment was copied");
+    Ok(true)
 }
 
 /// Writes down how far a log is trimmed: what is trimmed is not copied, and is not to look damaged. It may have been written
@@ -198,7 +245,7 @@ fn wait_durable(inner: &Arc<Inner>) -> Result<(), Stopped> {
 
 /// Copies the records of living entries in the order in which they lie there; how many bytes.
 fn copy_entries(inner: &Arc<Inner>, segment: &Arc<Segment>, living: &HashSet<u64>) -> Result<usize, Stopped> {
-    let by_number: std::collections::HashMap<u64, Arc<Log>> =
+    let by_number: HashMap<u64, Arc<Log>> =
         inner.catalog().by_name.values().map(|log| (log.number, log.clone())).collect();
     let bytes = Bytes::from(segment.read(0, usize::try_from(segment.length()).unwrap_or(usize::MAX))?);
     let (mut offset, mut copied, mut waiting) = (SEGMENT_HEADER as usize, 0, 0);

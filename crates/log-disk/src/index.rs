@@ -10,11 +10,15 @@
 //!            version (4), CRC-32 of the directory (4), CRC-32 of the footer up to here (4), magic `SNIX` (4)
 //! ```
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use crate::{
     codec::{self, Reader, State},
     files::put,
+    record::HEADER,
     segment::{Chapter, Extent, Extents, Page, Segment, read_range},
     storage::{Storage, StorageFile},
 };
@@ -39,6 +43,17 @@ pub(crate) struct IndexedLog {
     pub(crate) chapters: Vec<Chapter>,
 }
 
+impl IndexedLog {
+    /// Bytes of the records that say all of this again but the chapters. That a log is gone is written twice.
+    fn says(&self) -> u64 {
+        let length = match &self.state {
+            Some(state) => HEADER + codec::state_length(state),
+            None => 2 * (HEADER + 1),
+        };
+        length as u64
+    }
+}
+
 /// The name of the index file of the segment `id`.
 pub(crate) fn name_of(id: u64) -> String {
     format!("{id:016}.index")
@@ -50,6 +65,7 @@ pub(crate) fn write(
     segment: &Segment,
     mut logs: Vec<IndexedLog>,
 ) -> io::Result<(Arc<dyn StorageFile>, Vec<IndexedLog>)> {
+    note_says(segment, &logs);
     let mut out = Vec::new();
     for log in &mut logs {
         for chapter in &mut log.chapters {
@@ -64,6 +80,10 @@ pub(crate) fn write(
     logs.iter().for_each(|log| put_log(log, &mut out));
     put_footer(segment, directory, &mut out);
     Ok((put(storage, &name_of(segment.id), &out)?, logs))
+}
+
+fn note_says(segment: &Segment, logs: &[IndexedLog]) {
+    segment.says.store(logs.iter().map(IndexedLog::says).sum(), Ordering::Release);
 }
 
 fn put_page(extents: &[Extent], out: &mut Vec<u8>) -> Page {
@@ -128,6 +148,7 @@ pub(crate) fn read(storage: &dyn Storage, segment: &Arc<Segment>) -> io::Result<
         let Some(log) = read_log(&mut reader, segment) else { return Ok(None) };
         logs.push(log);
     }
+    note_says(segment, &logs);
     Ok(Some(logs))
 }
 

@@ -73,6 +73,25 @@ impl Log {
         Arc::new(Self { number, name, state: Mutex::new(LogState::new(state, base)) })
     }
 
+    /// What stands for a log that is gone, so that this can be said again.
+    pub(crate) fn gone(number: u64) -> Option<Arc<Self>> {
+        let name = LogName::new(&format!("gone/{number}")).ok()?;
+        let state = State {
+            name: name.as_str().into(),
+            epoch: 0,
+            term: 0,
+            trimmed: 0,
+            last: 0,
+            sealed: true,
+            status: None,
+            time: None,
+            attributes: Attributes::new(),
+        };
+        let log = Self::new(number, name, state, 0);
+        log.lock().deleted = true;
+        Some(log)
+    }
+
     /// What is guarded is consistent between statements, so a panic elsewhere leaves nothing broken.
     pub(crate) fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

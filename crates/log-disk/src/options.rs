@@ -82,13 +82,14 @@ pub struct DiskOptions {
     /// 1 GiB.
     pub max_finished_bytes: u64,
     /// Bytes that are kept free for the moment at which the disk is full, so that what was accepted by then can still be
-    /// written, and deleting makes room: then a segment is compacted as soon as a quarter of it is dead, if what lives in it fits
-    /// into half of this. Default 4 MiB.
+    /// written, and deleting makes room: then a segment is compacted as soon as a quarter of it is dead, if what lives in it, and
+    /// what else it says, fits into half of this. Default 4 MiB.
     pub reserve_bytes: u64,
     /// How often it is tried whether a full disk has room again. Default 500 ms.
     #[serde(deserialize_with = "duration::deserialize")]
     pub full_retry: Duration,
-    /// The share of dead bytes at which segments are compacted: what lives in the oldest is copied on, and it goes. Default
+    /// The share of dead bytes at which segments are compacted: what lives in the oldest is copied on, and it goes. One in which nothing
+    /// lives goes at once. Default
     /// 0.5, by which the store takes at most about twice the bytes that live.
     pub compact_above: f64,
     /// Bytes of memory that the names, attributes and places of all logs may take, about. A place is some 30 bytes for each page of

@@ -173,6 +173,9 @@ fn read_full(
     rebuild: &mut Rebuild,
     report: &mut Recovery,
 ) -> Result<(), Error> {
+    if segment.is_empty() {
+        return Ok(());
+    }
     let file = index::name_of(segment.id);
     if let Some(logs) = files.io(&file, index::read(&*files.storage, segment))? {
         logs.into_iter().for_each(|log| rebuild.add_indexed(log));

@@ -19,7 +19,7 @@ pub(crate) const RESERVE: &str = "reserve";
 
 impl Committer {
     /// Writes, and waits for room if the disk is full.
-    pub(crate) fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
         loop {
             match self.active.file.write_at(bytes, at) {
                 Ok(()) => return Ok(()),
@@ -37,11 +37,12 @@ impl Committer {
     }
 
     /// Takes nothing new, and gives the reserve up; whether that has made room.
-    fn become_full(&self, error: &io::Error) -> bool {
+    fn become_full(&mut self, error: &io::Error) -> bool {
         let inner = &self.inner;
         if !matches!(inner.queue.health(), Health::Well) {
             return false;
         }
+        self.looked = Instant::now();
         tracing::warn!(%error, place = inner.files.storage.place(), "disk is full: appends are refused until there is room");
         inner.queue.set_health(Health::Full);
         inner.files.storage.remove(RESERVE).is_ok()
@@ -56,6 +57,13 @@ impl Committer {
     /// Takes appends again if the reserve can be kept again.
     pub(crate) fn look_for_room(&mut self) -> io::Result<()> {
         self.looked = Instant::now();
+        // Room for all that comes next is found first, or the disk would be full again with the next append.
+        if self.is_active_full() {
+            self.roll()?;
+            if self.is_active_full() {
+                return Ok(());
+            }
+        }
         let inner = &self.inner;
         match inner.note_bounds().and_then(|()| inner.files.keep_reserve(inner.options.reserve_bytes)) {
             Ok(()) => {
@@ -64,9 +72,7 @@ impl Committer {
                 Ok(())
             }
             // Only full segments can go, so one that grows and is mostly dead is called full.
-            Err(error) if is_full(&error) && (self.is_active_full() || self.is_active_mostly_dead()) => {
-                self.roll()
-            }
+            Err(error) if is_full(&error) && self.is_active_mostly_dead() => self.roll(),
             Err(error) if is_full(&error) => Ok(()),
             Err(error) => Err(error),
         }

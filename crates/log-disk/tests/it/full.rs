@@ -106,15 +106,16 @@ fn a_full_segment_grows_on_where_there_is_no_room_for_its_index_and_deleting_bri
     let dies = Probe::create(&store, "dies").unwrap();
     dies.durable(dies.append(100, 700).unwrap()).unwrap();
     // Many logs of few bytes each make an index that is large.
-    let short: Vec<String> = (0..190).map(|number| format!("run{number}")).collect();
-    for id in &short {
-        let log = Probe::create(&store, id).unwrap();
+    let length = |name: &str| disk.files().iter().find(|file| file.0 == name).map(|file| file.1);
+    let mut short = Vec::new();
+    while length("0000000000000002.log").is_none_or(|length| length < 61 << 10) {
+        short.push(format!("run{}", short.len()));
+        let log = Probe::create(&store, &short[short.len() - 1]).unwrap();
         log.durable(log.append(1, 10).unwrap()).unwrap();
     }
     let grows = Probe::create(&store, "grows").unwrap();
     disk.limit(12 << 10);
     let accepted = fill_up(&grows);
-    let length = |name: &str| disk.files().iter().find(|file| file.0 == name).map(|file| file.1);
     let second = length("0000000000000002.log").unwrap();
     assert!(second >= 64 << 10, "the second segment is full: {second}");
     assert_eq!(length("0000000000000003.log"), None, "and there is no third one");
@@ -161,6 +162,52 @@ fn a_store_opens_on_a_full_disk_without_an_index_and_makes_it_another_time() {
     disk.limit(1 << 20);
     drop(open(&disk, small()));
     assert!(has_index());
+}
+
+#[test]
+fn deleting_brings_writing_back_though_the_oldest_segment_lives() {
+    for stays_between in [false, true] {
+        let disk = Disk::new();
+        let options = DiskOptions::default()
+            .with_segment_bytes(64 << 10)
+            .with_reserve_bytes(32 << 10)
+            .with_full_retry(Duration::from_millis(5));
+        let store = Arc::new(open(&disk, options.clone()));
+        for round in 0..5 {
+            Probe::create(&store, &format!("old{round}")).unwrap();
+        }
+        let lives = Probe::create(&store, "lives").unwrap();
+        lives.durable(lives.append(100, 700).unwrap()).unwrap();
+        let stays = Probe::create(&store, "stays").unwrap();
+        for round in 0..5 {
+            let dies = Probe::create(&store, &format!("dies{round}")).unwrap();
+            dies.durable(dies.append(40, 700).unwrap()).unwrap();
+            wait(store.delete(&name(&format!("old{round}")))).unwrap();
+            if stays_between {
+                stays.durable(stays.append(2, 700).unwrap()).unwrap();
+            }
+            dies.durable(dies.append(50, 700).unwrap()).unwrap();
+        }
+        let grows = Probe::create(&store, "grows").unwrap();
+        disk.limit(16 << 10);
+        let accepted = fill_up(&grows);
+        for round in 0..5 {
+            delete(&store, &format!("dies{round}"));
+        }
+        let again = resume(&store);
+        again.durable(again.append(20, 500).unwrap()).unwrap();
+        let killed = disk.kill();
+        killed.limit(1 << 20);
+        for store in [&*store, &open(&killed, options)] {
+            let read = |id: &str| Probe::open(store, id).map(|log| log.read_all(1).entries.len() as u64).ok();
+            assert_eq!(read("lives"), Some(100));
+            assert_eq!(read("stays"), Some(if stays_between { 10 } else { 0 }));
+            assert_eq!((read("grows"), read("again")), (Some(accepted), Some(20)));
+            for round in 0..5 {
+                assert_eq!((read(&format!("old{round}")), read(&format!("dies{round}"))), (None, None));
+            }
+        }
+    }
 }
 
 /// Makes logs of 10 KB one after the other until the disk is full; those that are there, and the one that was refused.

@@ -1,6 +1,14 @@
 //! Making room: retention, compaction, and mending.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use streamnest_core::{AttributeChange, LogName, LogStore as _, Timestamp};
 use streamnest_log_disk::{DiskOptions, DiskStore};
@@ -54,7 +62,9 @@ fn nothing_that_lives_is_lost_or_changed_by_compaction_whatever_happens() {
     for seed in 0..if chaos() { 1_000 } else { 40 } {
         let mut random = Random::from_seed(seed);
         let disk = Disk::new();
-        let options = small().with_segment_bytes(8 << 10).with_compact_above(0.2);
+        // With the second only those go of which nothing lives, wherever they lie.
+        let share = if seed % 2 == 0 { 0.2 } else { 1.0 };
+        let options = small().with_segment_bytes(8 << 10).with_compact_above(share);
         let mut store = open(&disk, options.clone());
         // What must be there: the last trimmed, the last, whether sealed, and an attribute.
         let mut model: BTreeMap<String, (u64, u64, bool, u64)> = BTreeMap::new();
@@ -165,6 +175,70 @@ fn a_power_cut_at_any_write_of_a_compaction_loses_nothing() {
         let read = lives.read_all(1);
         assert_eq!(read.entries, (1..=18).collect::<Vec<_>>(), "seed {seed}: gaps {:?}", read.gaps);
     }
+}
+
+#[test]
+fn a_dead_segment_goes_though_an_older_one_lives_and_what_it_deleted_stays_gone() {
+    const ROUNDS: usize = 8;
+    let mut cut_rounds = std::collections::BTreeSet::new();
+    for seed in 0..if chaos() { 1_000 } else { 60 } {
+        let mut random = Random::from_seed(seed);
+        let disk = Disk::new();
+        let options = small().with_compact_above(1.0);
+        let store = open(&disk, options.clone());
+        let anchor = Probe::create(&store, "anchor").unwrap();
+        anchor.durable(anchor.append(1, 300).unwrap()).unwrap();
+        for round in 0..ROUNDS {
+            Probe::create(&store, &format!("old{round}")).unwrap();
+        }
+        let lives = Probe::create(&store, "lives").unwrap();
+        lives.durable(lives.append(5, 900).unwrap()).unwrap();
+        let done = Arc::new(AtomicUsize::new(0));
+        let cutting = {
+            let (disk, done) = (disk.clone(), done.clone());
+            thread::spawn(move || {
+                thread::sleep(Duration::from_micros(random.below(12_000)));
+                // What was told by then is promised.
+                (done.load(Ordering::SeqCst), disk.power_cut(&mut random))
+            })
+        };
+        // These segments say of no entry that lives, but what of the first is gone, and how far a log is trimmed.
+        for round in 0..ROUNDS {
+            let dies = Probe::create(&store, &format!("dies{round}")).unwrap();
+            dies.durable(dies.append(6, 600).unwrap()).unwrap();
+            wait(store.delete(&name(&format!("old{round}")))).unwrap();
+            lives.log.trim(lives.log.head().term, crate::support::seq((round as u64 + 1).min(3))).unwrap();
+            dies.durable(dies.append(6, 600).unwrap()).unwrap();
+            wait(store.delete(&name(&format!("dies{round}")))).unwrap();
+            done.store(round + 1, Ordering::SeqCst);
+        }
+        store.compact().unwrap();
+        // Some 60,000 bytes were written.
+        assert!(store.bytes() < 16_000, "{} bytes are left", store.bytes());
+        let (promised, cut) = cutting.join().unwrap();
+        cut_rounds.insert(promised);
+        let check = |store: &DiskStore, promised: usize| {
+            assert!(store.recovery().damages.is_empty() && store.verify().unwrap().is_empty(), "seed {seed}");
+            for gone in (0..promised).flat_map(|round| [format!("old{round}"), format!("dies{round}")]) {
+                assert!(Probe::open(store, &gone).is_err(), "seed {seed}: `{gone}` is back");
+            }
+            assert_eq!(Probe::open(store, "anchor").unwrap().read_all(1).entries, [1], "seed {seed}");
+            let lives = Probe::open(store, "lives").unwrap();
+            let read = lives.read_all(lives.log.head().trimmed.get() + 1);
+            assert!(read.gaps.is_empty() && read.entries.ends_with(&[4, 5]), "seed {seed}: {read:?}");
+        };
+        check(&store, ROUNDS);
+        drop((anchor, lives, store));
+        check(&open(&disk, options.clone()), ROUNDS);
+        for _ in 0..2 {
+            let store = open(&cut, options.clone());
+            check(&store, promised);
+            store.compact().unwrap();
+            check(&store, promised);
+        }
+    }
+    println!("dead segments: power cuts after {cut_rounds:?} of {ROUNDS} rounds");
+    assert!(cut_rounds.len() > 2, "cuts come in the middle: {cut_rounds:?}");
 }
 
 #[test]
