@@ -41,7 +41,7 @@ impl Who {
     /// `None` where neither is known, and then no limit counts.
     pub(crate) fn of(visitor: &Visitor, address: Option<ClientAddress>) -> Option<Self> {
         match visitor {
-            Visitor::Known(_) => Some(Self::User(visitor.subject().into())),
+            Visitor::Known(principal) => Some(Self::User(principal.key().into())),
             Visitor::Anyone => address.map(Self::Address),
         }
     }

@@ -50,6 +50,14 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// A named subscription is somebody else's.
+    #[error(
+        "subscription `{subscription}` is somebody else's; choose another name, or use a token that may cancel the execution"
+    )]
+    SubscriptionOfAnother {
+        /// Its name.
+        subscription: String,
+    },
     /// A log has as many attributes as it may.
     #[error("log has {limit} attributes, the limit of `LogOptions::max_attributes`; remove some first")]
     TooManyAttributes {
@@ -275,6 +283,7 @@ impl Error {
             Self::TooManyWaiters { .. } => "too_many_waiters",
             Self::TooManySubscriptions { .. } => "too_many_subscription_names",
             Self::TooManySubscriptionsOfUser { .. } => "too_many_subscription_names_of_user",
+            Self::SubscriptionOfAnother { .. } => "subscription_of_another",
             Self::TooManyAttributes { .. } | Self::AttributesTooLarge { .. } => "too_many_attributes",
             Self::UnknownStream { .. } => "unknown_stream",
             Self::StreamDeleted { .. } | Self::ForkSourceDeleted { .. } => "stream_deleted",

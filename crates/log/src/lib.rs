@@ -63,4 +63,5 @@ pub use once::{MAX_ONCE_KEY, once_attribute};
 pub use options::{LogOptions, Retention};
 pub use pace::{Pace, RunObserver};
 pub use registry::{Registry, Removal};
+pub use subscriptions::Acknowledger;
 pub use writer::{Accepted, Writer};

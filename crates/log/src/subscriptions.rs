@@ -10,6 +10,31 @@ use streamnest_core::{AttributeChange, Attributes, Seq, Timestamp};
 /// What the attribute of a subscription begins with; its name follows.
 const PREFIX: &str = "subscription/";
 
+/// Who acknowledges under the name of a subscription.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Acknowledger {
+    /// Nobody is asked who they are: every name is anybody's.
+    #[default]
+    Anyone,
+    /// A user. A name that is new is its own from then on, and takes of its share; one of somebody else is not for it.
+    User {
+        /// What tells it from everybody else.
+        key: String,
+        /// Whether it may use names of others all the same.
+        uses_others: bool,
+    },
+}
+
+impl Acknowledger {
+    /// Whose a new name is.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Anyone => None,
+            Self::User { key, .. } => Some(key),
+        }
+    }
+}
+
 /// The named subscriptions of one log.
 ///
 /// Each is an attribute of the log: the acknowledged sequence, when that was, in microseconds since 1970, and who named it, if that
@@ -75,6 +100,14 @@ impl Subscriptions {
     /// Who named it, if that is known.
     pub(crate) fn owner(&self, name: &str) -> Option<&str> {
         self.named.get(name)?.owner.as_deref()
+    }
+
+    /// Whether `by` may use `name`: one that is new, its own, or nobody's.
+    pub(crate) fn may_use(&self, name: &str, by: &Acknowledger) -> bool {
+        match by {
+            Acknowledger::Anyone | Acknowledger::User { uses_others: true, .. } => true,
+            Acknowledger::User { key, .. } => self.owner(name).is_none_or(|owner| owner == key),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use streamnest_core::{ControlError, ExecutionId, Signal, Tenant};
-use streamnest_log::FanInScope;
+use streamnest_log::{Acknowledger, FanInScope};
 use uuid::Uuid;
 
 use super::{AccessPolicy, Action, Resource, Scope};
@@ -34,19 +34,23 @@ impl Visitor {
         }
     }
 
-    /// What it is told by from everybody else; empty if nobody is told from another.
-    pub(crate) fn subject(&self) -> String {
-        match self {
-            Self::Anyone => String::new(),
-            Self::Known(principal) => principal.key(),
-        }
-    }
-
-    /// Whose the executions and streams are that it makes; `None` where nobody is asked who they are.
+    /// Whose the executions, streams and keys are that it makes; `None` where nobody is asked who they are.
     pub(crate) fn owner(&self) -> Option<String> {
         match self {
             Self::Anyone => None,
             Self::Known(principal) => Some(principal.key()),
+        }
+    }
+
+    /// As whom it uses names of subscriptions of an execution, which is the server's own id. Those of others are for who may forget
+    /// the execution altogether.
+    pub(crate) fn acknowledger(&self, shared: &Shared, execution: &ExecutionId) -> Acknowledger {
+        match self {
+            Self::Anyone => Acknowledger::Anyone,
+            Self::Known(principal) => Acknowledger::User {
+                key: principal.key(),
+                uses_others: self.allows(&*shared.policy, Action::Delete, Resource::Execution(execution)),
+            },
         }
     }
 

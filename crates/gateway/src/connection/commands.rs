@@ -1,6 +1,7 @@
 //! What a client asks for, and what it is answered.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -8,7 +9,7 @@ use std::{
 use streamnest_core::{
     BoxFuture, ControlError, Delivery, ExecutionId, Position, Seq, Signal, Signalled, StartExecution,
 };
-use streamnest_log::Filter;
+use streamnest_log::{Acknowledger, EventLog, Filter, Writer};
 use streamnest_protocol::native::{
     CancelAccepted, ClientCommand, ErrorFrame, EventsSubscriptionConfirmed, ExecutionStarted, Replay,
     Request, ServerFrame, SignalAccepted, StartAt, StatusResponse, SubscribeEvents, SubscribeExecution,
@@ -74,14 +75,16 @@ impl Connection {
         let answer = match command {
             ClientCommand::SubscribeExecution(mut request) => {
                 match self.own(&visitor, Action::Read, &request.execution_id) {
-                    Ok(execution) if self.shared.logs.look(&execution).is_pending() => {
-                        let command = ClientCommand::SubscribeExecution(request);
-                        return self.run_when_open(execution, Request { id, command });
-                    }
-                    Ok(execution) => {
-                        request.execution_id = execution;
-                        self.subscribe(request, visitor.owner(), id.as_ref())
-                    }
+                    Ok(execution) => match self.shared.logs.look(&execution) {
+                        Poll::Pending => {
+                            let command = ClientCommand::SubscribeExecution(request);
+                            return self.run_when_open(execution, Request { id, command });
+                        }
+                        Poll::Ready(writer) => {
+                            request.execution_id = execution;
+                            self.subscribe(request, writer.as_ref().map(Writer::log), &visitor, id.as_ref())
+                        }
+                    },
                     Err(refused) => Err(refused),
                 }
             }
@@ -123,14 +126,19 @@ impl Connection {
         self.running = Some(Running::Opening { opened, request: Box::new(request) });
     }
 
-    /// Follows an execution, whose id is the server's own.
+    /// Follows an execution, whose id is the server's own, by its log if there is one.
     fn subscribe(
         &mut self,
         request: SubscribeExecution,
-        owner: Option<String>,
+        log: Option<&Arc<EventLog>>,
+        visitor: &Visitor,
         id: Option<&String>,
     ) -> Result<ServerFrame, ServerFrame> {
         let options = &self.shared.options;
+        let acknowledger = match &request.subscription {
+            Some(_) => visitor.acknowledger(&self.shared, &request.execution_id),
+            None => Acknowledger::Anyone,
+        };
         let filter = Filter::new(&request.events, &request.nodes).map_err(|error| error_frame(&error))?;
         let (execution, name) = (&request.execution_id, request.subscription.as_ref());
         if self.subscriptions.iter().any(|known| known.is(execution, name) && !known.has_ended()) {
@@ -139,9 +147,9 @@ impl Connection {
             return Err(ServerFrame::error("already_subscribed", message, false));
         }
         let delivery = request.delivery.unwrap_or_default();
-        let source = match self.shared.logs.get(execution) {
+        let source = match log {
             Some(log) => {
-                let cursor = open(&log, request.from, name, delivery, owner.as_deref());
+                let cursor = open(log, request.from, name, delivery, &acknowledger);
                 Source::Reading(cursor.map_err(|error| error_frame(&error))?)
             }
             None if request.wait => self.wait(&request, delivery, id)?,
@@ -160,7 +168,7 @@ impl Connection {
         let options = &self.shared.options;
         let counted = self.shared.metrics.subscribe();
         let mut subscription =
-            Subscription::new(&request, filter, options.flush_window, source, owner, counted);
+            Subscription::new(&request, filter, options.flush_window, source, acknowledger, counted);
         // Who waits for an execution misses nothing of it.
         if let (Replay::Compact, Source::Reading(cursor)) = (request.replay, &subscription.source) {
             subscription.compact = Compact::of(cursor, options.max_write_bytes);
@@ -404,7 +412,7 @@ impl Connection {
     ) -> Result<(), ServerFrame> {
         let execution = self.own(visitor, Action::Read, execution)?;
         let log = self.shared.logs.get(&execution).ok_or_else(|| unknown(&execution))?;
-        log.acknowledge_as(subscription, sequence, visitor.owner().as_deref())
+        log.acknowledge_as(subscription, sequence, &visitor.acknowledger(&self.shared, &execution))
             .map_err(|error| error_frame(&error))
     }
 

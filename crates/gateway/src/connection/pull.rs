@@ -148,7 +148,7 @@ impl Subscription {
                 }
             };
             let opened = log.and_then(|log| {
-                open(&log, waiting.from, self.name.as_ref(), waiting.delivery, self.owner.as_deref())
+                open(&log, waiting.from, self.name.as_ref(), waiting.delivery, &self.acknowledger)
             });
             match opened {
                 Ok(cursor) => self.source = Source::Reading(cursor),
@@ -262,9 +262,8 @@ impl Subscription {
     fn hold(&mut self, frames: Vec<Bytes>, before: Position, seq: Seq) {
         let (Source::Reading(cursor), Some(name)) = (&self.source, self.name.clone()) else { return };
         let log = cursor.log().clone();
-        let owner = self.owner.clone();
-        let acknowledged =
-            Box::pin(async move { log.acknowledge_durably(&name, seq, owner.as_deref()).await });
+        let by = self.acknowledger.clone();
+        let acknowledged = Box::pin(async move { log.acknowledge_durably(&name, seq, &by).await });
         self.held = Some(Box::new(Held { frames, before, acknowledged }));
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use streamnest_core::{BoxFuture, Delivery, ExecutionId, Position, Status};
-use streamnest_log::{Cursor, Error, EventLog, FanInCursor, Filter, Start};
+use streamnest_log::{Acknowledger, Cursor, Error, EventLog, FanInCursor, Filter, Start};
 use streamnest_protocol::native::{
     ReaderPosition, StartAt, SubscribeExecution, SubscriptionName, SubscriptionState, SubscriptionStatus,
 };
@@ -28,8 +28,8 @@ pub(super) struct Subscription {
     pub(super) flush_window: Duration,
     pub(super) gathers_until: Option<Instant>,
     pub(super) name: Option<SubscriptionName>,
-    /// Whose share of names a new one takes.
-    pub(super) owner: Option<String>,
+    /// Who acknowledges under its name.
+    pub(super) acknowledger: Acknowledger,
     pub(super) execution: ExecutionId,
     /// Bytes that compression spared in the last look, which were read from the log all the same.
     pub(super) spared: usize,
@@ -85,13 +85,13 @@ impl Subscription {
         filter: Filter,
         window: Duration,
         source: Source,
-        owner: Option<String>,
+        acknowledger: Acknowledger,
         counted: Counted,
     ) -> Self {
         Self {
             execution: request.execution_id.clone(),
             name: request.subscription.clone(),
-            owner,
+            acknowledger,
             source,
             filter: (!filter.is_all()).then(|| Box::new(filter)),
             compact: None,
@@ -187,8 +187,11 @@ pub(super) fn open(
     from: Option<StartAt>,
     name: Option<&SubscriptionName>,
     delivery: Delivery,
-    owner: Option<&str>,
+    by: &Acknowledger,
 ) -> Result<Cursor, Error> {
+    if let Some(name) = name {
+        log.check_subscription(name, by)?;
+    }
     let acknowledged = name.and_then(|name| log.acknowledged(name));
     let start = match (from, acknowledged) {
         (None, Some(seq)) => Start::After(log.position(seq)),
@@ -202,7 +205,7 @@ pub(super) fn open(
             cursor = log.cursor(Start::After(log.position(seq)));
         }
         // Takes a place among those that the log remembers, or fails now rather than later.
-        log.acknowledge_as(name, cursor.position().seq(), owner)?;
+        log.acknowledge_as(name, cursor.position().seq(), by)?;
     }
     Ok(cursor.with_delivery(delivery))
 }

@@ -330,9 +330,10 @@ impl From<streamnest_log::Error> for Refusal {
         if let streamnest_log::Error::Store(store) = &error {
             return Self::store(store);
         }
-        let status = match error.is_retryable() {
-            true => StatusCode::SERVICE_UNAVAILABLE,
-            false => StatusCode::BAD_REQUEST,
+        let status = match &error {
+            streamnest_log::Error::SubscriptionOfAnother { .. } => StatusCode::FORBIDDEN,
+            error if error.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.code(), error.to_string())
     }

@@ -71,16 +71,9 @@ pub(super) async fn forget(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<StatusCode, Refusal> {
     let Path((id, name)) = path.map_err(|_| Refusal::not_found(uri.path()))?;
-    let asked = ExecutionId::new(&id)?;
-    let id = visitor.execution(&shared, Action::Read, &asked)?;
+    let id = visitor.execution(&shared, Action::Read, &ExecutionId::new(&id)?)?;
     let writer = shared.logs.open(&id).await?.ok_or_else(|| Refusal::unknown_execution(&id))?;
-    let log = writer.log();
-    let owner = log.subscription_owner(&name);
-    if owner.is_none() || owner != visitor.owner() {
-        // What is somebody else's is for who may end the execution altogether.
-        visitor.execution(&shared, Action::Delete, &asked)?;
-    }
-    match log.forget_subscription(&name)? {
+    match writer.log().forget_subscription(&name, &visitor.acknowledger(&shared, &id))? {
         true => Ok(StatusCode::NO_CONTENT),
         false => {
             let message = format!("execution `{id}` has no subscription `{}`", quote(&name));

@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
+use streamnest_core::Tenant;
 use streamnest_gateway::{GatewayOptions, RateLimitOptions};
 use streamnest_log::{LogOptions, durable::StreamOptions};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use crate::{
+    engine::say,
     server::{Answer, PATIENCE, Server},
     socket::Socket,
     token::{authentication, bearer, options, token, token_with},
@@ -305,13 +307,75 @@ async fn names_of_subscriptions_of_a_reader_keep_none_from_the_owner_and_can_be_
         ask(&server, token, "DELETE", &format!("/executions/a/subscriptions/{name}"), ("accept", "*/*"), "")
             .await
     };
-    delete(&eve, "dash").await.error(403, "forbidden");
+    delete(&eve, "dash").await.error(403, "subscription_of_another");
     assert_eq!(delete(&eve, "1").await.status, 204);
     assert_eq!(delete(&ada, "2").await.status, 204);
     delete(&ada, "2").await.error(404, "unknown_subscription");
     let listed = ask(&server, &ada, "GET", "/executions/a/subscriptions", ("accept", "*/*"), "").await;
     let listed = listed.json()["subscriptions"].as_array().unwrap().clone();
     assert_eq!(listed.iter().map(|one| &one["subscription"]).collect::<Vec<_>>(), ["dash"]);
+}
+
+#[tokio::test]
+async fn a_name_of_a_subscription_is_moved_by_who_gave_it_and_by_who_may_cancel() {
+    let server = Server::with_options(options()).await;
+    let of_acme = |who: &str, scope: &str| token_with(who, json!({"tenant": "acme", "scope": scope}));
+    let owner = of_acme("owner", "read start cancel");
+    for id in ["a", "b"] {
+        let start = json!({"input": {}, "executionId": id}).to_string();
+        assert_eq!(ask(&server, &owner, "POST", START, ("accept", "*/*"), &start).await.status, 202);
+        let own = crate::engine::id(id).within(&Tenant::new("acme").unwrap());
+        say(&server.logs.writer(&own).unwrap(), 0, 5).await;
+    }
+    let open = async |token: &str| {
+        let (mut socket, _) =
+            Socket::shake(&server, "/ws", &[("authorization", &bearer(token))]).await.unwrap();
+        socket.expect("connected").await;
+        socket
+    };
+    let ack = |name: &str, sequence: u64| {
+        let payload = json!({"executionId": "a", "subscription": name, "sequence": sequence});
+        json!({"type": "ack", "id": "ack", "payload": payload})
+    };
+    let acknowledged = async || {
+        let listed = ask(&server, &owner, "GET", "/executions/a/subscriptions", ("accept", "*/*"), "").await;
+        listed.json()["subscriptions"][0]["acknowledged"].clone()
+    };
+    let heard = async |socket: &mut Socket| {
+        socket.send(json!({"type": "ping"})).await;
+        assert_eq!(socket.next().await["type"], "pong");
+    };
+    let (worker, eve) = (of_acme("worker", "read"), of_acme("eve", "read"));
+    let (mut first, mut second) = (open(&worker).await, open(&worker).await);
+    first.send(ack("billing", 2)).await;
+    heard(&mut first).await;
+    // Another connection of the same user, as that of a second worker or of the first one after it came back.
+    second.send(ack("billing", 3)).await;
+    heard(&mut second).await;
+    assert_eq!(acknowledged().await, 3);
+
+    let mut of_eve = open(&eve).await;
+    of_eve.send(ack("billing", 5)).await;
+    let told = of_eve.expect_error("subscription_of_another").await;
+    assert!(told.contains("`billing`"), "{told}");
+    for delivery in ["at-most-once", "at-least-once", "exactly-once"] {
+        let payload = json!({"executionId": "a", "subscription": "billing", "delivery": delivery});
+        of_eve.send(json!({"type": "subscribe_execution", "payload": payload})).await;
+        of_eve.expect_error("subscription_of_another").await;
+    }
+    assert_eq!(acknowledged().await, 3, "eve has moved nothing");
+    // The same name of another execution is free, and without a name everybody follows who may read.
+    let payload = json!({"executionId": "b", "subscription": "billing", "delivery": "at-most-once"});
+    of_eve.send(json!({"type": "subscribe_execution", "payload": payload})).await;
+    of_eve.expect("subscription_confirmed").await;
+
+    let mut of_owner = open(&owner).await;
+    of_owner.send(ack("billing", 4)).await;
+    heard(&mut of_owner).await;
+    assert_eq!(acknowledged().await, 4, "who may cancel the execution may use the names of others");
+    second.send(ack("billing", 5)).await;
+    heard(&mut second).await;
+    assert_eq!(acknowledged().await, 5, "it is still the worker's");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use streamnest_core::{Appended, AttributeChange, Seq, Timestamp};
 
 use super::{EventLog, State};
-use crate::{Error, subscriptions::Subscriptions};
+use crate::{Acknowledger, Error, subscriptions::Subscriptions};
 
 impl EventLog {
     /// Remembers that the named subscription has everything up to `seq`. An older acknowledgement changes nothing.
@@ -15,25 +15,27 @@ impl EventLog {
     /// [`Error::AttributesTooLarge`] and [`StoreError::IndexFull`](streamnest_core::StoreError::IndexFull) if the store has no room for it: a new name is not remembered
     /// then, and what is acknowledged under a known one may be undone by the end of the process.
     pub fn acknowledge(&self, subscription: &str, seq: Seq) -> Result<(), Error> {
-        self.acknowledge_as(subscription, seq, None)
+        self.acknowledge_as(subscription, seq, &Acknowledger::Anyone)
     }
 
-    /// As [`acknowledge`](Self::acknowledge), by `owner`, whose share of names a new one takes.
+    /// As [`acknowledge`](Self::acknowledge), by somebody.
     ///
     /// # Errors
-    /// As [`acknowledge`](Self::acknowledge); [`Error::TooManySubscriptionsOfUser`] for a new name.
-    pub fn acknowledge_as(&self, subscription: &str, seq: Seq, owner: Option<&str>) -> Result<(), Error> {
+    /// As [`acknowledge`](Self::acknowledge); [`Error::TooManySubscriptionsOfUser`] for a new name;
+    /// [`Error::SubscriptionOfAnother`] for one that is not for them.
+    pub fn acknowledge_as(&self, subscription: &str, seq: Seq, by: &Acknowledger) -> Result<(), Error> {
         let now = self.now();
         let mut state = self.lock();
+        check_name(&state, subscription, by)?;
         let last = state.last;
         if seq > last {
             return Err(Error::AcknowledgedAhead { seq, last });
         }
         let is_new = state.subscriptions.get(subscription).is_none();
         if is_new {
-            self.make_room_for_name(&mut state, owner, now)?;
+            self.make_room_for_name(&mut state, by.owner(), now)?;
         }
-        state.subscriptions.acknowledge(subscription, seq, owner, now);
+        state.subscriptions.acknowledge(subscription, seq, by.owner(), now);
         if is_new {
             return self.send_new(&mut state, subscription);
         }
@@ -84,18 +86,22 @@ impl EventLog {
         Ok(())
     }
 
-    /// Who has named a subscription; `None` if there is none of that name, or nobody was asked who they are.
-    pub fn subscription_owner(&self, subscription: &str) -> Option<String> {
-        self.lock().subscriptions.owner(subscription).map(Into::into)
+    /// Whether somebody may use the name of a subscription: one that is new, their own, or nobody's.
+    ///
+    /// # Errors
+    /// [`Error::SubscriptionOfAnother`].
+    pub fn check_subscription(&self, subscription: &str, by: &Acknowledger) -> Result<(), Error> {
+        check_name(&self.lock(), subscription, by)
     }
 
     /// Forgets a named subscription, which makes room for another; whether there was one. Who follows under it goes on, and its next
     /// acknowledgement names it anew.
     ///
     /// # Errors
-    /// [`Error::Store`] if the store did not take it, and then it stays.
-    pub fn forget_subscription(&self, subscription: &str) -> Result<bool, Error> {
+    /// [`Error::SubscriptionOfAnother`]; [`Error::Store`] if the store did not take it, and then it stays.
+    pub fn forget_subscription(&self, subscription: &str, by: &Acknowledger) -> Result<bool, Error> {
         let mut state = self.lock();
+        check_name(&state, subscription, by)?;
         if state.subscriptions.get(subscription).is_none() {
             return Ok(false);
         }
@@ -135,9 +141,9 @@ impl EventLog {
         &self,
         subscription: &str,
         seq: Seq,
-        owner: Option<&str>,
+        by: &Acknowledger,
     ) -> Result<(), Error> {
-        self.acknowledge_as(subscription, seq, owner)?;
+        self.acknowledge_as(subscription, seq, by)?;
         loop {
             let settled = self.room.notified();
             tokio::pin!(settled);
@@ -226,5 +232,12 @@ impl EventLog {
             self.room.notify_waiters();
         }
         Ok(appended)
+    }
+}
+
+fn check_name(state: &State, subscription: &str, by: &Acknowledger) -> Result<(), Error> {
+    match state.subscriptions.may_use(subscription, by) {
+        true => Ok(()),
+        false => Err(Error::SubscriptionOfAnother { subscription: subscription.into() }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use streamnest_log::{Error, LogOptions, Registry, Start};
+use streamnest_log::{Acknowledger, Error, LogOptions, Registry, Start};
 
 use crate::{
     slow_store::SlowStore,
@@ -42,22 +42,24 @@ async fn an_acknowledgement_for_good_waits_until_nothing_undoes_it() {
     append(&writer, 5).await;
     store.settle(&run, 5);
     let log = writer.log();
-    let mut first = Box::pin(log.acknowledge_durably("screen", seq(3), None));
+    let mut first = Box::pin(log.acknowledge_durably("screen", seq(3), &Acknowledger::Anyone));
     assert!(now(first.as_mut()).is_none(), "it is on its way");
-    let mut second = Box::pin(log.acknowledge_durably("screen", seq(5), None));
+    let mut second = Box::pin(log.acknowledge_durably("screen", seq(5), &Acknowledger::Anyone));
     assert!(now(second.as_mut()).is_none());
     store.settle(&run, 1);
     first.await.unwrap();
     assert!(now(second.as_mut()).is_none(), "it came while the other was on its way, and went after it");
     store.settle(&run, 1);
     second.await.unwrap();
-    log.acknowledge_durably("screen", seq(4), None).await.expect("what is behind is there already");
-    let ahead = log.acknowledge_durably("screen", seq(6), None).await;
+    log.acknowledge_durably("screen", seq(4), &Acknowledger::Anyone)
+        .await
+        .expect("what is behind is there already");
+    let ahead = log.acknowledge_durably("screen", seq(6), &Acknowledger::Anyone).await;
     assert!(matches!(ahead, Err(Error::AcknowledgedAhead { .. })), "{ahead:?}");
     store.refuse_appends(&run, 2);
-    let refused = log.acknowledge_durably("other", seq(1), None).await;
+    let refused = log.acknowledge_durably("other", seq(1), &Acknowledger::Anyone).await;
     assert!(matches!(refused, Err(Error::Store(_))), "who waits is told: {refused:?}");
-    let mut lost = Box::pin(log.acknowledge_durably("other", seq(2), None));
+    let mut lost = Box::pin(log.acknowledge_durably("other", seq(2), &Acknowledger::Anyone));
     assert!(now(lost.as_mut()).is_none());
     store.fail(&run);
     assert!(matches!(lost.await, Err(Error::Store(_))));
@@ -72,14 +74,50 @@ async fn who_waits_for_a_name_that_is_forgotten_goes_on_and_names_it_within_the_
     append(&writer, 5).await;
     store.settle(&run, 5);
     let log = writer.log();
-    let eve = |name: &'static str, n| log.acknowledge_durably(name, seq(n), Some("acme/eve"));
+    let by_eve = user("acme/eve");
+    let eve = |name: &'static str, n| log.acknowledge_durably(name, seq(n), &by_eve);
     let mut waits = Box::pin(eve("screen", 3));
     assert!(now(waits.as_mut()).is_none(), "it is on its way");
-    assert!(log.forget_subscription("screen").unwrap());
+    assert!(log.forget_subscription("screen", &Acknowledger::Anyone).unwrap());
     waits.await.expect("a name that is forgotten promises nothing");
-    log.acknowledge_as("other", seq(1), Some("acme/eve")).unwrap();
+    log.acknowledge_as("other", seq(1), &user("acme/eve")).unwrap();
     let refused = eve("screen", 4).await;
     assert!(matches!(refused, Err(Error::TooManySubscriptionsOfUser { limit: 1 })), "{refused:?}");
+}
+
+/// One who may use only names of its own.
+fn user(key: &str) -> Acknowledger {
+    Acknowledger::User { key: key.into(), uses_others: false }
+}
+
+#[tokio::test]
+async fn a_name_is_used_by_who_gave_it_and_by_who_may_use_all() {
+    let writer = registry(LogOptions::default()).create(&id("run")).await.unwrap();
+    append(&writer, 9).await;
+    let log = writer.log();
+    let (ada, eve) = (user("acme/ada"), user("acme/eve"));
+    let ops = Acknowledger::User { key: "acme/ops".into(), uses_others: true };
+    log.acknowledge_as("billing", seq(2), &ada).unwrap();
+    for refused in [
+        log.acknowledge_as("billing", seq(9), &eve),
+        log.acknowledge_durably("billing", seq(9), &eve).await,
+        log.check_subscription("billing", &eve),
+        log.forget_subscription("billing", &eve).map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().code(), "subscription_of_another");
+    }
+    assert_eq!(log.acknowledged("billing"), Some(seq(2)), "it has not moved");
+    for (by, n) in [(&ada, 3), (&ops, 4), (&Acknowledger::Anyone, 5)] {
+        log.check_subscription("billing", by).unwrap();
+        log.acknowledge_as("billing", seq(n), by).unwrap();
+        assert_eq!(log.acknowledged("billing"), Some(seq(n)));
+    }
+    assert!(log.acknowledge_as("billing", seq(6), &eve).is_err(), "it is still ada's");
+    // What nobody in particular has named is anybody's.
+    log.acknowledge("shared", seq(1)).unwrap();
+    log.acknowledge_as("shared", seq(2), &eve).unwrap();
+    assert!(log.forget_subscription("billing", &ada).unwrap());
+    log.acknowledge_as("billing", seq(1), &eve).expect("a name that was deleted is new");
 }
 
 /// The sequence that the attribute of a subscription begins with.
@@ -99,15 +137,15 @@ async fn names_that_nobody_uses_give_way_and_nobody_names_more_than_a_share() {
     let writer = registry.create(&id("run")).await.unwrap();
     let log = writer.log();
     let none = streamnest_core::Seq::BEFORE_FIRST;
-    let eve = |name: &str| log.acknowledge_as(name, none, Some("acme/eve"));
+    let eve = |name: &str| log.acknowledge_as(name, none, &user("acme/eve"));
     eve("1").unwrap();
     eve("2").unwrap();
     assert!(matches!(eve("3"), Err(Error::TooManySubscriptionsOfUser { limit: 2 })));
-    log.acknowledge_as("dash", none, Some("acme/ada")).unwrap();
+    log.acknowledge_as("dash", none, &user("acme/ada")).unwrap();
     assert!(matches!(log.acknowledge("more", none), Err(Error::TooManySubscriptions { limit: 3 })));
-    assert_eq!(log.subscription_owner("dash").as_deref(), Some("acme/ada"));
     // One that is deleted makes room.
-    assert!(log.forget_subscription("2").unwrap() && !log.forget_subscription("2").unwrap());
+    let delete = |name: &str, by: &str| log.forget_subscription(name, &user(by));
+    assert!(delete("2", "acme/eve").unwrap() && !delete("2", "acme/eve").unwrap());
     log.acknowledge("more", none).unwrap();
     // What is used stays when its time is over, and what is not gives way.
     clock.advance(ttl / 2);
@@ -161,15 +199,15 @@ async fn a_name_that_there_is_no_room_for_is_told_and_keeps_no_other_from_being_
     append(&writer, 5).await;
     let log = writer.log();
     let stored = |name: &str| log.attribute(&format!("subscription/{name}")).map(acknowledged_in);
-    log.acknowledge_durably("known", seq(1), None).await.unwrap();
+    log.acknowledge_durably("known", seq(1), &Acknowledger::Anyone).await.unwrap();
     let refused = log.acknowledge("new", seq(1));
     assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
-    let refused = log.acknowledge_durably("new", seq(2), None).await;
+    let refused = log.acknowledge_durably("new", seq(2), &Acknowledger::Anyone).await;
     assert!(matches!(refused, Err(Error::TooManyAttributes { limit: 1 })), "{refused:?}");
     assert_eq!((log.acknowledged("new"), log.subscriptions().len()), (None, 1), "it is not remembered");
     log.acknowledge("known", seq(3)).unwrap();
     assert_eq!(stored("known").as_deref(), Some("3"));
-    log.acknowledge_durably("known", seq(5), None).await.unwrap();
+    log.acknowledge_durably("known", seq(5), &Acknowledger::Anyone).await.unwrap();
     assert_eq!((stored("known").as_deref(), stored("new").as_deref()), (Some("5"), None));
 }
 
