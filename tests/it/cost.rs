@@ -137,6 +137,42 @@ async fn what_models_used_is_told_with_its_price_at_the_end_by_http_and_to_the_o
 }
 
 #[tokio::test]
+async fn a_run_that_was_interrupted_tells_that_what_it_spent_is_not_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+    let running = server(&first).await;
+    let _socket = call(running.address, "a", json!({"models": ["known", "hanging"]})).await;
+    let spent =
+        json!({"executionId": "a", "calls": 1, "inputTokens": 1_000, "outputTokens": 500, "nanoUsd": KNOWN});
+    timeout(PATIENCE, async {
+        while cost(running.address, "a").await != spent {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    // The files as a killed process leaves them.
+    crate::restart::copy(&first, &second);
+    let server = server(&second).await;
+    let unknown = json!({"calls": 0, "inputTokens": 0, "outputTokens": 0, "incomplete": true});
+    let mut again = Socket::connect(server.address).await;
+    again.subscribe("a", json!({})).await;
+    let end = end_of(again).await;
+    assert_eq!((&end["error"]["code"], &end["cost"]), (&json!("interrupted"), &unknown));
+    let mut told = unknown;
+    told["executionId"] = json!("a");
+    assert_eq!(cost(server.address, "a").await, told);
+    // Nobody reads from the numbers that it ended here, or for how much.
+    let completed = "streamnest_run_duration_seconds_count{status=\"failed\"}";
+    assert_eq!(http::metric(server.address, &[], completed).await.unwrap_or_default(), 0);
+    assert_eq!(
+        http::metric(server.address, &[], "streamnest_model_calls_total{cost=\"priced\"}").await,
+        Some(0)
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_run_that_is_stopped_tells_what_it_spent_and_that_a_call_did_not_tell() {
     let directory = tempfile::tempdir().unwrap();
     let server = server(directory.path()).await;

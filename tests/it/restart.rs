@@ -21,7 +21,7 @@ fn store(directory: &Path) -> Arc<DiskStore> {
 }
 
 /// The files as a killed process leaves them.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

@@ -32,6 +32,10 @@ pub struct Cost {
     /// Calls that did not tell what they used, for they were broken off, or for the model does not.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unreported: u64,
+    /// Whether more may have been called and spent than is told here: the server stopped while the execution was running, and what it
+    /// knew of its calls went with it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub incomplete: bool,
 }
 
 impl Cost {

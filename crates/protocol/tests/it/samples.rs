@@ -117,6 +117,7 @@ pub(crate) fn entries() -> Vec<(&'static str, Entry)> {
         nano_usd: Some(564_000),
         unpriced: 1,
         unreported: 1,
+        incomplete: true,
     });
     vec![
         ("approval", entry(4, Event::named(Some(node()), EventType::APPROVAL, &json!(approval())))),

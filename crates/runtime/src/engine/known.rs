@@ -7,8 +7,8 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use streamnest_core::{
-    AttributeChange, Attributes, ControlError, ExecutionId, ExecutionSummary, Listed, LogName, Position,
-    Status, Timestamp, WorkflowName,
+    AttributeChange, Attributes, ControlError, Cost, ExecutionId, ExecutionSummary, Listed, LogName,
+    Position, Status, Timestamp, WorkflowName,
     payload::{Failure, StatusUpdate},
 };
 use streamnest_log::{Error as LogError, EventLog, Read, ReadLimit, Removal, Start, durable};
@@ -287,7 +287,10 @@ impl Engine {
                     message: "server stopped while the execution was running; start it again".into(),
                     node_id: None,
                 };
-                (Status::Failed, writer.finish(StatusUpdate::failed(failure)).await?)
+                // What its models were called for was known to the process that is gone: not told is not free.
+                let cost = Some(Box::new(Cost { incomplete: true, ..Cost::default() }));
+                let failed = StatusUpdate { cost, ..StatusUpdate::failed(failure) };
+                (Status::Failed, writer.finish(failed).await?)
             }
         };
         Ok((id, (status, writer.log().position(last))))

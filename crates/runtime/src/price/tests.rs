@@ -56,7 +56,7 @@ fn a_call_comes_to_its_usage_times_the_price_of_its_model() {
         nano_usd: Some(450_000),
         unpriced: 1,
         unreported: 1,
-        estimated: false,
+        ..Cost::default()
     };
     assert_eq!((cost, cost.priced()), (expected, 1));
     add(&mut cost, &prices, "dear", Some(&Usage { estimated: true, ..usage(0, u64::MAX) }));
