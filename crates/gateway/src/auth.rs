@@ -59,7 +59,7 @@ pub(crate) struct Authenticator {
 impl Authenticator {
     pub(crate) fn new(options: AuthenticationOptions, surroundings: Surroundings) -> Result<Self, Error> {
         Ok(Self {
-            keys: Keys::new(&options)?,
+            keys: options.keys()?,
             surroundings,
             tickets: Tickets::new(options.max_tickets, options.ticket_ttl),
             revocations: Revocations::new(

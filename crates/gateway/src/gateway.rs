@@ -50,7 +50,6 @@ impl Gateway {
     /// # Errors
     /// [`Error::InvalidOption`] if the options are wrong, or if [`GatewayOptions::authentication`] has said so before.
     pub fn authenticate(&self, authentication: AuthenticationOptions) -> Result<(), Error> {
-        authentication.validate()?;
         let surroundings = self.0.surroundings();
         match self.0.authenticate(Authenticator::new(authentication, surroundings)?) {
             true => Ok(()),

@@ -202,7 +202,7 @@ impl Shared {
         auth.revoke(revocation, now)?;
         let connections = self.people.expel(|principal| revocation.concerns(principal, now));
         // Not whose: who has pasted a token would find it here.
-        let tenant = revocation.tenant().map(tracing::field::display);
+        let tenant = revocation.of_tenant().map(tracing::field::display);
         tracing::info!(kind = revocation.kind(), tenant, connections, "tokens revoked");
         Ok(connections)
     }

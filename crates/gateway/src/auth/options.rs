@@ -202,6 +202,11 @@ impl AuthenticationOptions {
 
     /// Checks every option, and reads every key that is here.
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        self.keys().map(drop)
+    }
+
+    /// The keys that they name, if every option is right.
+    pub(super) fn keys(&self) -> Result<Keys, Error> {
         let invalid = |option, reason: String| Err(Error::InvalidOption { option, reason });
         if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
             return invalid(
@@ -250,7 +255,7 @@ impl AuthenticationOptions {
             let reason = "has no effect without a key set by URL; leave it out".into();
             return invalid("authentication.key_roots", reason);
         }
-        Keys::new(self).map(drop)
+        Keys::new(self)
     }
 }
 

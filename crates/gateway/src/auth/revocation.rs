@@ -28,79 +28,98 @@ use crate::{
 /// What every JSON Web Token begins with: `{"` in base64.
 const JWT: &str = "eyJ";
 
-/// Whose tokens are not taken any more. A token that is issued later is, except for one of the same name.
+/// Which tokens are not taken any more. One that is issued later is, unless it is named.
+///
+/// ```
+/// use streamnest_core::Tenant;
+/// use streamnest_gateway::Revocation;
+///
+/// # fn example() -> Result<(), streamnest_core::Error> {
+/// let everywhere = Revocation::subject("ada");
+/// let in_one_tenant = Revocation::subject("ada").within(Tenant::new("acme")?);
+/// # assert_ne!(everywhere, in_one_tenant);
+/// # Ok(())
+/// # }
+/// # example().unwrap();
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Revocation {
-    /// The token of this name (`jti`).
-    Token(String),
-    /// All tokens of a subject, whatever its tenant.
-    Subject(String),
-    /// All tokens of a tenant.
-    Tenant(Tenant),
-    /// The token of this name, if it is of the tenant.
-    TokenOf(Tenant, String),
-    /// All tokens of a subject in the tenant.
-    SubjectOf(Tenant, String),
+pub struct Revocation {
+    tokens: Tokens,
+    /// `None`: of any tenant.
+    tenant: Option<Tenant>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Tokens {
+    Named(String),
+    OfSubject(String),
+    All,
 }
 
 impl Revocation {
+    /// The token of this name (`jti`).
+    pub fn token(id: impl Into<String>) -> Self {
+        Self { tokens: Tokens::Named(id.into()), tenant: None }
+    }
+
+    /// All tokens of a subject.
+    pub fn subject(subject: impl Into<String>) -> Self {
+        Self { tokens: Tokens::OfSubject(subject.into()), tenant: None }
+    }
+
+    /// All tokens of a tenant.
+    pub const fn tenant(tenant: Tenant) -> Self {
+        Self { tokens: Tokens::All, tenant: Some(tenant) }
+    }
+
+    /// Only those of a tenant. Without it they are of any.
+    #[must_use]
+    pub fn within(self, tenant: Tenant) -> Self {
+        Self { tenant: Some(tenant), ..self }
+    }
+
     /// What it is about, without its name.
     pub(crate) const fn kind(&self) -> &'static str {
-        match self {
-            Self::Token(_) | Self::TokenOf(..) => "token",
-            Self::Subject(_) | Self::SubjectOf(..) => "subject",
-            Self::Tenant(_) => "tenant",
+        match self.tokens {
+            Tokens::Named(_) => "token",
+            Tokens::OfSubject(_) => "subject",
+            Tokens::All => "tenant",
         }
     }
 
     /// The one tenant that it is about, if it is about one.
-    pub(crate) const fn tenant(&self) -> Option<&Tenant> {
-        match self {
-            Self::Token(_) | Self::Subject(_) => None,
-            Self::Tenant(tenant) | Self::TokenOf(tenant, _) | Self::SubjectOf(tenant, _) => Some(tenant),
-        }
+    pub(crate) const fn of_tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
     }
 
     /// Refuses what no token can be about. It is not repeated: whoever pastes a token in place of its name has it nowhere.
     fn check(&self) -> Result<(), Error> {
-        let invalid = |reason: String| Err(Error::InvalidRevocation { reason });
-        let (Self::Token(name) | Self::TokenOf(_, name) | Self::Subject(name) | Self::SubjectOf(_, name)) =
-            self
-        else {
-            return Ok(());
+        let reason = match &self.tokens {
+            Tokens::Named(name) | Tokens::OfSubject(name) if is_token(name) => {
+                "holds a whole token; name it by its `jti` claim, or its subject by `sub`".into()
+            }
+            Tokens::OfSubject(name) if !is_subject(name) => format!(
+                "has a subject of {} bytes; a `sub` claim has 1 to {MAX_SUBJECT}, and no control character",
+                name.len()
+            ),
+            Tokens::Named(name) if !is_token_id(name) => {
+                format!("has a `jti` of {} bytes; such a claim has 1 to {MAX_TOKEN_ID}", name.len())
+            }
+            _ => return Ok(()),
         };
-        let is_subject_wanted = self.kind() == "subject";
-        if name.starts_with(JWT) && name.matches('.').count() >= 2 {
-            invalid("holds a whole token; name it by its `jti` claim, or its subject by `sub`".into())
-        } else if is_subject_wanted && !is_subject(name) {
-            let length = name.len();
-            invalid(format!(
-                "has a subject of {length} bytes; a `sub` claim has 1 to {MAX_SUBJECT}, and no control character"
-            ))
-        } else if !is_subject_wanted && !is_token_id(name) {
-            let length = name.len();
-            invalid(format!("has a `jti` of {length} bytes; such a claim has 1 to {MAX_TOKEN_ID}"))
-        } else {
-            Ok(())
-        }
+        Err(Error::InvalidRevocation { reason })
     }
 
     /// Whether it is about a principal's token, when it was made at `at`.
     pub(crate) fn concerns(&self, principal: &Principal, at: Timestamp) -> bool {
         // A token that does not say when it was issued may be an old one.
         let is_older = principal.issued_at.is_none_or(|issued| issued <= at);
-        match self {
-            Self::Token(id) => principal.token_id() == Some(id),
-            Self::Subject(subject) => is_older && principal.subject() == subject,
-            Self::Tenant(tenant) => is_older && principal.tenant() == tenant,
-            Self::TokenOf(tenant, id) => {
-                principal.tenant() == tenant && principal.token_id() == Some(id.as_str())
+        self.tenant.as_ref().is_none_or(|tenant| tenant == principal.tenant())
+            && match &self.tokens {
+                Tokens::Named(id) => principal.token_id() == Some(id),
+                Tokens::OfSubject(subject) => is_older && principal.subject() == subject,
+                Tokens::All => is_older,
             }
-            Self::SubjectOf(tenant, subject) => {
-                is_older && principal.tenant() == tenant && principal.subject() == subject
-            }
-        }
     }
 }
 
@@ -124,8 +143,8 @@ impl Revocations {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.retain(|_, at| at.after(self.ttl) > now);
         if !made.contains_key(&revocation) {
-            let tenant = revocation.tenant();
-            let of_tenant = || made.keys().filter(|known| known.tenant() == tenant).count();
+            let tenant = revocation.of_tenant();
+            let of_tenant = || made.keys().filter(|known| known.of_tenant() == tenant).count();
             if tenant.is_some() && of_tenant() >= self.share {
                 return Err(Error::TooManyRevocationsOfTenant { limit: self.share });
             }
@@ -142,22 +161,22 @@ impl Revocations {
         if made.is_empty() {
             return false;
         }
-        let (tenant, subject) = (principal.tenant(), principal.subject());
-        let token = |of: fn(Tenant, String) -> Revocation| {
-            principal.token_id().map(|id| of(tenant.clone(), id.into()))
-        };
-        let concerning = [
-            token(|_, id| Revocation::Token(id)),
-            token(Revocation::TokenOf),
-            Some(Revocation::Subject(subject.into())),
-            Some(Revocation::SubjectOf(tenant.clone(), subject.into())),
-            Some(Revocation::Tenant(tenant.clone())),
-        ];
-        concerning.iter().flatten().any(|revocation| {
-            made.get(revocation)
+        let named = principal.token_id().map(|id| Tokens::Named(id.into()));
+        let of_subject = Tokens::OfSubject(principal.subject().into());
+        let mut concerning = [None, Some(principal.tenant().clone())].into_iter().flat_map(|tenant| {
+            let all = named.iter().chain([&of_subject, &Tokens::All]).cloned();
+            all.map(move |tokens| Revocation { tokens, tenant: tenant.clone() })
+        });
+        concerning.any(|revocation| {
+            made.get(&revocation)
                 .is_some_and(|at| at.after(self.ttl) > now && revocation.concerns(principal, *at))
         })
     }
+}
+
+/// Whether it is a whole token and no claim of one.
+fn is_token(text: &str) -> bool {
+    text.starts_with(JWT) && text.matches('.').count() >= 2
 }
 
 /// What is revoked by a request: one of the two.
@@ -186,8 +205,8 @@ pub(crate) async fn revoke(
     let tenant = principal.tenant().clone();
     let asked: Asked = parse(&take(request.into_body(), &shared.options).await?)?;
     let revocation = match (asked.jti, asked.subject) {
-        (Some(jti), None) => Revocation::TokenOf(tenant, jti),
-        (None, Some(subject)) => Revocation::SubjectOf(tenant, subject),
+        (Some(jti), None) => Revocation::token(jti).within(tenant),
+        (None, Some(subject)) => Revocation::subject(subject).within(tenant),
         _ => {
             let message = "body has to name one token by its `jti` claim, or one `subject`";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", message));

@@ -698,7 +698,7 @@ async fn what_is_revoked_ends_at_once_and_comes_back_only_with_a_newer_token() {
         let followed = crate::engine::id("a").within(&Tenant::of_subject("ada").unwrap());
         let log = server.logs.get(&followed).unwrap();
         log.subscribers_become(|count| count > 0).await;
-        server.gateway.revoke(&Revocation::Subject("ada".into())).unwrap();
+        server.gateway.revoke(&Revocation::subject("ada")).unwrap();
     };
     let (stream, ()) = tokio::join!(stream, revoke);
     assert!(stream.body.contains("running"), "{stream:?}");
@@ -713,7 +713,7 @@ async fn what_is_revoked_ends_at_once_and_comes_back_only_with_a_newer_token() {
     );
     let named = token_with("bob", json!({"jti": "t1"}));
     assert_eq!(ask(&server, &named).await.status, 200);
-    server.gateway.revoke(&Revocation::Token("t1".into())).unwrap();
+    server.gateway.revoke(&Revocation::token("t1")).unwrap();
     ask(&server, &named).await.error(401, "token_revoked");
     assert_eq!(ask(&server, &token("bob")).await.status, 200);
 }
@@ -743,7 +743,7 @@ async fn a_long_poll_gives_nothing_that_came_after_its_token_was_revoked_or_had_
     answer.error(401, "token_expired");
     let revoked = async {
         log.subscribers_become(|count| count > 0).await;
-        server.gateway.revoke(&Revocation::Subject("ada".into())).unwrap();
+        server.gateway.revoke(&Revocation::subject("ada")).unwrap();
         say(&writer, 1, 2).await;
     };
     let (answer, ()) = tokio::join!(poll(&ada), revoked);
@@ -754,10 +754,10 @@ async fn a_long_poll_gives_nothing_that_came_after_its_token_was_revoked_or_had_
 async fn revocations_are_bounded() {
     let authentication = authentication().with_max_revocations(1);
     let server = Server::with_options(options().with_authentication(Some(authentication))).await;
-    server.gateway.revoke(&Revocation::Token("a".into())).unwrap();
-    server.gateway.revoke(&Revocation::Token("a".into())).unwrap();
-    let error = server.gateway.revoke(&Revocation::Token("b".into())).unwrap_err();
+    server.gateway.revoke(&Revocation::token("a")).unwrap();
+    server.gateway.revoke(&Revocation::token("a")).unwrap();
+    let error = server.gateway.revoke(&Revocation::token("b")).unwrap_err();
     assert_eq!(error.code(), "too_many_revocations");
-    let error = server.gateway.revoke(&Revocation::Token(token("ada"))).unwrap_err();
+    let error = server.gateway.revoke(&Revocation::token(token("ada"))).unwrap_err();
     assert_eq!(error.code(), "invalid_revocation");
 }

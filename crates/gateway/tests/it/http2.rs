@@ -245,7 +245,7 @@ async fn nothing_is_given_after_a_token_is_over_to_who_had_taken_nothing() {
             bodies.push(follow(&sender, &server, &authorization).await);
         }
         if ends == "revoked" {
-            server.gateway.revoke(&Revocation::Subject("ada".into())).unwrap();
+            server.gateway.revoke(&Revocation::subject("ada")).unwrap();
         }
         let _ = timeout(PATIENCE, driving).await.unwrap_or_else(|_| panic!("{ends}: goes on")).unwrap();
         for body in bodies {
@@ -278,7 +278,7 @@ async fn a_revoked_reader_that_takes_nothing_goes_without_http_2_too() {
     .await;
     let followers = || server.gateway.sockets().followers(&own).unwrap();
     assert_eq!(followers(), 1);
-    server.gateway.revoke(&Revocation::Subject("ada".into())).unwrap();
+    server.gateway.revoke(&Revocation::subject("ada")).unwrap();
     until("it is gone", async || followers() == 0).await;
     let mut text = Vec::new();
     let _ = timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("its connection ends");
