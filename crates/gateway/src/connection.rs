@@ -96,6 +96,8 @@ pub(crate) struct Connection {
     pull_at: Option<Instant>,
     pong_by: Option<Instant>,
     stalled_since: Option<Instant>,
+    /// Whether it was given the whole time again since it said or took something.
+    forgiven: bool,
     /// When it closes because the server does.
     leave_at: Option<Instant>,
     closing: Option<Closing>,
@@ -155,6 +157,7 @@ impl Connection {
             heartbeat_due: false,
             pong_by: None,
             stalled_since: None,
+            forgiven: false,
             leave_at: None,
             leaves_idle: false,
             closing: None,
@@ -286,6 +289,7 @@ impl Connection {
             if self.owed.is_empty() {
                 if self.replies.is_empty() {
                     if self.stalled_since.take().is_some() {
+                        self.forgiven = false;
                         self.ask_again();
                     }
                     return Ok(self.socket.poll_flush(cx)?.is_ready());
@@ -296,6 +300,7 @@ impl Connection {
                 self.owed.poll_write(cx, &mut self.socket, &mut self.traffic)?
             {
                 if progress || self.stalled_since.is_none() {
+                    self.forgiven = false;
                     self.stalled_since = Some(Instant::now());
                 }
                 return Ok(false);
@@ -363,8 +368,14 @@ impl Connection {
     }
 
     /// Gives the client the whole time again for all that it owes, for this process had none. What it said or took meanwhile nobody
-    /// looked at, and a process that was stopped, as a machine that moves is, would find all its clients gone.
+    /// looked at, and a process that was stopped, as a machine that moves is, would find all its clients gone. Once, until it says
+    /// or takes something: one that is always late keeps its dead clients no longer than twice as long.
     fn forgive(&mut self, now: Instant) {
+        let owes = self.pong_by.is_some() || self.stalled_since.is_some() || self.closing.is_some();
+        if self.forgiven || !owes {
+            return;
+        }
+        self.forgiven = true;
         self.ask_again();
         self.stalled_since = self.stalled_since.map(|_| now);
         if let Some(closing) = &mut self.closing {

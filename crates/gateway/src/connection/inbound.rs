@@ -149,7 +149,7 @@ impl Connection {
     }
 
     fn on_message(&mut self, message: Message) {
-        self.pong_by = None;
+        (self.pong_by, self.forgiven) = (None, false);
         match message {
             // Its answer lies in `replies`; nothing may follow it.
             Message::Close(_) => {

@@ -85,6 +85,28 @@ async fn a_server_that_was_held_up_does_not_lay_it_to_its_clients() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_always_late_finds_who_answers_nothing_all_the_same() {
+    let short = Duration::from_secs(1);
+    let options = GatewayOptions::default().with_heartbeat_interval(short / 5).with_pong_timeout(short);
+    let server = Server::with_options(options).await;
+    let mut stream = raw(&server).await;
+    let found = tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        while !bytes.windows(2).any(|two| two == 4440_u16.to_be_bytes()) {
+            assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "closed without a word");
+        }
+    });
+    for _ in 0..20 {
+        hold_up_the_server(short / 2);
+        tokio::time::sleep(short / 50).await;
+        if found.is_finished() {
+            return found.await.unwrap();
+        }
+    }
+    panic!("it was given its time again and again");
+}
+
+#[tokio::test]
 async fn without_heartbeats_a_connection_is_silent_and_nobody_waits_for_pongs() {
     let options = GatewayOptions::default()
         .with_heartbeats(false)
