@@ -118,6 +118,7 @@ const VALUES: &[&str] = &[
     "192.0.2.1, 127.0.0.1",
     "[2001:db8::1]:80",
     "https",
+    "http",
     "POST",
     "0",
     "1",
@@ -220,12 +221,20 @@ fn is_own_host(host: &str) -> bool {
         || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a page of that origin may ask a server that it calls `host`.
-fn is_own_origin(origin: &str, host: &str) -> bool {
+/// The scheme by which the proxy in front was asked, as it says last: all requests here come from one that is trusted.
+fn said_scheme(headers: &HeaderMap) -> Option<&'static str> {
+    let values = headers.get_all("x-forwarded-proto").iter().map(|value| value.to_str().unwrap_or_default());
+    let said = values.flat_map(|value| value.split(',')).last()?.trim();
+    ["http", "https"].into_iter().find(|scheme| scheme.eq_ignore_ascii_case(said))
+}
+
+/// Whether a page of that origin may ask a server that it calls `host`. Where the scheme is not known, either counts.
+fn is_own_origin(origin: &str, host: &str, scheme: Option<&str>) -> bool {
     let origin = origin.to_ascii_lowercase();
     let host = host.to_ascii_lowercase();
-    origin == ALLOWED_ORIGIN
-        || ["http://", "https://"].iter().any(|scheme| origin == format!("{scheme}{host}"))
+    let mut schemes =
+        ["http", "https"].into_iter().filter(|known| scheme.is_none_or(|scheme| scheme == *known));
+    origin == ALLOWED_ORIGIN || schemes.any(|scheme| origin == format!("{scheme}://{host}"))
 }
 
 fn lists(headers: &HeaderMap, name: &str, token: &str) -> bool {
@@ -259,7 +268,8 @@ fn judge(
     let host = only(headers, "host");
     let may_ask = host.is_some_and(is_own_host)
         && (!headers.contains_key("origin")
-            || only(headers, "origin").is_some_and(|origin| is_own_origin(origin, host.unwrap_or_default())));
+            || only(headers, "origin")
+                .is_some_and(|origin| is_own_origin(origin, host.unwrap_or_default(), said_scheme(headers))));
     if !may_ask {
         prop_assert!([400, 403].contains(&status), "let in: {:?}", answer);
         return Ok(Verdict::Refused);
