@@ -17,4 +17,5 @@ pub mod server;
 pub mod socket;
 pub mod transcript;
 pub mod unplugged;
+pub mod watch;
 pub mod workflows;

@@ -22,9 +22,20 @@ pub fn resident() -> usize {
 /// # Panics
 /// Where there is no `/proc`, as on systems other than Linux.
 pub fn resident_of(process: &str) -> usize {
+    read(process, "VmRSS:")
+}
+
+/// As [`resident_of`], without the pages of files: what of its own program a process has run is none of what it holds.
+///
+/// # Panics
+/// Where there is no `/proc`, as on systems other than Linux.
+pub fn held_by(process: &str) -> usize {
+    read(process, "RssAnon:")
+}
+
+fn read(process: &str, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("{process}/status")).expect("these tests run on Linux");
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has resident memory");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a process has memory");
     let kilobytes: usize = line.trim().trim_end_matches("kB").trim().parse().expect("a number of kB");
     kilobytes << 10
 }

@@ -8,6 +8,9 @@ use tokio::{
     process::{Child, Command},
 };
 
+/// By this the allocator of our programs keeps nothing for later.
+const GIVES_BACK: [(&str, &str); 1] = [("MIMALLOC_PURGE_DELAY", "0")];
+
 /// A running program with the standard flags. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Program {
@@ -27,10 +30,11 @@ impl Program {
         Self::run(Command::new(path), directory, "error", flags).await
     }
 
-    /// As [`start_with`](Self::start_with), where everything that can be logged goes to `log`.
+    /// As [`start_with`](Self::start_with), where everything that can be logged goes to `log`. Memory that the program gives back
+    /// leaves its process at once, so that what the process has is what it holds.
     pub async fn start_logging(path: &str, directory: &Path, flags: &[&str], log: File) -> Self {
         let mut command = Command::new(path);
-        command.stderr(log);
+        command.stderr(log).envs(GIVES_BACK);
         Self::run(command, directory, "trace", flags).await
     }
 
@@ -43,7 +47,7 @@ impl Program {
         descriptors: u32,
     ) -> Self {
         let mut shell = Command::new("sh");
-        shell.stderr(log);
+        shell.stderr(log).envs(GIVES_BACK);
         shell
             .args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh"])
             .arg(descriptors.to_string())
