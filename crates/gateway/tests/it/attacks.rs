@@ -1,6 +1,7 @@
 //! What strangers try, as a table. After each case the server lives, a client that follows a run has seen no gap, nothing has
 //! panicked, memory has not grown by 16 MiB since the first one, and no token stands in what was logged.
 
+mod colleagues;
 mod encrypted;
 mod floods;
 mod forged;
@@ -35,6 +36,7 @@ async fn what_strangers_try_comes_to_nothing() {
     sockets::run(&mut watch).await;
     floods::run(&mut watch).await;
     tenants::run(&mut watch).await;
+    colleagues::run(&mut watch).await;
     lasting::run(&mut watch).await;
     encrypted::run(&mut watch).await;
     timing::run(&mut watch).await;

@@ -110,8 +110,31 @@ pub(crate) async fn run(watch: &mut Watch) {
         watch.took(name, expected, code.unwrap_or(0)).await;
     }
 
-    let server = limited(none().with_max_executions_per_user(Some(5))).await;
+    // Each reads a run anew, or waits for one.
     let json = [("authorization", &*eve), ("content-type", "application/json")];
+    let start = r#"{"input":{},"executionId":"many"}"#;
+    assert_eq!(watch.server.ask("POST", "/workflows/held/executions", &json, start).await.status, 202);
+    for (wait, execution, expected) in [
+        (false, "many", "too_many_subscriptions after 64"),
+        (true, "nothing", "too_many_waiting_subscriptions after 8"),
+    ] {
+        let (mut socket, _) = Socket::shake(&watch.server, "/ws", &authorization).await.unwrap();
+        socket.expect("connected").await;
+        let mut confirmed = 0;
+        let code = loop {
+            let name = format!("s{confirmed}");
+            let payload =
+                json!({"executionId": execution, "wait": wait, "subscription": name, "from": "now"});
+            socket.send(json!({"type": "subscribe_execution", "payload": payload})).await;
+            match socket.next().await {
+                frame if frame["type"] == "subscription_confirmed" => confirmed += 1,
+                frame => break frame["payload"]["code"].as_str().unwrap_or_default().to_owned(),
+            }
+        };
+        watch.took("subscriptions without end", expected, format!("{code} after {confirmed}")).await;
+    }
+
+    let server = limited(none().with_max_executions_per_user(Some(5))).await;
     let came = last_of(6, async |_| {
         server.ask("POST", "/workflows/held/executions", &json, r#"{"input":{}}"#).await.status
     })

@@ -13,9 +13,11 @@ use crate::{
     token::{SECRET, bearer, seconds, sign, token, token_with},
 };
 
+/// The digits of base64 for URLs (RFC 4648 §5).
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// Base64 for URLs, without padding.
 fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for group in bytes.chunks(3) {
         let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
@@ -107,6 +109,19 @@ pub(crate) async fn run(watch: &mut Watch) {
     ] {
         refused(watch, format!("psychic signature of {name}"), &raw(&es, &text, &base64(&signature))).await;
     }
+    // No bit of a signature may be another, also none that no digit of base64 needs.
+    let mut taken = 0;
+    for at in unsigned.len() + 1..good.len() {
+        for bit in 0..6 {
+            let digit = DIGITS.iter().position(|digit| *digit == good.as_bytes()[at]).unwrap();
+            let mut token = good.clone().into_bytes();
+            token[at] = DIGITS[digit ^ (1 << bit)];
+            let token = bearer(&String::from_utf8(token).unwrap());
+            let answer = watch.server.ask("GET", "/executions", &[("authorization", &token)], "").await;
+            taken += usize::from(answer.status != 401);
+        }
+    }
+    watch.took("each bit of a signature flipped", 0, taken).await;
     let step = good.len() / 24;
     for at in (0..good.len()).step_by(step) {
         refused(watch, format!("character {at} changed"), &flipped(&good, at)).await;
@@ -198,25 +213,33 @@ pub(crate) async fn run(watch: &mut Watch) {
     let url = format!("http://{}/keys.json", trap.local_addr().unwrap());
     let own = json!({"kty": "oct", "k": base64(b"0123456789abcdef0123456789abcdee"), "alg": "HS256"});
     let wrong = "0123456789abcdef0123456789abcdee";
-    let pointing: [(&str, Value); 11] = [
-        ("jku", json!({"jku": url})),
-        ("x5u", json!({"x5u": url})),
-        ("jwk", json!({"jwk": own})),
-        ("x5c", json!({"x5c": ["MIIB"]})),
-        ("kid a path", json!({"kid": "../../../../dev/null"})),
-        ("kid a URL", json!({"kid": url})),
-        ("kid a query", json!({"kid": "x' UNION SELECT '0123456789abcdef0123456789abcdee"})),
-        ("kid with NUL", json!({"kid": "rsa\u{0}"})),
-        ("kid a number", json!({"kid": 1})),
-        ("kid of kilobytes", json!({"kid": "x".repeat(4_000)})),
-        ("crit", json!({"crit": ["exp"], "exp": 1})),
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, wrong).unwrap();
+    let file = file.to_str().unwrap();
+    // Each is signed by what its header leads to, for whoever follows that; `crit` is refused whoever signed.
+    let pointing: [(&str, Value, &str); 16] = [
+        ("jku", json!({"jku": url}), wrong),
+        ("x5u", json!({"x5u": url}), wrong),
+        ("jwk", json!({"jwk": own}), wrong),
+        ("x5c", json!({"x5c": ["MIIB"]}), wrong),
+        ("kid a path to nothing", json!({"kid": "../../../../dev/null"}), ""),
+        ("kid a path", json!({"kid": file}), wrong),
+        ("kid a path from above", json!({"kid": format!("../../../../../../../..{file}")}), wrong),
+        ("kid a URL", json!({"kid": url}), wrong),
+        ("kid a URL of a file", json!({"kid": format!("file://{file}")}), wrong),
+        ("kid a query", json!({"kid": format!("x' UNION SELECT '{wrong}")}), wrong),
+        ("kid a command", json!({"kid": format!("|cat {file}")}), wrong),
+        ("kid with NUL", json!({"kid": format!("{file}\0rsa")}), wrong),
+        ("kid with a line for the log", json!({"kid": "rsa\nINFO forged"}), wrong),
+        ("kid a number", json!({"kid": 1}), SECRET),
+        ("kid of kilobytes", json!({"kid": "x".repeat(4_000)}), wrong),
+        ("crit", json!({"crit": ["exp"], "exp": 1}), SECRET),
     ];
-    for (name, more) in pointing {
+    for (name, more, secret) in pointing {
         let mut header = json!({"alg": "HS256"});
         header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let message = format!("{}.{}", base64(header.to_string().as_bytes()), base64(text.as_bytes()));
-        // `crit` is refused whoever signed.
-        let secret = if name == "crit" { SECRET } else { wrong };
         let key = EncodingKey::from_secret(secret.as_bytes());
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
         refused(watch, name, &format!("{message}.{signature}")).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::SinkExt as _;
 use serde_json::json;
 use streamnest_gateway::GatewayOptions;
 use tokio::{
@@ -9,8 +10,9 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
+use tokio_tungstenite::tungstenite::Message;
 
-use super::watch::Watch;
+use super::{sockets::narrow, watch::Watch};
 use crate::{
     engine::{id, token as entry},
     rubbish::{masked, raw},
@@ -110,5 +112,12 @@ pub(crate) async fn run(watch: &mut Watch) {
     timeout(PATIENCE, writer.log().subscribers_become(|count| count == 1)).await.unwrap();
     watch.took("an event stream that nobody reads", true, left.await.is_ok()).await;
     drop(stream);
+    let mut socket = narrow(&server, &bearer(&token("eve"))).await;
+    let subscribe = json!({"type": "subscribe_execution", "payload": {"executionId": "long"}});
+    socket.send(Message::text(subscribe.to_string())).await.unwrap();
+    timeout(PATIENCE, writer.log().subscribers_become(|count| count == 1)).await.unwrap();
+    let left = timeout(PATIENCE, writer.log().subscribers_become(|count| count == 0)).await;
+    watch.took("a socket that nobody reads", true, left.is_ok()).await;
+    drop(socket);
     server.stopped().await;
 }

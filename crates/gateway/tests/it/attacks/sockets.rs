@@ -1,23 +1,46 @@
 //! WebSockets.
 
+use std::time::Duration;
+
 use futures_util::SinkExt as _;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::frame::{
-        Frame,
-        coding::{Data, OpCode},
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{
+        Message,
+        client::IntoClientRequest as _,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
     },
 };
 
 use super::watch::Watch;
 use crate::{
+    rubbish::raw,
+    server::{PATIENCE, Server},
     socket::Socket,
     token::{bearer, token, token_with},
 };
 
 /// Its name, headers, and what comes of it.
 type Handshake<'a> = (&'a str, Vec<(&'static str, &'a str)>, &'a str);
+
+/// A socket with little room for what it does not read.
+pub(super) async fn narrow(server: &Server, authorization: &str) -> WebSocketStream<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let mut request = format!("ws://{}/ws", server.address).into_client_request().unwrap();
+    request.headers_mut().insert("authorization", authorization.parse().unwrap());
+    client_async(request, stream).await.unwrap().0
+}
 
 async fn open(watch: &Watch, subject: &str) -> Socket {
     let authorization = bearer(&token_with(subject, json!({"scope": "admin"})));
@@ -148,6 +171,50 @@ pub(crate) async fn run(watch: &mut Watch) {
         let came = closed(watch, messages).await;
         watch.took(name, expected, came).await;
     }
+    // Fragments of nothing never come to the limit of a message, and the message is read when it ends.
+    let mut empty = open(watch, "eve").await;
+    empty.stream.feed(frame(Data::Text, "{", false)).await.unwrap();
+    for _ in 0..50_000 {
+        empty.stream.feed(frame(Data::Continue, "", false)).await.unwrap();
+    }
+    empty.stream.feed(frame(Data::Continue, "", true)).await.unwrap();
+    empty.stream.flush().await.unwrap();
+    let came = empty.next().await["payload"]["code"].clone();
+    watch.took("fragments of nothing without end", "\"bad_frame\"", came).await;
+    // Before anything of it has come: the longest that a header can say, and the longest that is none (RFC 6455 §5.2).
+    for (name, length) in
+        [("all memory", u64::MAX >> 1), ("more than can be said", u64::MAX), ("a gigabyte", 1 << 30)]
+    {
+        let mut stream = raw(&watch.server).await;
+        let head = [&[0x82, 0xFF][..], &length.to_be_bytes(), &[0; 4]].concat();
+        stream.write_all(&head).await.unwrap();
+        let mut came = Vec::new();
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut came)).await.is_ok();
+        let is_told =
+            [1009_u16, 1002].iter().any(|code| came.windows(2).any(|two| two == code.to_be_bytes()));
+        watch.took(format!("a frame that announces {name}"), "true true", format!("{ended} {is_told}")).await;
+    }
+    // Each wants a pong, and none is read.
+    let eve = bearer(&token_with("eve", json!({"scope": "admin"})));
+    let mut unread = narrow(&watch.server, &eve).await;
+    let flood = async {
+        for _ in 0..100_000 {
+            if unread.feed(Message::Ping(vec![0; 125].into())).await.is_err() {
+                break;
+            }
+        }
+    };
+    // It may be let wait, but not for the memory of those who serve it.
+    let _ = timeout(Duration::from_secs(2), flood).await;
+    let others = open(watch, "eve").await;
+    watch
+        .took(
+            "pings without end by one who reads no pong",
+            true,
+            watch.server.get("/healthz").await.status == 200,
+        )
+        .await;
+    drop((unread, others));
     let mut pinging = open(watch, "eve").await;
     for _ in 0..1_000 {
         pinging.stream.feed(Message::Ping(vec![0; 125].into())).await.unwrap();
@@ -169,10 +236,24 @@ pub(crate) async fn run(watch: &mut Watch) {
 
     let good = token("ada");
     let forged = format!("streamnest.v1, bearer.{}x", good);
-    let handshakes: [Handshake<'_>; 4] = [
+    let own = format!("http://{}", watch.server.address);
+    let cookie = format!("session={good}");
+    let handshakes: [Handshake<'_>; 8] = [
         ("a page of another origin", vec![("origin", "https://evil.example")], "403"),
         ("a forged subprotocol", vec![("sec-websocket-protocol", &forged)], "Some(4401)"),
         ("a cookie without an origin", vec![("cookie", "session=x")], "403"),
+        ("a good cookie without an origin", vec![("cookie", &cookie)], "403"),
+        (
+            "a good cookie by a page of another origin",
+            vec![("cookie", &cookie), ("origin", "https://evil.example")],
+            "403",
+        ),
+        ("a good cookie by a page of no origin", vec![("cookie", &cookie), ("origin", "null")], "403"),
+        (
+            "a forged cookie by its own page",
+            vec![("cookie", "session=x.y.z"), ("origin", &own)],
+            "Some(4401)",
+        ),
         ("a forged header", vec![("authorization", "Bearer x.y.z")], "401"),
     ];
     for (name, headers, expected) in handshakes {

@@ -192,9 +192,23 @@ async fn say_with_breaks(watch: &mut Watch, eve: &str) {
             .all(|data| serde_json::from_str::<Value>(data).is_ok_and(|frame| frame["type"] != "error"));
         watch.took(format!("{name} in what is said"), true, legal && whole && !came.contains('\0')).await;
     }
-    let kind = json!([{"type": "event", "payload": {"type": "a\ndata: x", "data": {}}}]).to_string();
-    let said = watch.server.ask("POST", "/v1/stream/executions/breaks", &headers, &kind).await;
-    watch.took("a line break in an event's type", 400, said.status).await;
+    let event = |kind: &str| json!([{"type": "event", "payload": {"type": kind, "data": {}}}]);
+    let token = |node: &str| json!([{"type": "token", "nodeId": node, "payload": {"content": "a"}}]);
+    for (name, entries) in [
+        ("a line break in an event's type", event("a\ndata: x")),
+        ("a carriage return in an event's type", event("a\rid: 9")),
+        ("NUL in an event's type", event("a\0")),
+        ("a line break in a node's name", token("a\nINFO forged")),
+        ("NUL in a node's name", token("a\0")),
+    ] {
+        let path = "/v1/stream/executions/breaks";
+        let said = watch.server.ask("POST", path, &headers, &entries.to_string()).await;
+        watch.took(name, 400, said.status).await;
+    }
+    // Whoever may stop a run says why, and that is logged or not, but on a line of its own in no case.
+    let reason = json!({"reason": "enough\nINFO forged\r\u{1b}[2J\0"}).to_string();
+    let stopped = watch.server.ask("POST", "/executions/run-of-ada/cancel", &headers, &reason).await;
+    watch.took("a line break in the reason of a cancel", 202, stopped.status).await;
 }
 
 async fn ticket(watch: &mut Watch) {
@@ -209,6 +223,20 @@ async fn ticket(watch: &mut Watch) {
     let (mut socket, _) = Socket::shake(&watch.server, &format!("/ws?ticket={ticket}"), &[]).await.unwrap();
     let (code, _) = socket.until_close().await;
     watch.took("a ticket, replayed for a socket", "Some(4401)", format!("{code:?}")).await;
+    let ticket = watch.server.ask("POST", "/tickets", &headers, "{}").await.json()["ticket"].clone();
+    let ticket = ticket.as_str().unwrap();
+    watch.secret(ticket);
+    let path = format!("/executions?ticket={ticket}");
+    let all = futures_util::future::join_all((0..32).map(|_| watch.server.get(&path))).await;
+    let taken = all.iter().filter(|answer| answer.status == 200).count();
+    let refused = all.iter().filter(|answer| answer.status == 401).count();
+    watch
+        .took(
+            "a ticket, 32 times at once",
+            "1 taken, 31 refused",
+            format!("{taken} taken, {refused} refused"),
+        )
+        .await;
 }
 
 /// A key that was taken out of its set is good for nothing any more.

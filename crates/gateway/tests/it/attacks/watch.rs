@@ -158,6 +158,14 @@ impl Watch {
         self.logged.read_exact_at(&mut logged, 0).unwrap();
         let logged = String::from_utf8_lossy(&logged);
         assert!(logged.contains("token not taken"), "something was logged");
+        // Each line begins with its time and ends where it was logged to end, whatever stood in what was sent.
+        let is_forged =
+            |line: &&str| !line.starts_with("20") || line.contains(|c| c != '\t' && char::is_control(c));
+        assert_eq!(
+            logged.split('\n').filter(|line| !line.is_empty()).find(is_forged),
+            None,
+            "nobody logged this"
+        );
         self.server.stopped().await;
         Outcome { cases: self.cases, grown, logged_bytes: self.read }
     }
