@@ -52,6 +52,11 @@ impl Passage {
         self.pieces.extend(more.pieces);
     }
 
+    /// As [`gather`](Self::gather), of as many as are at most `bytes`, and at least one.
+    pub fn within(entries: &[Arc<Entry>], lead: Option<u8>, bytes: usize) -> Self {
+        Self::gather(entries.get(..fitting(entries, lead, bytes).max(1)).unwrap_or(entries), lead)
+    }
+
     /// The payloads of entries put together, each behind `lead`. Short ones are copied to their neighbours, long ones shared.
     pub fn gather<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry>>, lead: Option<u8>) -> Self {
         let (mut passage, mut run, mut count) = (Self::default(), Vec::new(), 0);
@@ -69,6 +74,17 @@ impl Passage {
         passage.push(count, run.into());
         passage
     }
+}
+
+/// How many entries say at most `bytes` together, each payload behind `lead`.
+fn fitting(entries: &[Arc<Entry>], lead: Option<u8>, bytes: usize) -> usize {
+    let mut left = Some(bytes);
+    let fits = |entry: &&Arc<Entry>| {
+        let said = entry.event().payload().len() + usize::from(lead.is_some());
+        left = left.and_then(|left| left.checked_sub(said));
+        left.is_some()
+    };
+    entries.iter().take_while(fits).count()
 }
 
 #[cfg(test)]

@@ -123,7 +123,8 @@ pub trait StoredLog: Send + Sync + 'static {
         max_bytes: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Entry>>, StoreError>>;
 
-    /// As [`read`](Self::read), but only what the entries say, each payload behind `lead`, and until about `max_bytes` of that.
+    /// As [`read`](Self::read), but only what the entries say, each payload behind `lead`, and at most `max_bytes` of that, leads
+    /// included, except that one entry that says more is still given alone.
     ///
     /// What a store keeps may be served so without making an entry of each: a store that can does.
     ///
@@ -139,7 +140,7 @@ pub trait StoredLog: Send + Sync + 'static {
         let read = self.read(from, max_entries, max_bytes);
         Box::pin(async move {
             let entries = read.await?;
-            Ok(Passage::gather(&entries, lead))
+            Ok(Passage::within(&entries, lead, max_bytes))
         })
     }
 

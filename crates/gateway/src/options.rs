@@ -125,7 +125,8 @@ pub struct GatewayOptions {
     pub idempotency_ttl: Duration,
     /// The bounds of the streams at `/v1/stream`: how many, how large, how many producers.
     pub streams: StreamOptions,
-    /// Bytes that one read of a stream returns; at least one message is. Default 1 MiB.
+    /// The most bytes of the body of one read of a stream, before it is compressed. What was appended at once, or one frame of an
+    /// execution, is never divided: where that alone is more, it is an answer of its own. Default 1 MiB.
     pub max_stream_read_bytes: usize,
     /// Readers that may wait at once for more of a stream, by long-poll or as an event stream; one more is refused with 429.
     /// Default 16,384.

@@ -51,10 +51,11 @@ impl Block {
         }
     }
 
-    /// What the entries `from` to `last` say, as many as begin in so many bytes; both are in the block.
-    pub(crate) fn part(&self, from: u64, last: u64, bytes: usize) -> Passage {
+    /// What the entries `from` to `last` say, as many as are at most so many bytes, but no less than `least`; both are in the block.
+    pub(crate) fn part(&self, from: u64, last: u64, bytes: usize, least: usize) -> Passage {
         let mut passage = Passage::default();
         match &self.said {
+            Said::One(payload) if least == 0 && payload.len() + usize::from(self.lead.is_some()) > bytes => {}
             Said::One(payload) => {
                 passage.push(0, self.lead.map_or_else(Bytes::new, |lead| Bytes::copy_from_slice(&[lead])));
                 passage.push(1, payload.clone());
@@ -64,8 +65,8 @@ impl Block {
                 let wanted = ends.get(index(from)..=index(last)).unwrap_or_default();
                 let before = index(from).checked_sub(1).and_then(|before| ends.get(before));
                 let start = before.map_or(0, |end| *end as usize);
-                let begins = wanted.partition_point(|end| (*end as usize) < start.saturating_add(bytes));
-                let part = wanted.get(..=begins).unwrap_or(wanted);
+                let fit = wanted.partition_point(|end| (*end as usize) <= start.saturating_add(bytes));
+                let part = wanted.get(..fit.max(least)).unwrap_or(wanted);
                 let end = part.last().map_or(start, |end| *end as usize);
                 passage.push(part.len() as u64, said.slice(start..end));
             }
@@ -226,18 +227,20 @@ mod tests {
     }
 
     #[test]
-    fn a_part_has_the_entries_that_begin_within_the_bytes_and_at_least_one() {
+    fn a_part_has_the_entries_that_fit_and_no_less_than_are_wanted() {
         let block = block(5, Some(b','));
         assert_eq!(block.last(), 14);
-        for (from, last, bytes, entries, length) in [
-            (10, 14, usize::MAX, 5, 65),
-            (10, 14, 0, 1, 11),
-            (10, 14, 11, 1, 11),
-            (10, 14, 12, 2, 23),
-            (12, 13, 1_000, 2, 27),
-            (14, 14, 1, 1, 15),
+        for (from, last, bytes, least, entries, length) in [
+            (10, 14, usize::MAX, 0, 5, 65),
+            (10, 14, 0, 1, 1, 11),
+            (10, 14, 10, 0, 0, 0),
+            (10, 14, 11, 0, 1, 11),
+            (10, 14, 22, 1, 1, 11),
+            (10, 14, 23, 1, 2, 23),
+            (12, 13, 1_000, 1, 2, 27),
+            (14, 14, 1, 1, 1, 15),
         ] {
-            let part = block.part(from, last, bytes);
+            let part = block.part(from, last, bytes, least);
             assert_eq!((part.entries(), part.bytes()), (entries, length), "{from} to {last}, {bytes} bytes");
         }
     }

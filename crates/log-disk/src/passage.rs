@@ -31,7 +31,7 @@ pub(crate) fn read(
     wanted: Wanted,
     lead: Option<u8>,
 ) -> Result<Passage, StoreError> {
-    let mut reading = Reading { log, blocks, lead, wanted, passage: Passage::default() };
+    let mut reading = Reading { log, blocks, lead, wanted, passage: Passage::default(), is_full: false };
     match reading.read() {
         // What was found before is given first.
         Err(error) if reading.passage.entries() == 0 => Err(error),
@@ -45,6 +45,8 @@ struct Reading<'a> {
     lead: Option<u8>,
     wanted: Wanted,
     passage: Passage,
+    /// What comes next is more than there is room for.
+    is_full: bool,
 }
 
 impl Reading<'_> {
@@ -55,7 +57,7 @@ impl Reading<'_> {
 
     fn has_enough(&self) -> bool {
         let (entries, bytes) = (self.passage.entries(), self.passage.bytes());
-        entries >= self.wanted.entries as u64 || (entries > 0 && bytes >= self.wanted.bytes)
+        self.is_full || entries >= self.wanted.entries as u64 || (entries > 0 && bytes >= self.wanted.bytes)
     }
 
     fn read(&mut self) -> Result<(), StoreError> {
@@ -97,7 +99,8 @@ impl Reading<'_> {
         let most = (self.wanted.entries as u64).saturating_sub(self.passage.entries());
         let last = last.min(self.next().saturating_add(most).saturating_sub(1));
         let bytes = self.wanted.bytes.saturating_sub(self.passage.bytes());
-        self.passage.append(block.part(self.next(), last, bytes));
+        let least = usize::from(self.passage.entries() == 0);
+        self.add(block.part(self.next(), last, bytes, least));
         Ok(())
     }
 
@@ -114,8 +117,16 @@ impl Reading<'_> {
             let source = io::Error::other(format!("entry {} is durable but was not found", seq(self.next())));
             return Err(unavailable(source));
         }
-        self.passage.append(Passage::gather(&entries, self.lead));
+        let more = Passage::within(&entries, self.lead, wanted.bytes);
+        let is_too_much = self.passage.entries() > 0 && more.bytes() > wanted.bytes;
+        self.add(if is_too_much { Passage::default() } else { more });
         Ok(())
+    }
+
+    /// Adds what was read on, which is nothing if there is no room for the next entry.
+    fn add(&mut self, more: Passage) {
+        self.is_full = more.entries() == 0;
+        self.passage.append(more);
     }
 
     /// Reads an extent. `None` if it is not wholly as it was written.

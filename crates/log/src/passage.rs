@@ -17,8 +17,8 @@ enum Next {
 }
 
 impl EventLog {
-    /// What the entries after `after` say, each payload behind `lead`: at most so many entries, and about so many bytes of
-    /// payloads, at least one entry. Or the gap in their place; `None` if there are none.
+    /// What the entries after `after` say, each payload behind `lead`: at most so many entries, and so many bytes of that, except
+    /// that one entry that says more is still given alone. Or the gap in their place; `None` if there are none.
     ///
     /// Of what is in the store, no entry is made.
     ///
@@ -34,7 +34,9 @@ impl EventLog {
             let visible = match self.look_after(after, limit) {
                 Next::Nothing => return Ok(None),
                 Next::Gap(gap) => return Ok(Some(Err(gap))),
-                Next::Hot(entries) => return Ok(Some(Ok(Passage::gather(&entries, lead)))),
+                Next::Hot(entries) => {
+                    return Ok(Some(Ok(Passage::within(&entries, lead, limit.bytes))));
+                }
                 Next::Cold(visible) => visible,
             };
             // What is accepted but not visible may be in the store already.

@@ -100,19 +100,26 @@ impl Subject {
         }
     }
 
-    /// Takes what there is, about `bytes` of it: what was appended, or for an execution the frames of the native protocol. In JSON
-    /// mode a comma stands before each message.
+    /// Takes what there is, as much as is an answer of at most `bytes`, except that one entry of more is still given alone: what
+    /// was appended at once, or for an execution a frame of the native protocol. In JSON mode a comma stands before each message.
     pub(super) async fn read(&self, reader: &mut Reader, bytes: usize) -> Result<Chunk<Bytes>, Error> {
         let lead = self.content_type.is_json().then_some(json::BETWEEN);
+        // Of the brackets around messages one stands where there would be a comma.
+        let bytes = bytes - usize::from(lead.is_some()).min(bytes);
         match &self.kind {
             Kind::Stream(_) => reader.read_passage(bytes, lead).await,
             Kind::Execution { .. } => {
                 let chunk = reader.read(bytes).await?;
-                Ok(chunk.map(|parts| {
+                let mut put = 0;
+                let mut chunk = chunk.map(|parts| {
                     let mut out = Vec::new();
-                    parts.iter().for_each(|(log, entries)| put_frames(log, entries, &mut out));
+                    for (log, entries) in &parts {
+                        put += put_frames(log, entries, bytes, &mut out);
+                    }
                     vec![out.into()]
-                }))
+                });
+                reader.keep(&mut chunk, put);
+                Ok(chunk)
             }
         }
     }
@@ -127,18 +134,24 @@ impl Subject {
     }
 }
 
-/// Adds the JSON frames of entries to `out`, a comma before each. They are cut out of the bytes that WebSockets are sent, which
-/// are encoded once for all.
-fn put_frames(log: &EventLog, entries: &[Arc<Entry>], out: &mut Vec<u8>) {
+/// Adds the JSON frames of entries to `out`, a comma before each, until there are `bytes`, but at least one; how many. They are
+/// cut out of the bytes that WebSockets are sent, which are encoded once for all.
+fn put_frames(log: &EventLog, entries: &[Arc<Entry>], bytes: usize, out: &mut Vec<u8>) -> u64 {
     let mut encoded = Vec::new();
     log.encoded::<WebSocketFrame>(entries, &mut encoded);
-    out.reserve(encoded.iter().map(Bytes::len).sum());
+    out.reserve(encoded.iter().map(Bytes::len).sum::<usize>().min(bytes));
+    let mut put = 0;
     for block in &encoded {
         for frame in
             websocket::text_payloads(block).filter_map(Result::ok).filter_map(|range| block.get(range))
         {
+            if !out.is_empty() && out.len() + 1 + frame.len() > bytes {
+                return put;
+            }
             out.push(json::BETWEEN);
             out.extend_from_slice(frame);
+            put += 1;
         }
     }
+    put
 }

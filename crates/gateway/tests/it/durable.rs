@@ -54,6 +54,47 @@ async fn what_a_stranger_has_stored_runs_in_no_page() {
 }
 
 #[tokio::test]
+async fn an_answer_is_no_longer_than_a_read_may_be_except_for_one_entry_alone() {
+    const MOST: usize = 4 << 10;
+    const LONG: usize = 20_000;
+    let server = Server::with_options(GatewayOptions::default().with_max_stream_read_bytes(MOST)).await;
+    let writer = server.held("run").await;
+    let (run, messages) = ("/v1/stream/executions/run", "/v1/stream/messages");
+    server.put(A, &[TEXT], "").await;
+    server.put(messages, &[JSON], "").await;
+    for n in 0..60 {
+        // Short ones, and long ones that stand where there is still room.
+        let text = "x".repeat(if n % 20 == 10 { LONG } else { 1 + n * 7 });
+        server.append(A, &[TEXT], &text).await;
+        server.append(messages, &[JSON], &format!("[{text:?}]")).await;
+        writer.append([crate::engine::token("draft", &text)]).await.unwrap();
+    }
+    for (path, most, least) in [(A, MOST, LONG), (messages, MOST, LONG + 4), (run, MOST, LONG)] {
+        let (mut offset, mut alone, mut all, mut answers) = ("-1".to_owned(), 0, 0, 0);
+        loop {
+            let answer = server.read(path, &format!("offset={offset}")).await;
+            let (length, is_text) = (answer.body.len(), path == A);
+            let entries = if is_text { 1 } else { answer.json().as_array().unwrap().len() };
+            if length > most {
+                assert!(
+                    length >= least && entries == 1,
+                    "{path} after {offset}: {entries} in {length} bytes"
+                );
+                alone += 1;
+            }
+            (offset, all, answers) = (next(&answer), all + entries, answers + 1);
+            if answer.header("stream-up-to-date").is_some() {
+                break;
+            }
+        }
+        assert_eq!(alone, 3, "{path}");
+        // Little is sent by each only where the next one is long.
+        assert!(answers < 20, "{path}: {answers} answers");
+        assert!(path == A || all >= 60, "{path}: {all} entries");
+    }
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_and_other_hosts_have_no_streams() {
     let options = GatewayOptions::default().with_allowed_origins(vec!["https://app.example.org".into()]);
     let server = Server::with_options(options).await;

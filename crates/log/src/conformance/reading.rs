@@ -58,6 +58,11 @@ pub(super) async fn a_passage_is_what_the_entries_say(store: Arc<dyn LogStore>) 
                 if entries == 0 {
                     break;
                 }
+                let told = passage.bytes();
+                assert!(
+                    entries == 1 || told <= bytes,
+                    "from {next}, at most {bytes} bytes, there are {told}"
+                );
                 assert!(entries <= limit, "from {next}, at most {limit} entries, there are {entries}");
                 passage.into_pieces().iter().for_each(|piece| said.extend_from_slice(piece));
                 let read = all.iter().skip(next as usize - 1).take(entries);

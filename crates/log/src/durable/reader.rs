@@ -65,6 +65,10 @@ impl Walk {
     fn took(&mut self, entries: u64, bytes: usize) {
         self.at = self.at.forward(entries);
         self.left = self.left.saturating_sub(bytes);
+        // To look for another one that does not fit would be for nothing.
+        if (self.left as u64).saturating_mul(entries) < bytes as u64 {
+            self.left = 0;
+        }
     }
 }
 
@@ -109,7 +113,7 @@ impl Reader {
         (self.at, _) = self.chain.tail();
     }
 
-    /// Takes what there is, about `bytes` of it, and at least one entry if there is one.
+    /// Takes what there is, about `bytes` of [`Entry::weight`], and at least one entry if there is one.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Removed`]; [`Error::Trimmed`] if what follows is no longer kept, [`Error::Damaged`] if it
@@ -126,7 +130,7 @@ impl Reader {
                 Read::Gap(_) if walk.at > self.at => break,
                 Read::Gap(gap) => return Err(self.missing(segment, gap)),
             };
-            walk.took(batch.len() as u64, batch.iter().map(|entry| entry.event().payload().len()).sum());
+            walk.took(batch.len() as u64, batch.iter().map(|entry| entry.weight()).sum());
             match parts.last_mut() {
                 Some((log, entries)) if Arc::ptr_eq(log, &segment.log) => entries.extend(batch),
                 _ => parts.push((segment.log.clone(), batch)),
@@ -135,7 +139,8 @@ impl Reader {
         Ok(self.chunk(&walk, parts))
     }
 
-    /// As [`read`](Self::read), but only what the entries say, each payload behind `lead`.
+    /// Takes what there is of what the entries say, each payload behind `lead`: at most `bytes` of that, leads included, except
+    /// that one entry that says more is still given alone.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -146,6 +151,8 @@ impl Reader {
         let (mut walk, mut parts) = (self.walk(bytes), Vec::new());
         while let Some((segment, limit)) = walk.next(&self.chain, self.at) {
             match segment.passage(walk.at, limit, lead).await? {
+                // One entry alone may be more than is left, and then it is given by itself.
+                Ok(passage) if walk.at > self.at && passage.bytes() > walk.left => break,
                 Ok(passage) => {
                     walk.took(passage.entries(), passage.bytes());
                     parts.extend(passage.into_pieces());
@@ -155,6 +162,16 @@ impl Reader {
             }
         }
         Ok(self.chunk(&walk, parts))
+    }
+
+    /// Stands after the first `entries` of a chunk that was read last, which ends there then.
+    pub fn keep<T>(&mut self, chunk: &mut Chunk<T>, entries: u64) {
+        let at = chunk.from.seq().forward(entries);
+        if at < self.at {
+            self.at = at;
+            chunk.next = self.chain.position(at);
+            (chunk.up_to_date, chunk.closed) = (false, false);
+        }
     }
 
     fn walk(&self, bytes: usize) -> Walk {
