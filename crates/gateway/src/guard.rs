@@ -104,6 +104,11 @@ impl Access {
         self.allowed.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there are others' pages that may ask, so that an answer depends on whose page asked.
+    fn has_origins(&self) -> bool {
+        !self.allowed().origins.is_empty()
+    }
+
     fn allows_host(&self, authority: &Authority, local: Option<IpAddr>) -> bool {
         let host = authority.host().to_ascii_lowercase();
         let is_local = address_of(&host).is_some_and(|address| Some(address.to_canonical()) == local);
@@ -209,6 +214,8 @@ async fn guarded(shared: Arc<Shared>, mut request: Request, next: Next) -> Respo
             let host = request.headers().get(header::HOST).map(tracing::field::debug);
             let origin = request.headers().get(header::ORIGIN).map(tracing::field::debug);
             tracing::debug!(code = refusal.code(), host, origin, "request refused");
+            // It does not count among its user's requests: a page elsewhere would use up what our own has, and to count it is as
+            // much work as this.
             return finish(&shared.access, refusal.into_response(), None);
         }
     };
@@ -356,6 +363,9 @@ fn finish(access: &Access, mut response: Response, asker: Option<HeaderValue>) -
         }
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, list(&CORS_EXPOSED, durable::header::READ));
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    if access.has_origins() {
+        // A cache would give a page of another origin what was read by one of our own, which it may not read.
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
     response

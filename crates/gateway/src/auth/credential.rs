@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{OriginalUri, Request};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
 
 use super::{AuthenticationOptions, Authenticator, Principal, Rejected, Secret};
@@ -99,8 +99,12 @@ fn take(
     let cookie = of_cookie(options, headers)?;
     if let Some((uri, taken)) = of_query(options, request.uri()) {
         *request.uri_mut() = uri;
-        // It holds the address as it was sent.
-        request.extensions_mut().remove::<axum::extract::OriginalUri>();
+        // Where another program mounts the routes, the address as it was sent stands here too, and links lead by it.
+        if let Some(OriginalUri(sent)) = request.extensions_mut().remove()
+            && let Some((sent, _)) = of_query(options, &sent)
+        {
+            request.extensions_mut().insert(OriginalUri(sent));
+        }
         found.extend(taken);
     }
     if found.len() > 1 {

@@ -1,6 +1,6 @@
 //! How much a client may ask, and read again.
 
-use streamnest_protocol::native::CloseCode;
+use streamnest_protocol::native::{CloseCode, Request};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -18,6 +18,14 @@ pub(super) struct Throttle {
     replays: bool,
 }
 
+/// The `id` by which a request is answered, if it has one that can be read.
+fn id_of(text: &str) -> Option<String> {
+    match Request::parse(text) {
+        Ok(request) => request.id,
+        Err(error) => error.reply_to,
+    }
+}
+
 impl Connection {
     /// Who asks, as far as limits are concerned.
     pub(super) fn who(&self) -> Option<Who> {
@@ -31,9 +39,11 @@ impl Connection {
             self.throttle.refused = 0;
             return false;
         };
-        // What is no request has no answer.
-        if let Message::Text(_) | Message::Binary(_) = message {
-            self.reply(&exceeded.frame(), None);
+        match message {
+            Message::Text(text) => self.reply(&exceeded.frame(), id_of(text).as_deref()),
+            Message::Binary(_) => self.reply(&exceeded.frame(), None),
+            // What is no request has no answer.
+            _ => {}
         }
         self.throttle.refused += 1;
         if self.throttle.refused >= self.shared.options.max_bad_frames {

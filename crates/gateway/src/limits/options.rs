@@ -27,7 +27,9 @@ pub struct RateLimitOptions {
     /// Messages that one WebSocket may send, pings included. A refused one is answered by an error, and a connection that
     /// goes on regardless is closed with 4429. Default 6,000: an acknowledgement for each of 100 entries a second.
     pub max_requests_per_connection: Option<u32>,
-    /// HTTP requests and WebSocket messages of one user. Default 30,000.
+    /// HTTP requests and WebSocket messages of one user. Default 30,000. What is refused for its host or origin does not count,
+    /// nor does what browsers ask first (CORS): that costs the server next to nothing, and a page elsewhere would use up what the
+    /// user's own pages have.
     pub max_requests_per_user: Option<u32>,
     /// Executions that one user may start or make. Default 600.
     pub max_executions_per_user: Option<u32>,

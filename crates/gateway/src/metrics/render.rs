@@ -1,6 +1,6 @@
 //! Who is shown the numbers, and how.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{extract::State, response::Response};
 use http::{HeaderValue, StatusCode, header};
@@ -25,8 +25,8 @@ impl Metrics {
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.logs.set(gauge(shared.logs.len()));
         self.log_bytes.set(gauge(shared.logs.bytes()));
-        let compressed = shared.compressor.compressed();
-        self.compressed.inc_by(compressed.saturating_sub(self.compressed.get()));
+        // Several may look at once, and none takes back what another has shown.
+        self.compressed.inner().fetch_max(shared.compressor.compressed(), Ordering::Relaxed);
         let keys_age = shared.auth().and_then(|auth| auth.keys_age()).unwrap_or_default();
         self.keys_age.set(i64::try_from(keys_age.as_secs()).unwrap_or(i64::MAX));
         let (running, token_entries) = shared.logs.running();

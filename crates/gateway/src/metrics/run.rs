@@ -1,5 +1,7 @@
 //! What is known of runs that have ended.
 
+use std::sync::atomic::Ordering;
+
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
@@ -101,8 +103,8 @@ impl Runs {
     pub(super) fn look(&self, running: usize, token_entries: u64) {
         self.running.set(i64::try_from(running).unwrap_or(i64::MAX));
         // A run that ended while these were counted was counted once or not at all, so it may be less for a moment.
-        let now = self.token_entries.get() + token_entries;
-        self.shown.inc_by(now.saturating_sub(self.shown.get()));
+        // Several may look at once, and what was shown is never taken back.
+        self.shown.inner().fetch_max(self.token_entries.get() + token_entries, Ordering::Relaxed);
     }
 
     pub(super) fn running(&self) -> i64 {

@@ -1,7 +1,7 @@
 //! What pages of other origins may send and read, and the headers that no answer goes without.
 
 use crate::server::{Answer, Server};
-use streamnest_gateway::GatewayOptions;
+use streamnest_gateway::{GatewayOptions, RateLimitOptions};
 
 const PAGE: &str = "https://app.example.org";
 
@@ -46,6 +46,40 @@ async fn a_page_of_an_allowed_origin_may_send_a_token_and_read_what_it_needs() {
     // Without being told so it gets no cookies sent along.
     for answer in [&first, &answer] {
         assert_eq!(answer.header("access-control-allow-credentials"), None);
+    }
+}
+
+#[tokio::test]
+async fn no_cache_gives_a_page_what_was_answered_to_another() {
+    let server = server(false).await;
+    let by = async |headers: &[(&str, &str)]| server.ask("GET", "/executions", headers, "").await;
+    let own = format!("http://{}", server.address);
+    for answer in [
+        by(&[]).await,
+        by(&[("origin", &own)]).await,
+        by(&[("origin", PAGE)]).await,
+        by(&[("origin", "https://evil.example")]).await,
+        server.get("/v1/stream/none").await,
+    ] {
+        let vary: Vec<_> = answer.headers("vary").collect();
+        assert!(vary.contains(&"origin"), "{answer:?}");
+    }
+    // Where no page elsewhere may ask, all get the same.
+    let alone = Server::start().await;
+    assert_eq!(alone.get("/executions").await.header("vary"), None);
+}
+
+#[tokio::test]
+async fn pages_elsewhere_use_up_nothing_of_what_a_user_may_ask() {
+    let limits = RateLimitOptions::unlimited().with_max_requests_per_user(Some(2));
+    let server = Server::with_options(GatewayOptions::default().with_rate_limit(Some(limits))).await;
+    for foreign in [("origin", "https://evil.example"), ("host", "evil.example")] {
+        for _ in 0..3 {
+            assert_eq!(server.ask("GET", "/executions", &[foreign], "").await.status, 403);
+        }
+    }
+    for expected in [200, 200, 429] {
+        assert_eq!(server.get("/executions").await.status, expected);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     engine::{Engine, id, say},
     server::{Answer, PATIENCE, registry},
     socket::{Socket, sequences},
+    token,
 };
 
 #[tokio::test]
@@ -59,6 +60,54 @@ async fn a_gateway_mounted_into_an_axum_program_serves_websockets_there() {
     assert_eq!(closed.0, Some(1001));
     serving.abort();
     assert!(tokio::time::timeout(PATIENCE, serving).await.is_ok());
+}
+
+#[tokio::test]
+async fn links_lead_to_where_it_is_mounted_however_the_token_comes() {
+    let logs = registry(LogOptions::default());
+    let engine = Arc::new(Engine::new(logs.clone()));
+    let authentication = token::authentication().with_query_parameter(true);
+    let options = GatewayOptions::default().with_authentication(Some(authentication));
+    let gateway = Gateway::new(engine, logs, options).unwrap();
+    let program = Router::new().nest("/runs", gateway.router());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, program).await });
+    let ada = token::token_with("ada", json!({"scope": "admin"}));
+    let ask = async |method: &str, path: &str, more: &str, body: &str| {
+        let mut asking = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "{method} /runs{path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{more}\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        asking.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        asking.read_to_end(&mut answer).await.unwrap();
+        Answer::parse(&answer)
+    };
+    let header = format!("authorization: Bearer {ada}\r\n");
+    let ticket = async || {
+        let ticket = ask("POST", "/tickets", &header, "{}").await.json()["ticket"].clone();
+        format!("?ticket={}", ticket.as_str().unwrap())
+    };
+    let by_query = format!("?access_token={ada}");
+    let ways = [
+        (String::new(), String::new(), header.as_str()),
+        (by_query.clone(), by_query, ""),
+        (ticket().await, ticket().await, ""),
+    ];
+    for (number, (first, second, more)) in ways.iter().enumerate() {
+        let path = format!("/workflows/held/executions{first}");
+        let started = ask("POST", &path, more, r#"{"input":{}}"#).await;
+        let links = &started.json()["links"];
+        let id = started.json()["executionId"].as_str().unwrap().to_owned();
+        assert_eq!(links["events"], format!("/runs/executions/{id}/events"), "{first}");
+        let made = ask("PUT", &format!("/v1/stream/s{number}{second}"), more, "").await;
+        let location = format!("http://{address}/runs/v1/stream/s{number}");
+        assert_eq!((made.status, made.header("location")), (201, Some(&*location)), "{made:?}");
+    }
+    serving.abort();
 }
 
 /// What was logged at `warn`.

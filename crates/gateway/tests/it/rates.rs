@@ -192,6 +192,23 @@ async fn a_message_too_many_is_refused_and_the_next_window_takes_it() {
 }
 
 #[tokio::test]
+async fn a_message_too_many_is_told_so_by_its_id() {
+    let limits = unlimited(LONG).with_max_requests_per_connection(Some(1));
+    let server = Server::with_options(limited(limits)).await;
+    let mut socket = Socket::open(&server).await;
+    assert_eq!(ping(&mut socket).await["type"], "pong");
+    for (request, told) in [
+        (json!({"type": "ping", "id": "p1"}), json!("p1")),
+        (json!({"type": "nonsense", "id": "p2"}), json!("p2")),
+        (json!({"type": "ping"}), Value::Null),
+    ] {
+        socket.send(request).await;
+        let frame = socket.expect("error").await;
+        assert_eq!((&frame["payload"]["code"], &frame["replyTo"]), (&json!("too_many_messages"), &told));
+    }
+}
+
+#[tokio::test]
 async fn who_goes_on_though_it_is_refused_is_closed_and_told_when_to_come_back() {
     let limits = unlimited(LONG).with_max_requests_per_connection(Some(1));
     let server = Server::with_options(limited(limits).with_max_bad_frames(3)).await;
