@@ -61,7 +61,25 @@ where
             Box::pin(tell(parts.io.into_inner(), &refusal.to_http1())).await;
         }
     }
+    if let Some(code) = served.as_ref().err().and_then(|error| Unread(error).code()) {
+        shared.metrics.refused(code);
+    }
     served
+}
+
+/// Why hyper could not read a head, if that is why a connection ended. It has answered that by itself, by a status without a body: it
+/// lets nobody else say what is wrong.
+struct Unread<'a>(&'a hyper::Error);
+
+impl Unread<'_> {
+    /// By what it is counted.
+    fn code(&self) -> Option<&'static str> {
+        match self.0 {
+            error if error.is_parse_too_large() => Some("head_too_large"),
+            error if error.is_parse() => Some("invalid_head"),
+            _ => None,
+        }
+    }
 }
 
 pub(super) async fn serve_http2<I, S>(

@@ -7,6 +7,7 @@ use streamnest_gateway::GatewayOptions;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::timeout,
 };
 use tokio_tungstenite::tungstenite::{
     Message,
@@ -242,4 +243,37 @@ async fn pongs_never_fall_into_the_middle_of_what_is_sent() {
     }
     // Pongs of pings that came together may be one (RFC 6455 §5.5.3).
     assert!(pongs > 0 || matches!(socket.message().await, Ok(Message::Pong(_) | Message::Text(_))));
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_refused_and_counted() {
+    let server = Server::start().await;
+    let get = |rest: &str| format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{rest}\r\n\r\n");
+    for (head, status) in [
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/9.9\r\n\r\n".to_owned(), "400"),
+        (get("bad header: x"), "400"),
+        (get("content-length: 1\r\ncontent-length: 2"), "400"),
+        (get("transfer-encoding: none"), "400"),
+        (get(&format!("x: {}", "x".repeat(64 << 10))), "431"),
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        // The end of a long one may not be taken any more.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let mut answer = [0; 12];
+        timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(answer[9..], *status.as_bytes(), "{head:.80}");
+    }
+    let counted = async {
+        loop {
+            let text = server.get("/metrics").await.body;
+            let of = |code: &str, count: usize| {
+                text.contains(&format!("streamnest_refusals_total{{code=\"{code}\"}} {count}\n"))
+            };
+            if of("invalid_head", 5) && of("head_too_large", 1) {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, counted).await.expect("each is counted by what it is");
 }
