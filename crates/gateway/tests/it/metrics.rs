@@ -9,7 +9,7 @@ use streamnest_log::{LogOptions, Retention};
 
 use crate::{
     engine::say,
-    server::Server,
+    server::{PATIENCE, Server},
     socket::Socket,
     token::{bearer, options, token, token_with},
 };
@@ -86,6 +86,27 @@ async fn connections_subscriptions_bytes_and_runs_are_counted() {
     expect(&all, "streamnest_first_token_seconds_count", 1.0);
     expect(&all, "streamnest_token_gap_seconds_count", 1.0);
     assert!(all["streamnest_lag_entries_count"] >= 1.0);
+}
+
+#[tokio::test]
+async fn event_streams_are_looked_at_with_each_heartbeat_whatever_they_tell_and_to_whom() {
+    for path in ["/executions/a/events", "/v1/stream/executions/a?offset=-1&live=sse"] {
+        let options = GatewayOptions::default()
+            .with_heartbeat_interval(Duration::from_millis(50))
+            .with_heartbeats(false);
+        let server = Server::with_options(options).await;
+        let _writer = server.held("a").await;
+        let _reader = server.send("GET", path, &[], "").await;
+        let seen = async {
+            while samples(&server).await["streamnest_lag_entries_count"] < 3.0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.expect(path);
+        let all = samples(&server).await;
+        expect(&all, "streamnest_lag_entries_bucket{le=\"0.0\"}", all["streamnest_lag_entries_count"]);
+        assert!(all["streamnest_sent_bytes_total{transport=\"sse\"}"] > 0.0);
+    }
 }
 
 #[tokio::test]
