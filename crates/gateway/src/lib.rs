@@ -52,6 +52,7 @@ mod sockets;
 mod sse;
 mod tls;
 mod upgrade;
+mod views;
 
 pub use access::{AccessPolicy, Action, ClaimsPolicy, Resource, Scope};
 pub use auth::{Algorithm, AuthenticationOptions, Principal, Revocation, Secret, TokenKey};

@@ -64,6 +64,9 @@ pub struct GatewayOptions {
     /// Such a view holds a cursor in every log, up to `LogOptions::max_fan_in` of them, and replacing it looks at every
     /// log anew, so there are few. Default 64.
     pub max_event_subscriptions: usize,
+    /// Connections of one principal that may follow event types over many executions at once; one more is refused. Where nobody is
+    /// asked who they are it has no effect. Default 4: a few pages of one user, and room for others.
+    pub max_event_subscriptions_per_user: usize,
     /// Subscriptions of one connection that wait for executions that do not exist yet. Default 8.
     pub max_waiting_subscriptions: usize,
     /// How long a subscription waits for an execution that does not exist yet. Default 60 s.
@@ -167,6 +170,7 @@ impl Default for GatewayOptions {
             max_event_streams_per_user: 32,
             max_subscriptions: 64,
             max_event_subscriptions: 64,
+            max_event_subscriptions_per_user: 4,
             max_waiting_subscriptions: 8,
             wait_timeout: Duration::from_secs(60),
             max_message_bytes: 64 << 10,
@@ -231,6 +235,7 @@ setters! {
     with_max_event_streams_per_user max_event_streams_per_user: usize,
     with_max_subscriptions max_subscriptions: usize,
     with_max_event_subscriptions max_event_subscriptions: usize,
+    with_max_event_subscriptions_per_user max_event_subscriptions_per_user: usize,
     with_max_waiting_subscriptions max_waiting_subscriptions: usize,
     with_wait_timeout wait_timeout: Duration,
     with_max_message_bytes max_message_bytes: usize,
@@ -278,6 +283,7 @@ impl GatewayOptions {
             ("max_event_streams_per_user", self.max_event_streams_per_user),
             ("max_subscriptions", self.max_subscriptions),
             ("max_event_subscriptions", self.max_event_subscriptions),
+            ("max_event_subscriptions_per_user", self.max_event_subscriptions_per_user),
             ("max_waiting_subscriptions", self.max_waiting_subscriptions),
             ("max_message_bytes", self.max_message_bytes),
             ("max_bad_frames", self.max_bad_frames),

@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     AccessPolicy, Error, GatewayOptions, Revocation,
+    access::Visitor,
     auth::{Authenticator, Surroundings},
     compression::Compressor,
     directory::{Directory, Signal},
@@ -25,6 +26,7 @@ use crate::{
     metrics::{Counted, Metrics, Transport},
     people::People,
     tls::Tls,
+    views::{Full, Place, Views},
 };
 
 /// How often a shutdown looks whether executions still run.
@@ -65,7 +67,7 @@ pub(crate) struct Shared {
     seats: Arc<AtomicUsize>,
     /// Connections and WebSockets that are only to be told that they may not be.
     turned_away: Arc<AtomicUsize>,
-    event_views: Arc<AtomicUsize>,
+    event_views: Arc<Views>,
     stream_readers: Arc<AtomicUsize>,
     /// Whether `/echo` is there.
     #[cfg(feature = "echo")]
@@ -77,7 +79,7 @@ const MAX_TURNED_AWAY: usize = 256;
 /// When somebody comes back who was told that all places are taken.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// One open connection, event stream or view of many executions, counted until it is dropped.
+/// One open connection, event stream or waiting reader, counted until it is dropped.
 pub(crate) struct Seat {
     taken: Arc<AtomicUsize>,
     /// Set for one that may not be: when to come back.
@@ -288,9 +290,11 @@ impl Shared {
         entered.map(|entered| Some(Arc::new(entered))).ok_or_else(|| Refusal::crowded(limit))
     }
 
-    /// Takes a place for a view of many executions; `None` if all are taken.
-    pub(crate) fn event_view(&self) -> Option<Seat> {
-        Seat::among(&self.event_views, self.options.max_event_subscriptions)
+    /// Takes a place for a view of many executions. Where nobody is asked who they are, nobody has a share.
+    pub(crate) fn event_view(&self, visitor: &Visitor) -> Result<Place, Full> {
+        let who = visitor.owner();
+        let share = who.as_ref().map(|_| self.options.max_event_subscriptions_per_user);
+        self.event_views.enter(who.unwrap_or_default(), self.options.max_event_subscriptions, share)
     }
 
     /// Takes a place for a reader that waits for more of a stream; `None` if all are taken.

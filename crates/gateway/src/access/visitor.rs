@@ -119,6 +119,14 @@ impl Visitor {
         self.allows(&*shared.policy, action, Resource::Stream(path))
     }
 
+    /// Whether it may read any execution at all.
+    pub(crate) fn reads_any(&self, shared: &Shared) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Known(principal) => shared.policy.reads_any(principal),
+        }
+    }
+
     /// Those of many executions that it may read.
     pub(crate) fn scope(&self, shared: &Shared, ids: &[ExecutionId]) -> FanInScope {
         let chosen: HashSet<_> = ids.iter().map(|id| self.own(id)).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{OriginalUri, Request};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery};
 
 use super::{AuthenticationOptions, Authenticator, Principal, Rejected, Secret};
 use crate::{access::Visitor, http::Refusal, shared::Shared, upgrade};
@@ -51,6 +51,10 @@ pub(crate) async fn admit(shared: &Shared, request: &mut Request) -> Result<Admi
             false => Err(Refusal::unauthenticated(&Rejected::Missing)),
         };
     };
+    if found.kind == Kind::Ticket && !is_for_tickets(request) {
+        // Not looked at, so that the answer says nothing about it.
+        return Err(Refusal::ticket());
+    }
     if found.kind != Kind::Ticket
         && let Some(read) = auth.refresh(found.text.reveal())
     {
@@ -74,6 +78,15 @@ fn check(auth: &Authenticator, shared: &Shared, found: &Found) -> Result<Arc<Pri
         Kind::Ticket => auth.redeem(found.text.reveal(), now),
         _ => auth.verify(found.text.reveal(), now),
     }
+}
+
+/// What a ticket opens: what a page reads without headers of its own. It changes nothing, and gets no other ticket, for one after the
+/// other would be a key for as long as the token is good.
+fn is_for_tickets(request: &Request) -> bool {
+    let path = request.uri().path();
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !path.starts_with("/admin/")
+        && path != "/metrics"
 }
 
 /// What anybody may ask: the page, which asks for a token itself.

@@ -27,6 +27,7 @@ use crate::{
     compact::Compact,
     http::error_frame,
     metrics::Transport,
+    views::Full,
 };
 
 /// When a client comes back who was told that all places are taken.
@@ -203,12 +204,25 @@ impl Connection {
         Err(ServerFrame::error("too_many_subscriptions", message, false))
     }
 
-    fn too_many_views(&self) -> ServerFrame {
-        let limit = self.shared.options.max_event_subscriptions;
-        let message = format!(
-            "{limit} connections of this server follow many executions, the limit of `GatewayOptions::max_event_subscriptions`; close one, or try again later"
-        );
-        again(ServerFrame::error("too_many_event_views", message, true))
+    fn too_many_views(&self, full: &Full) -> ServerFrame {
+        let options = &self.shared.options;
+        let message = |whose: &str, limit: usize, option: &str| {
+            format!(
+                "{limit} connections of {whose} follow many executions, the limit of `GatewayOptions::{option}`; close one, or try again later"
+            )
+        };
+        again(match full {
+            Full::Everybody => {
+                let message =
+                    message("this server", options.max_event_subscriptions, "max_event_subscriptions");
+                ServerFrame::error("too_many_event_views", message, true)
+            }
+            Full::Share => {
+                let limit = options.max_event_subscriptions_per_user;
+                let message = message("yours", limit, "max_event_subscriptions_per_user");
+                ServerFrame::error("too_many_event_views_of_user", message, true)
+            }
+        })
     }
 
     fn wait(
@@ -260,6 +274,9 @@ impl Connection {
         request: SubscribeEvents,
         visitor: &Visitor,
     ) -> Result<ServerFrame, ServerFrame> {
+        if !visitor.reads_any(&self.shared) {
+            return Err(follows_nothing());
+        }
         if self.events_view.is_none() {
             self.check_room()?;
         }
@@ -268,14 +285,14 @@ impl Connection {
         let filter = Filter::new(&types, &nodes).map_err(|error| error_frame(&error))?;
         let scope = visitor.scope(&self.shared, &request.scope.execution_ids);
         // The one before is let go first, and its place is kept: the two never hold their cursors at once.
-        let seat = match self.events_view.take() {
-            Some(view) => view.seat,
-            None => self.shared.event_view().ok_or_else(|| self.too_many_views())?,
+        let place = match self.events_view.take() {
+            Some(view) => view.place,
+            None => self.shared.event_view(visitor).map_err(|full| self.too_many_views(&full))?,
         };
         let cursor = self.shared.logs.fan_in(filter, scope);
         let SubscribeEvents { event_types, scope } = request;
         let executions = scope.execution_ids.clone();
-        self.events_view = Some(Box::new(EventsView { cursor, executions, seat }));
+        self.events_view = Some(Box::new(EventsView { cursor, executions, place }));
         Ok(ServerFrame::EventsSubscriptionConfirmed(EventsSubscriptionConfirmed { event_types, scope }))
     }
 
@@ -432,6 +449,12 @@ fn again(refusal: ServerFrame) -> ServerFrame {
         ServerFrame::Error(error) => ServerFrame::Error(error.with_retry_after(AGAIN)),
         other => other,
     }
+}
+
+/// A view of many executions would show none of them.
+fn follows_nothing() -> ServerFrame {
+    let message = "token does not allow to follow executions; it needs the scope `read`";
+    ServerFrame::error("forbidden", message, false)
 }
 
 fn unknown(execution: &ExecutionId) -> ServerFrame {

@@ -146,11 +146,10 @@ impl Connection {
             let error = ControlError::Forbidden { action: Action::Read.verb(), id };
             self.reply(&ServerFrame::Error((&error).into()), None);
         }
-        self.events_view = self.events_view.take().map(|view| {
-            let EventsView { cursor, executions, seat } = *view;
-            let cursor = shared.logs.change_scope(cursor, visitor.scope(&shared, &executions));
-            Box::new(EventsView { cursor, executions, seat })
-        });
+        let Some(view) = self.events_view.take() else { return };
+        let EventsView { cursor, executions, place } = *view;
+        let cursor = shared.logs.change_scope(cursor, visitor.scope(&shared, &executions));
+        self.events_view = Some(Box::new(EventsView { cursor, executions, place }));
     }
 
     pub(super) fn refuse_in_answer(&mut self, rejected: &Rejected, reply_to: Option<&str>) {

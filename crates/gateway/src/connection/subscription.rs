@@ -10,7 +10,7 @@ use streamnest_protocol::native::{
 };
 use tokio::time::Instant;
 
-use crate::{compact::Compact, metrics::Counted, shared::Seat};
+use crate::{compact::Compact, metrics::Counted, views::Place};
 
 /// A reader on behalf of a client. What each look needs stands first and together.
 #[repr(C)]
@@ -42,7 +42,7 @@ pub(super) struct EventsView {
     /// Those that the client has named; none are all that it may read.
     pub(super) executions: Vec<ExecutionId>,
     /// Its place among those of the gateway.
-    pub(super) seat: Seat,
+    pub(super) place: Place,
 }
 
 /// Frames that a named at-most-once subscription gets as soon as nothing can undo that it got them, not even the end of the

@@ -230,6 +230,12 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
     }
 
+    /// A ticket was shown where the token itself is wanted.
+    pub(crate) fn ticket() -> Self {
+        let message = "a ticket opens what is read by GET, event streams and WebSockets; send the token in `Authorization`";
+        Self::new(StatusCode::FORBIDDEN, "ticket_not_allowed", message)
+    }
+
     pub(crate) fn without(scope: Scope, to: &str) -> Self {
         let message = format!("token does not allow to {to}; it needs the scope `{}`", scope.as_str());
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)

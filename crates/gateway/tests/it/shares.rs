@@ -206,6 +206,62 @@ async fn revocations_of_one_tenant_leave_places_to_others_and_are_all_kept() {
 }
 
 #[tokio::test]
+async fn views_of_many_executions_of_one_user_leave_places_to_others_and_are_for_readers() {
+    let options = options().with_max_event_subscriptions(3).with_max_event_subscriptions_per_user(2);
+    let server = Server::with_options(options).await;
+    let open = async |token: &str| {
+        let (mut socket, _) =
+            Socket::shake(&server, "/ws", &[("authorization", &bearer(token))]).await.unwrap();
+        socket.expect("connected").await;
+        socket
+    };
+    let follow = || json!({"type": "subscribe_events", "id": "1", "payload": {"eventTypes": ["token"]}});
+    // Who may read nothing takes no place, whatever else it may do.
+    for scope in ["", "start cancel produce operate"] {
+        for who in ["a", "b", "c", "d"] {
+            let mut socket = open(&token_with(who, json!({"tenant": "evil", "scope": scope}))).await;
+            socket.send(follow()).await;
+            let message = socket.expect_error("forbidden").await;
+            assert!(message.contains("`read`"), "{message}");
+        }
+    }
+    let mut of_ada = Vec::new();
+    for _ in 0..3 {
+        of_ada.push(open(&token("ada")).await);
+    }
+    for socket in &mut of_ada[..2] {
+        socket.send(follow()).await;
+        socket.expect("events_subscription_confirmed").await;
+    }
+    of_ada[2].send(follow()).await;
+    let refused = of_ada[2].expect("error").await["payload"].clone();
+    assert_eq!(
+        (&refused["code"], &refused["retryable"], &refused["retryAfterMs"]),
+        (&json!("too_many_event_views_of_user"), &json!(true), &json!(1000))
+    );
+    assert!(refused["message"].as_str().unwrap().contains("max_event_subscriptions_per_user"), "{refused}");
+    // One that is replaced takes no second place.
+    of_ada[0].send(follow()).await;
+    of_ada[0].expect("events_subscription_confirmed").await;
+    let mut of_eve = open(&token_with("eve", json!({"scope": "admin"}))).await;
+    of_eve.send(follow()).await;
+    of_eve.expect("events_subscription_confirmed").await;
+    drop(of_eve);
+    // Who leaves makes room.
+    let mut of_bob = open(&token("bob")).await;
+    let confirmed = tokio::time::timeout(crate::server::PATIENCE, async {
+        loop {
+            of_bob.send(follow()).await;
+            match of_bob.next().await["type"].as_str() {
+                Some("events_subscription_confirmed") => break,
+                _ => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    });
+    confirmed.await.expect("the place of one who left is free");
+}
+
+#[tokio::test]
 async fn long_polls_of_one_user_are_bounded_and_leave_places_to_others() {
     let server =
         Server::with_options(options().with_max_event_streams_per_user(2).with_max_stream_readers(3)).await;

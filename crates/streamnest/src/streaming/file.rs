@@ -87,6 +87,7 @@ gateway! {
     max_event_streams_per_user: usize,
     max_subscriptions: usize,
     max_event_subscriptions: usize,
+    max_event_subscriptions_per_user: usize,
     max_waiting_subscriptions: usize,
     max_message_bytes: usize,
     max_bad_frames: usize,

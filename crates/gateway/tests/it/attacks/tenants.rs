@@ -237,6 +237,36 @@ async fn ticket(watch: &mut Watch) {
             format!("{taken} taken, {refused} refused"),
         )
         .await;
+    // One after the other they would be a key that lasts, so none opens more than a look.
+    let all = bearer(&token_with("ada", json!({"scope": "read start cancel produce admin operate"})));
+    let headers = [("authorization", &*all), ("content-type", "application/json")];
+    let start = r#"{"input":{},"executionId":"by-ticket"}"#;
+    let plain = [("content-type", "application/json")];
+    let socket = [plain[0], ("connection", "upgrade"), ("upgrade", "websocket")];
+    let ticket = watch.server.ask("POST", "/tickets", &headers, "{}").await.json()["ticket"].clone();
+    let ticket = ticket.as_str().unwrap();
+    watch.secret(ticket);
+    for (method, path, headers, body) in [
+        ("POST", "/tickets", &plain[..], "{}"),
+        ("POST", "/tickets", &socket, "{}"),
+        ("POST", "/workflows/held/executions", &plain, start),
+        ("POST", "/executions/run-of-ada/cancel", &plain, "{}"),
+        ("DELETE", "/executions/run-of-ada", &plain, ""),
+        ("PUT", "/v1/stream/by-ticket", &plain, ""),
+        ("POST", "/admin/revocations", &plain, r#"{"subject":"ada"}"#),
+        ("GET", "/admin/statistics", &plain, ""),
+        ("GET", "/metrics", &plain, ""),
+    ] {
+        let path_with = format!("{path}?ticket={ticket}");
+        let came = watch.server.ask(method, &path_with, headers, body).await;
+        let came = (came.status, came.json()["error"]["code"].clone());
+        let expected = (403, json!("ticket_not_allowed"));
+        let name = format!("{method} {path} by a ticket, {} headers", headers.len());
+        watch.took(name, format!("{expected:?}"), format!("{came:?}")).await;
+    }
+    // It is the same ticket still.
+    let path = format!("/executions/run-of-ada?ticket={ticket}");
+    watch.took("a ticket, for what it is for", 200, watch.server.get(&path).await.status).await;
 }
 
 /// A key that was taken out of its set is good for nothing any more.
