@@ -1,6 +1,7 @@
 //! What a client asks for.
 
 mod fields;
+mod object;
 mod parse;
 mod write;
 

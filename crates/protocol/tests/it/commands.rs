@@ -72,6 +72,19 @@ fn what_is_no_object_is_told_the_shape_of_a_frame() {
 }
 
 #[test]
+fn an_object_in_which_a_key_stands_twice_is_refused() {
+    for frame in [
+        r#"{"type":"ping","type":"ping"}"#,
+        r#"{"type":"ping","payload":{},"payload":{}}"#,
+        r#"{"type":"cancel_execution","payload":{"executionId":"a","executionId":"b"}}"#,
+        r#"{"type":"cancel_execution","payload":{"executionId":"a","execution\u0049d":"b"}}"#,
+        r#"{"type":"start_execution","payload":{"workflow":"w","input":{"deep":[{"a":1,"a":2}]}}}"#,
+    ] {
+        assert_eq!(refused(frame, "bad_frame", &["stands twice"]), None, "{frame}");
+    }
+}
+
+#[test]
 fn an_unknown_command_is_told_the_near_one_and_all() {
     let reply = refused(r#"{"type":"subscribe","id":"9"}"#, "unknown_type", &["`subscribe`", "get_status"]);
     assert_eq!(reply.as_deref(), Some("9"));

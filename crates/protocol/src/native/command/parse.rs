@@ -10,6 +10,7 @@ use super::{
     ClientCommand, EventScope, MAX_FLUSH_WINDOW, MAX_REASON, MAX_REQUEST_ID, Replay, Request, StartAt,
     SubscribeEvents, SubscribeExecution, SubscriptionName,
     fields::{Fields, Problem, whole},
+    object::Unambiguous,
 };
 use crate::native::{AccessToken, text};
 
@@ -47,7 +48,8 @@ pub struct ParseError {
 impl Request {
     /// Reads one text frame of a client.
     ///
-    /// Strict: a field that the command does not have is refused by name, so that a misspelt option is never ignored.
+    /// Strict: a field that the command does not have is refused by name, so that a misspelt option is never ignored, and so is an
+    /// object in which a key stands twice.
     ///
     /// # Errors
     /// What is wrong, to be sent back as an `error` frame.
@@ -69,7 +71,7 @@ impl Request {
 
 fn object(frame: &str) -> Result<Map<String, Value>, Problem> {
     match serde_json::from_str(frame) {
-        Ok(Value::Object(object)) => Ok(object),
+        Ok(Unambiguous(Value::Object(object))) => Ok(object),
         Ok(_) => Err(Problem::bad_frame("frame is JSON, but not an object")),
         Err(error) => Err(Problem::bad_frame(&format!("frame is not JSON: {error}"))),
     }
