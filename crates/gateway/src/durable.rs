@@ -22,6 +22,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use streamnest_core::LogName;
 use streamnest_log::durable::Streams;
 use streamnest_protocol::durable::{ROOT, Target};
 
@@ -80,8 +81,12 @@ pub(crate) async fn serve(
     request: Request,
 ) -> Response {
     let is_known = matches!(visitor, Visitor::Known(_));
+    let kept_below = [Streams::PREFIX, LogName::EXECUTIONS].map(|root| match visitor.tenant() {
+        Some(tenant) => format!("{root}{tenant}/"),
+        None => root.into(),
+    });
     let answered = answer(&shared, visitor, original.path().to_owned(), request).await;
-    let mut response = answered.unwrap_or_else(|refusal| refusal.into_response());
+    let mut response = answered.unwrap_or_else(|refusal| refusal.without(&kept_below).into_response());
     guard(response.headers_mut());
     if is_known {
         // What a browser keeps of a stream is for those credentials only: one URL is another stream for another tenant.

@@ -153,7 +153,7 @@ impl Visitor {
 
     fn must_have(&self, scope: Scope, to: &str) -> Result<(), Refusal> {
         match self {
-            Self::Known(principal) if !principal.scopes.has(scope) => Err(Refusal::without(scope, to)),
+            Self::Known(principal) if !principal.scopes.has(scope) => Err(Refusal::without_scope(scope, to)),
             _ => Ok(()),
         }
     }

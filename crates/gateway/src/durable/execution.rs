@@ -92,6 +92,10 @@ pub(super) async fn append(
     body: Body,
 ) -> Result<Response, Refusal> {
     let Some(stream) = find(shared, id).await? else {
+        if !asked.visitor.sees(shared, id) {
+            // It is told the same of one that is there.
+            return Err(Refusal::unknown_execution(id));
+        }
         shared.control.execution(id)?;
         let message = "server speaks for this execution, so nobody else appends to it; cancel it over HTTP";
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "not_its_producer", message));

@@ -101,6 +101,14 @@ impl Refusal {
         self.headers.push((name, value));
     }
 
+    /// Names streams by the path that was asked: below what they are kept is nobody's business.
+    pub(crate) fn without(mut self, kept_below: &[String]) -> Self {
+        for prefix in kept_below {
+            self.body.error.message = self.body.error.message.replace(&format!("`{prefix}"), "`");
+        }
+        self
+    }
+
     /// Its stable identifier.
     pub(crate) fn code(&self) -> &str {
         &self.body.error.code
@@ -236,7 +244,7 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "ticket_not_allowed", message)
     }
 
-    pub(crate) fn without(scope: Scope, to: &str) -> Self {
+    pub(crate) fn without_scope(scope: Scope, to: &str) -> Self {
         let message = format!("token does not allow to {to}; it needs the scope `{}`", scope.as_str());
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }

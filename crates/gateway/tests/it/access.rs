@@ -245,7 +245,8 @@ async fn a_scope_or_a_pattern_that_is_missing_forbids_what_may_be_seen() {
     let producer = team(json!({"scope": ["read", "produce"], "streams": ["notes/*"]}));
     assert_eq!(ask(&server, &producer, "PUT", "/v1/stream/notes/1", "").await.status, 201);
     assert_eq!(ask(&server, &all, "GET", "/v1/stream/notes/1", "").await.status, 200);
-    ask(&server, &producer, "GET", "/v1/stream/other", "").await.error(404, "unknown_stream");
+    let told = ask(&server, &producer, "GET", "/v1/stream/other", "").await.error(404, "unknown_stream");
+    assert_eq!(told, "there is no stream `other`; make it first");
     ask(&server, &narrow, "GET", "/v1/stream/notes/1", "").await.error(404, "unknown_stream");
     ask(&server, &token("eve"), "GET", "/v1/stream/notes/1", "").await.error(404, "unknown_stream");
     let admin = team(json!({"scope": "admin", "executions": []}));

@@ -155,6 +155,22 @@ async fn scopes(watch: &mut Watch) {
         let expected = if needed == "read" { 404 } else { 403 };
         watch.took(format!("{method} {path} by every scope but {needed}"), expected, came).await;
     }
+    // Who may produce and not read learns of nothing by appending to it, and of no place where it is kept.
+    let blind = bearer(&token_with("eve", json!({"tenant": "scopes", "scope": "produce"})));
+    let headers_of_blind = [("authorization", &*blind), ("content-type", "application/json")];
+    let mut told = Vec::new();
+    for name in ["ended", "never"] {
+        let path = format!("/v1/stream/executions/{name}");
+        let came = watch.server.ask("POST", &path, &headers_of_blind, r#"{"type":"token"}"#).await;
+        told.push((came.status, came.body.replace(name, "x")));
+    }
+    watch.took("appending to a run unseen", 404, told[0].0).await;
+    watch.took("appending to a run unseen, or to none", true, told[0] == told[1]).await;
+    let reading =
+        async |path: &str| watch.server.ask("GET", path, &headers, "").await.error(404, "unknown_stream");
+    let message = reading("/v1/stream/deep/down").await;
+    assert!(message.contains("`deep/down`"), "{message}");
+    watch.took("a stream that is not there, named as it was asked", false, message.contains("scopes")).await;
     // All of it is still there, and whoever may do so forgets it.
     for path in ["/v1/stream/executions/ended", "/executions/outside", "/v1/stream/plain"] {
         let came = watch.server.ask("DELETE", path, &headers, "").await.status;
