@@ -31,7 +31,7 @@ struct Presence {
 }
 
 /// How a connection is reached.
-pub(crate) enum Line {
+enum Line {
     /// A WebSocket.
     Socket(Arc<Mailbox>),
     /// An event stream, which just ends.
@@ -46,31 +46,49 @@ pub(crate) struct Present {
 }
 
 impl People {
-    /// Enters a connection. Of WebSockets over `limit` the oldest is told to leave, for a user who comes again is rather there
-    /// than where it was; an event stream over the limit is refused, for it would come back at once.
-    pub(crate) fn enter(
+    /// Enters a WebSocket. Of more than `limit` the oldest is told to leave, for a user who comes again is rather there than where it
+    /// was.
+    pub(crate) fn enter_socket(
         self: &Arc<Self>,
         principal: Arc<Principal>,
-        line: Line,
+        mailbox: Arc<Mailbox>,
+        limit: usize,
+    ) -> Present {
+        let mut inner = self.lock();
+        if let Some(present) = inner.people.get_mut(&*principal.key())
+            && present.iter().filter(|one| one.line.is_socket()).count() >= limit
+            && let Some(oldest) = present.iter().position(|one| one.line.is_socket())
+        {
+            present.remove(oldest).line.tell(Signal::Replaced);
+        }
+        self.add(inner, principal, Line::Socket(mailbox))
+    }
+
+    /// Enters an event stream; `None` if there are `limit`, for one that is told to leave would come back at once.
+    pub(crate) fn enter_stream(
+        self: &Arc<Self>,
+        principal: Arc<Principal>,
+        stop: CancellationToken,
         limit: usize,
     ) -> Option<Present> {
-        let mut inner = self.lock();
+        let inner = self.lock();
+        let present = inner.people.get(&*principal.key());
+        let streams = present.map_or(0, |all| all.iter().filter(|one| !one.line.is_socket()).count());
+        (streams < limit).then(|| self.add(inner, principal, Line::Stream(stop)))
+    }
+
+    fn add(
+        self: &Arc<Self>,
+        mut inner: MutexGuard<'_, Inner>,
+        principal: Arc<Principal>,
+        line: Line,
+    ) -> Present {
         inner.next += 1;
         let number = inner.next;
         let key = principal.key();
         let key = inner.people.get_key_value(&*key).map_or_else(|| key.into(), |(known, _)| known.clone());
-        let present = inner.people.entry(key.clone()).or_default();
-        let is_alike = |one: &Presence| one.line.is_socket() == line.is_socket();
-        if present.iter().filter(|one| is_alike(one)).count() >= limit {
-            if !line.is_socket() {
-                return None;
-            }
-            if let Some(at) = present.iter().position(is_alike) {
-                present.remove(at).line.tell(Signal::Replaced);
-            }
-        }
-        present.push(Presence { number, principal, line });
-        Some(Present { people: self.clone(), key, number })
+        inner.people.entry(key.clone()).or_default().push(Presence { number, principal, line });
+        Present { people: self.clone(), key, number }
     }
 
     /// Ends the connections of everyone whom `concerns` is about; how many those are.

@@ -18,12 +18,7 @@ use tokio_util::{
 };
 
 use super::{Authenticator, Principal};
-use crate::{
-    http::Refusal,
-    people::{Line, Present},
-    serve::Watch,
-    shared::Shared,
-};
+use crate::{http::Refusal, people::Present, serve::Watch, shared::Shared};
 
 /// How long an event stream may take to end by itself, as one does that is read.
 const ENDS_WITHIN: Duration = Duration::from_millis(100);
@@ -47,7 +42,7 @@ pub(crate) fn leash(
     }
     let stop = CancellationToken::new();
     let limit = shared.options.max_event_streams_per_user;
-    let present = shared.people.enter(principal.clone(), Line::Stream(stop.clone()), limit);
+    let present = shared.people.enter_stream(principal.clone(), stop.clone(), limit);
     let present = present.ok_or_else(|| Refusal::too_many_streams(limit))?;
     still_good(shared, auth, principal)?;
     let left = auth.time_left(principal, shared.logs.now());

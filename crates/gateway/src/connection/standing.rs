@@ -11,7 +11,7 @@ use crate::{
     Principal,
     access::{Action, Visitor},
     auth::{Admission, Rejected},
-    people::{Line, Present},
+    people::Present,
 };
 
 /// How a connection's client stands.
@@ -22,7 +22,7 @@ pub(super) enum Standing {
     Awaited { by: Instant },
     /// It has shown one.
     Known(Box<Known>),
-    /// Its token is not taken.
+    /// Its token is not taken, or nothing is known of it yet.
     Rejected,
 }
 
@@ -59,7 +59,7 @@ impl Connection {
     pub(super) fn stand(&mut self, admission: Admission) {
         match (admission, self.shared.auth()) {
             (Admission::Admitted(Visitor::Known(principal)), _) => self.be(principal),
-            (Admission::Admitted(Visitor::Anyone), _) | (_, None) => {}
+            (Admission::Admitted(Visitor::Anyone), _) | (_, None) => self.standing = Standing::Anyone,
             (Admission::Pending, Some(auth)) => {
                 self.standing = Standing::Awaited { by: self.since + auth.options.deadline };
                 let limit = auth.options.max_unauthenticated_message_bytes;
@@ -74,8 +74,8 @@ impl Connection {
 
     fn be(&mut self, principal: Arc<Principal>) {
         let limit = self.shared.options.max_connections_per_user;
-        let line = Line::Socket(self.listed.mailbox().clone());
-        let Some(present) = self.shared.people.enter(principal.clone(), line, limit) else { return };
+        let mailbox = self.listed.mailbox().clone();
+        let present = self.shared.people.enter_socket(principal.clone(), mailbox, limit);
         let (now, entered) = (Instant::now(), principal.clone());
         let mut known = Box::new(Known { principal, ends: now, warn: None, present });
         self.set_times(&mut known, now);
@@ -114,7 +114,8 @@ impl Connection {
         };
         let success =
             AuthenticationSuccess { subject: principal.subject().into(), expires_at: principal.expires_at() };
-        match std::mem::replace(&mut self.standing, Standing::Anyone) {
+        // Whatever comes of it, nobody is let in by the way.
+        match std::mem::replace(&mut self.standing, Standing::Rejected) {
             Standing::Known(mut known) if known.principal.is_same(&principal) => {
                 known.present.renew(principal.clone());
                 known.principal = principal.clone();

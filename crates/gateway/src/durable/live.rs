@@ -21,7 +21,7 @@ use crate::{
     account::Account,
     http::Refusal,
     leaving::Leaving,
-    people::{Line, Present},
+    people::Present,
     shared::{Seat, Shared},
 };
 
@@ -44,7 +44,7 @@ pub(super) fn enter(
 ) -> Result<Option<Present>, Refusal> {
     let Visitor::Known(principal) = visitor else { return Ok(None) };
     let limit = shared.options.max_event_streams_per_user;
-    let present = shared.people.enter(principal.clone(), Line::Stream(stop.clone()), limit);
+    let present = shared.people.enter_stream(principal.clone(), stop.clone(), limit);
     present.map(Some).ok_or_else(|| Refusal::too_many_streams(limit))
 }
 
