@@ -16,7 +16,9 @@ mod ticket;
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Header, Validation, decode, decode_header, errors::ErrorKind};
+use serde::Deserialize as _;
 use streamnest_core::{BoxFuture, Timestamp};
 
 pub use self::{
@@ -42,7 +44,7 @@ pub(crate) use self::{
 };
 use crate::Error;
 
-/// The most keys that one token is tried with.
+/// The most keys that one token is tried with: strangers decide how many tokens there are, and each try is a signature to check.
 const MAX_TRIES: usize = 8;
 /// The most that is told of why claims cannot be read, in characters.
 const MAX_REASON: usize = 200;
@@ -114,7 +116,7 @@ impl Authenticator {
         }
         let header =
             decode_header(token).map_err(|_| bad("it is no JWT, or signed by no known algorithm"))?;
-        if header.crit.is_some() {
+        if has_crit(token) {
             // RFC 7515 §4.1.11: what it names has to be understood, and nothing is.
             return Err(bad("its header has `crit`"));
         }
@@ -189,6 +191,21 @@ impl Authenticator {
     pub(crate) fn revoke(&self, revocation: &Revocation, now: Timestamp) -> Result<(), Error> {
         self.revocations.add(revocation.clone(), now)
     }
+}
+
+/// Whether the header of a token names extensions that have to be understood. What is `null` or anything else there is no list of
+/// none, so it is asked whether the key stands there at all. A header that cannot be read may have one.
+fn has_crit(token: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Keys {
+        #[serde(default, deserialize_with = "is_there")]
+        crit: bool,
+    }
+    fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
+    }
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap_or_default());
+    header.ok().and_then(|header| serde_json::from_slice::<Keys>(&header).ok()).is_none_or(|keys| keys.crit)
 }
 
 /// Whether a token with this header may be signed by a key.

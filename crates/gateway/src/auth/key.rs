@@ -1,6 +1,6 @@
 //! The keys by which tokens are checked.
 
-use std::{fs::File, io::Read as _, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs::File, io::Read as _, path::Path, sync::Arc, time::Duration};
 
 use jsonwebtoken::{
     Algorithm as Jwa, AlgorithmFamily, DecodingKey, DecodingKeyKind,
@@ -11,7 +11,7 @@ use jsonwebtoken::{
 use tokio::sync::watch;
 
 use super::{
-    Algorithm, AuthenticationOptions, TokenKey,
+    Algorithm, AuthenticationOptions, MAX_TRIES, TokenKey,
     fetch::Fetch,
     key_set::{KeySet, Place, Surroundings},
 };
@@ -51,6 +51,9 @@ impl Keys {
         for (index, source) in options.keys.iter().enumerate() {
             keys.add(source, options).map_err(|reason| Error::InvalidKey { index, reason })?;
         }
+        let sets: Vec<_> = keys.sets.iter().map(|set| set.current()).collect();
+        check_reach(keys.fixed.iter().chain(sets.iter().flat_map(|set| set.iter())))
+            .map_err(|reason| Error::InvalidOption { option: "authentication.keys", reason })?;
         Ok(keys)
     }
 
@@ -233,10 +236,27 @@ pub(super) fn of_set(text: &str, algorithms: &[Algorithm]) -> Result<Vec<Key>, S
     let set: JwkSet =
         serde_json::from_str(text).map_err(|error| format!("is no JSON Web Key Set: {error}"))?;
     let keys: Vec<_> = set.keys.iter().filter_map(|jwk| of_jwk(jwk, algorithms)).collect();
-    match keys.len() {
-        ..=MAX_SET => Ok(keys),
-        count => Err(format!("holds {count} keys, over the limit of {MAX_SET}")),
+    if keys.len() > MAX_SET {
+        return Err(format!("holds {} keys, over the limit of {MAX_SET}", keys.len()));
     }
+    check_reach(keys.iter()).map(|()| keys)
+}
+
+/// Refuses keys by which no token would ever be checked: one without an id fits every token of its algorithms, and a token is tried
+/// with the first of those that fit.
+fn check_reach<'a>(keys: impl Iterator<Item = &'a Key>) -> Result<(), String> {
+    let mut counts = HashMap::<Jwa, usize>::new();
+    for algorithm in keys.filter(|key| key.id.is_none()).flat_map(|key| &key.algorithms) {
+        let count = counts.entry(*algorithm).or_default();
+        *count += 1;
+        if *count > MAX_TRIES {
+            return Err(format!(
+                "holds more than {MAX_TRIES} keys for {algorithm:?} without an id, and a token is tried with no more; give each \
+                 its `kid`"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A set whose keys are read one by one: one of a kind that is not known here is no fault of the others.

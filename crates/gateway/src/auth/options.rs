@@ -23,7 +23,9 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct AuthenticationOptions {
-    /// The keys by which tokens are checked, 1 to 16.
+    /// The keys by which tokens are checked, 1 to 16; a set counts as one and holds 64 at most. A token with a `kid` is tried with the
+    /// keys of that id and those without one, a token without a `kid` with all of its algorithm: with the first 8 that fit. So more
+    /// than 8 keys of one algorithm without an id are refused, and with ids tokens have to name theirs.
     pub keys: Vec<TokenKey>,
     /// Issuers of whom one has to stand in `iss`. Default none: it is not looked at.
     pub issuers: Vec<String>,

@@ -137,6 +137,41 @@ async fn keys_and_options_that_protect_nothing_are_refused_at_start() {
 }
 
 #[tokio::test]
+async fn no_key_is_out_of_reach_and_tokens_without_a_name_of_theirs_are_tried_with_eight() {
+    let secret = |n: usize| format!("{n:02}{SECRET}");
+    let by = |n: usize, kid: Option<&str>| {
+        let header = Header { kid: kid.map(Into::into), ..Header::new(Jwa::HS256) };
+        sign(&header, &json!({"sub": "ada", "exp": seconds(60)}), &secret(n))
+    };
+    let keys = |count, named: bool| {
+        let key = |n| match named {
+            true => TokenKey::secret(secret(n)).with_id(n.to_string()),
+            false => TokenKey::secret(secret(n)),
+        };
+        (1..count).fold(AuthenticationOptions::new(key(0)), |all, n| all.with_key(key(n)))
+    };
+    let serve =
+        async |keys| Server::with_options(GatewayOptions::default().with_authentication(Some(keys))).await;
+    let told = refused(keys(9, false));
+    assert!(told.contains("more than 8 keys for HS256") && told.contains("`kid`"), "{told}");
+    let server = serve(keys(8, false)).await;
+    assert_eq!(ask(&server, &by(7, None)).await.status, 200);
+    let server = serve(keys(9, true)).await;
+    assert_eq!(ask(&server, &by(8, Some("8"))).await.status, 200);
+    assert_eq!(
+        (ask(&server, &by(7, None)).await.status, ask(&server, &by(8, None)).await.status),
+        (200, 401)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let mut unnamed = jwk("ec", KEYS[1].1, Jwa::ES256, "");
+    unnamed.as_object_mut().unwrap().remove("kid");
+    fs::write(&path, json!({"keys": vec![unnamed; 9]}).to_string()).unwrap();
+    let told = refused(AuthenticationOptions::new(TokenKey::set_file(&path, [Algorithm::Es256])));
+    assert!(told.contains("keys.json") && told.contains("more than 8 keys for ES256"), "{told}");
+}
+
+#[tokio::test]
 async fn a_set_of_keys_in_a_file_may_change_while_the_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
