@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod first_byte;
+mod owners;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
