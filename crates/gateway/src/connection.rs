@@ -149,7 +149,7 @@ impl Connection {
             turn: 0,
             running: None,
             bad_frames: None,
-            standing: Standing::Anyone,
+            standing: Standing::Rejected,
             timer: Box::pin(sleep_until(heartbeat_at)),
             timer_at: heartbeat_at,
             pull_at: None,

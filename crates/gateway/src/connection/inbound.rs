@@ -205,7 +205,9 @@ impl Connection {
             }
             Error::Capacity(error) => {
                 tracing::debug!(%error, "message is over the limit");
-                let limit = self.shared.options.max_message_bytes;
+                // Before it is known who sends it, less may be sent.
+                let limit = self.codec.get_config().max_message_size;
+                let limit = limit.unwrap_or(self.shared.options.max_message_bytes);
                 let reason = format!("message is over the limit of {limit} bytes");
                 self.close(CloseCode::TooLarge, &reason);
                 self.inbound.state = State::Discarded;
