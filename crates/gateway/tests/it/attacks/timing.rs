@@ -139,12 +139,12 @@ pub(crate) async fn run(watch: &mut Watch) {
             }
         }
     }
-    // What is worth seeing takes longer, and this would show it.
+    // What is worth seeing takes longer, and this would show it: so much longer that no load hides it.
     let own = id("eve-own").within(&streamnest_core::Tenant::new("acme").unwrap());
     let start = json!({"input": {}, "executionId": "eve-own"}).to_string();
     let headers = [("authorization", &*colleague), json_type];
     watch.server.ask("POST", "/workflows/held/executions", &headers, &start).await;
-    say(&watch.server.logs.writer(&own).unwrap(), 0, 300).await;
+    say(&watch.server.logs.writer(&own).unwrap(), 0, 3_000).await;
     let requests =
         ["eve-own", "eve-nil"].map(|id| ("GET", format!("/v1/stream/executions/{id}"), String::new()));
     let (share, _) = Prober::new(watch, &colleague).await.compare(&requests).await;

@@ -101,6 +101,11 @@ impl Watch {
         control.subscribe(json!({"executionId": "run-of-ada", "events": ["token"]})).await;
         let own = id("run-of-ada").within(&Tenant::of_subject("ada").unwrap());
         let writer = server.logs.writer(&own).unwrap();
+        // What an allocator keeps of the first large request is no growth.
+        let large = json!({"input": "x".repeat(1 << 20)}).to_string();
+        let headers = [("authorization", &*bearer(&token("ada"))), ("content-type", "application/json")];
+        server.ask("POST", "/workflows/held/executions", &headers, &large).await;
+        drop(large);
         let resident = resident();
         let (cases, secrets) = (Vec::new(), Vec::new());
         let (said, read, highest) = (0, 0, resident);
