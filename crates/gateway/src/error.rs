@@ -18,7 +18,7 @@ pub enum Error {
     /// A key for tokens is none.
     #[error("option `authentication.keys` {reason}")]
     InvalidKey {
-        /// Which of [`AuthenticationOptions::keys`](crate::AuthenticationOptions::keys), from 0.
+        /// Which of the keys of [`AuthenticationOptions`](crate::AuthenticationOptions), from 0 in the order in which they were given.
         index: usize,
         /// What is wrong with it.
         reason: String,
