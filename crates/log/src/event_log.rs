@@ -384,20 +384,21 @@ impl EventLog {
 
     fn show(&self, state: &mut State, entry: Arc<Entry>) {
         state.ledger.push(&entry);
-        if state.last == Seq::BEFORE_FIRST && self.identity.execution().is_some() {
+        let update =
+            (entry.event().class() == Class::Status).then(|| entry.event().as_status().ok().flatten());
+        let update = update.flatten();
+        let ends = update.as_ref().is_some_and(|update| update.status.is_terminal());
+        // A run whose first entry is its last began in a process that was killed before anything it said was durable.
+        if state.last == Seq::BEFORE_FIRST && !ends && self.identity.execution().is_some() {
             state.pace = Some(Pace::new(entry.time()));
         }
         if let Some(pace) = &mut state.pace {
             pace.take(&entry);
         }
         state.last = entry.seq();
-        if entry.event().class() == Class::Status
-            && let Ok(Some(update)) = entry.event().as_status()
-        {
+        if let Some(update) = update {
             state.status = Some(update.status);
-            if update.status.is_terminal()
-                && let (Some(pace), Some(observer)) = (state.pace.take(), self.shared.observer.get())
-            {
+            if ends && let (Some(pace), Some(observer)) = (state.pace.take(), self.shared.observer.get()) {
                 observer.ended(&update, entry.time(), &pace);
             }
         }

@@ -18,7 +18,8 @@ pub struct Pace {
 
 /// Hears of runs that end. It is called under a log's lock, so it must be quick and must not look at logs.
 pub trait RunObserver: Send + Sync + 'static {
-    /// A run ended at `ended`, as `last` says. Runs that an earlier process began are not told.
+    /// A run ended at `ended`, as `last` says. Runs that an earlier process began are not told: those that
+    /// had entries when their logs were opened, and those whose first entry is their last.
     fn ended(&self, last: &StatusUpdate, ended: Timestamp, pace: &Pace);
 }
 

@@ -53,3 +53,14 @@ async fn a_run_that_ends_tells_when_it_said_what() {
     assert_eq!((status, ended, pace.begun), (Status::Completed, millis(460), begun));
     assert_eq!((pace.token_entries, pace.first_token, pace.last_token), (3, Some(millis(300)), millis(360)));
 }
+
+#[tokio::test]
+async fn a_run_whose_first_entry_is_its_last_began_elsewhere() {
+    let registry = registry_at(SetClock::new(), LogOptions::default());
+    let heard = Arc::new(Heard::default());
+    assert!(registry.observe(heard.clone()));
+    let writer = registry.create(&id("run")).await.unwrap();
+    writer.finish(StatusUpdate::completed(1.into())).await.unwrap();
+    assert_eq!(writer.log().head().status, Some(Status::Completed));
+    assert!(heard.0.lock().unwrap().is_empty(), "nobody knows when it began");
+}
