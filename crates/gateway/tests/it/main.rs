@@ -8,6 +8,11 @@
     reason = "clippy knows the test functions as tests, and not what they share"
 )]
 
+// First, for macros are known only to what follows.
+#[macro_use]
+#[path = "../../../../tests/src/forward.rs"]
+mod forward;
+
 mod access;
 mod attacks;
 mod auth;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use streamnest_core::{
-    Appended, AttributeChange, BoxFuture, DurabilityWatch, Entry, Listed, LogName, LogStore, Mark, Seq,
-    StoreError, StoredHead, StoredLog, Term,
+    Appended, AttributeChange, BoxFuture, DurabilityWatch, Entry, LogName, LogStore, Mark, Seq, StoreError,
+    StoredLog, Term,
 };
 
 use crate::{
@@ -62,32 +62,11 @@ impl LogStore for Withheld {
         })
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a LogName,
-        watch: Arc<dyn DurabilityWatch>,
-    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.inner.open(name, watch)
-    }
-
-    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.delete(name)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a LogName>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-        self.inner.list(prefix, after, limit)
-    }
+    forward!(inner: open, delete, list);
 }
 
 impl StoredLog for WithheldLog {
-    fn head(&self) -> StoredHead {
-        self.inner.head()
-    }
+    forward!(inner: head, seal, read, trim);
 
     fn append(
         &self,
@@ -101,23 +80,6 @@ impl StoredLog for WithheldLog {
         changes.mark.last = entries.last().map_or(expected_last, |entry| entry.seq());
         changes.mark.changes += u64::from(!attributes.is_empty());
         Ok(if attributes.is_empty() || changes.released { appended } else { Appended::Pending })
-    }
-
-    fn seal(&self, term: Term, expected_last: Seq) -> Result<Appended, StoreError> {
-        self.inner.seal(term, expected_last)
-    }
-
-    fn read(
-        &self,
-        from: Seq,
-        entries: usize,
-        bytes: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Entry>>, StoreError>> {
-        self.inner.read(from, entries, bytes)
-    }
-
-    fn trim(&self, term: Term, up_to: Seq) -> Result<(), StoreError> {
-        self.inner.trim(term, up_to)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use streamnest_core::{
-    AttributeChange, BoxFuture, DurabilityWatch, Listed, LogName, LogStore, StoreError, StoredLog,
+    AttributeChange, BoxFuture, DurabilityWatch, LogName, LogStore, StoreError, StoredLog,
     payload::StatusUpdate,
 };
 use streamnest_log::{Error, LogOptions, MemoryStore, Read, ReadLimit, Registry, Start};
@@ -138,26 +138,7 @@ impl LogStore for Stuck {
         })
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a LogName,
-        watch: Arc<dyn DurabilityWatch>,
-    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.inner.open(name, watch)
-    }
-
-    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.delete(name)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a LogName>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-        self.inner.list(prefix, after, limit)
-    }
+    forward!(inner: open, delete, list);
 }
 
 #[tokio::test]

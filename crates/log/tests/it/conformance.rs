@@ -152,9 +152,7 @@ mod broken {
             Ok(appended)
         }
 
-        fn seal(&self, term: Term, expected_last: Seq) -> Result<Appended, StoreError> {
-            self.inner.seal(term, expected_last)
-        }
+        forward!(inner: seal);
 
         fn read(
             &self,

@@ -8,6 +8,11 @@
     reason = "the lints spare `#[test]` functions, but not what they call"
 )]
 
+// First, for macros are known only to what follows.
+#[macro_use]
+#[path = "../../../../tests/src/forward.rs"]
+mod forward;
+
 mod asks;
 mod branches;
 mod cancel;

@@ -11,8 +11,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use streamnest_core::{
-    AttributeChange, BoxFuture, Class, DurabilityWatch, Event, EventType, ExecutionId, Listed, LogName,
-    LogStore, NodeName, StoreError, StoredLog,
+    Class, Event, EventType, ExecutionId, LogStore, NodeName,
     payload::{StatusUpdate, Token},
 };
 use streamnest_log::{LogOptions, Registry, Retention, Start, Writer};
@@ -20,7 +19,7 @@ use streamnest_runtime::{
     FilterCriteria, Missed, NodeError, Observable, RetryOptions, StreamUpdate, Subscriber, ViewError,
 };
 
-use crate::support::{Random, cases, chaos, forward, memory, registry};
+use crate::support::{Random, cases, chaos, memory, registry};
 
 fn id(text: &str) -> ExecutionId {
     ExecutionId::new(text).unwrap()
@@ -405,7 +404,7 @@ async fn a_handler_that_fails_is_tried_again_with_growing_waits_and_no_item_is_s
 struct Lasting(Arc<dyn LogStore>);
 
 impl LogStore for Lasting {
-    forward!(create, open, delete, list);
+    forward!(0: create, open, delete, list);
 
     fn is_persistent(&self) -> bool {
         true

@@ -11,8 +11,7 @@ use std::{
 
 use streamnest_core::{
     Appended, AttributeChange, BoxFuture, Class, Delivery, DurabilityWatch, Entry, Epoch,
-    ExecutionControl as _, Listed, LogName, LogStore, Mark, Seq, Status, StoreError, StoredHead, StoredLog,
-    Term,
+    ExecutionControl as _, LogName, LogStore, Mark, Seq, Status, StoreError, StoredLog, Term,
 };
 use streamnest_log::{LogOptions, ReadLimit, Start};
 use streamnest_runtime::{EngineOptions, EventOptions, NodeContext, NodeResult, TokenOptions};
@@ -22,9 +21,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::{
-    Definition, engine_on, engine_with, forward, memory, play, registry, request, start, told,
-};
+use crate::support::{Definition, engine_on, engine_with, memory, play, registry, request, start, told};
 
 /// What a test decides about each append.
 pub(crate) trait Judge: Send + Sync + 'static {
@@ -86,32 +83,11 @@ impl LogStore for Judged {
         })
     }
 
-    fn open<'a>(
-        &'a self,
-        name: &'a LogName,
-        watch: Arc<dyn DurabilityWatch>,
-    ) -> BoxFuture<'a, Result<Arc<dyn StoredLog>, StoreError>> {
-        self.inner.open(name, watch)
-    }
-
-    fn delete<'a>(&'a self, name: &'a LogName) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.inner.delete(name)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a LogName>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Listed>, StoreError>> {
-        self.inner.list(prefix, after, limit)
-    }
+    forward!(inner: open, delete, list);
 }
 
 impl StoredLog for JudgedLog {
-    fn head(&self) -> StoredHead {
-        self.inner.head()
-    }
+    forward!(inner: head, read, trim);
 
     fn append(
         &self,
@@ -129,19 +105,6 @@ impl StoredLog for JudgedLog {
         let appended = self.judge.judge(&[])?;
         self.inner.seal(term, expected_last)?;
         Ok(appended)
-    }
-
-    fn read(
-        &self,
-        from: Seq,
-        entries: usize,
-        bytes: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Entry>>, StoreError>> {
-        self.inner.read(from, entries, bytes)
-    }
-
-    fn trim(&self, term: Term, up_to: Seq) -> Result<(), StoreError> {
-        self.inner.trim(term, up_to)
     }
 }
 
@@ -163,7 +126,7 @@ impl LogStore for SlowToOpen {
         })
     }
 
-    forward!(open, delete, list);
+    forward!(0: open, delete, list);
 }
 
 pub(crate) fn unavailable() -> StoreError {
@@ -582,7 +545,7 @@ async fn a_store_that_cannot_open_a_log_refuses_the_start_and_the_id_stays_free(
             self.0.create(name, attributes, watch)
         }
 
-        forward!(open, delete, list);
+        forward!(0: open, delete, list);
     }
     let engine =
         engine_on(play(|node| node, |_| async { Ok(()) }), Arc::new(Down(memory(), AtomicUsize::new(0))));
@@ -608,7 +571,7 @@ impl LogStore for IndexIsFull {
         Box::pin(async { Err(index_full()) })
     }
 
-    forward!(open, delete, list);
+    forward!(0: open, delete, list);
 }
 
 fn index_full() -> StoreError {
