@@ -22,12 +22,6 @@ async fn start(server: &Server, token: &str, name: &str) -> Answer {
     ask(server, token, "POST", "/workflows/held/executions", &body).await
 }
 
-async fn open(server: &Server, token: &str) -> Socket {
-    let (mut socket, _) = Socket::shake(server, "/ws", &[("authorization", &bearer(token))]).await.unwrap();
-    socket.expect("connected").await;
-    socket
-}
-
 fn of(tenant: &str, name: &str) -> ExecutionId {
     id(name).within(&Tenant::new(tenant).unwrap())
 }
@@ -52,7 +46,7 @@ async fn an_answer_is_signed_by_who_the_token_names_and_by_nobody_else() {
     assert_eq!(answer(json!({})).await.status, 200);
     assert_eq!(answer(json!({"by": "ada"})).await.status, 200);
 
-    let mut socket = open(&server, &ada).await;
+    let mut socket = Socket::open_with(&server, &ada).await;
     let signal = |by: Value| {
         let payload = json!({"executionId": "a", "ask": "ask1", "answer": {"publish": true}, "by": by});
         json!({"type": "signal", "id": "1", "payload": payload})
@@ -119,7 +113,7 @@ async fn what_is_anothers_is_what_does_not_exist_in_every_way_to_ask() {
         let (theirs, none) = (answer("run-of-ada").await, answer("nothing-is-called-this").await);
         assert_eq!((theirs.0, &theirs), (404, &none), "{method} {path}");
     }
-    let mut socket = open(&server, &eve).await;
+    let mut socket = Socket::open_with(&server, &eve).await;
     let commands = [
         json!({"type": "subscribe_execution", "payload": {"executionId": "run-of-ada"}}),
         json!({"type": "subscribe_execution", "payload": {"executionId": "run-of-ada", "from": "0000000000000000_0000000000000000"}}),
@@ -184,7 +178,7 @@ async fn a_view_over_many_shows_only_what_may_be_read() {
     }
     let mut sockets = Vec::new();
     for (token, scope) in [(&acme, json!([])), (&part, json!([])), (&other, json!(["b1"]))] {
-        let mut socket = open(&server, token).await;
+        let mut socket = Socket::open_with(&server, token).await;
         let payload = json!({"eventTypes": ["token"], "scope": {"executionIds": scope}});
         socket.send(json!({"type": "subscribe_events", "payload": payload})).await;
         socket.expect("events_subscription_confirmed").await;
@@ -314,11 +308,11 @@ async fn a_policy_of_ones_own_decides_by_claims_of_ones_own() {
 async fn the_sixth_connection_of_a_user_replaces_the_first_and_says_so() {
     let server = Server::with_options(options()).await;
     let (ada, eve) = (token("ada"), token("eve"));
-    let mut other = open(&server, &eve).await;
-    let mut first = open(&server, &ada).await;
+    let mut other = Socket::open_with(&server, &eve).await;
+    let mut first = Socket::open_with(&server, &ada).await;
     let mut rest = Vec::new();
     for _ in 0..5 {
-        rest.push(open(&server, &ada).await);
+        rest.push(Socket::open_with(&server, &ada).await);
     }
     assert_eq!(first.until_close().await.0, Some(4409));
     for socket in rest.iter_mut().chain([&mut other]) {
@@ -326,8 +320,8 @@ async fn the_sixth_connection_of_a_user_replaces_the_first_and_says_so() {
         socket.expect("pong").await;
     }
     let server = Server::with_options(options().with_max_connections_per_user(1)).await;
-    let mut first = open(&server, &ada).await;
-    let mut second = open(&server, &ada).await;
+    let mut first = Socket::open_with(&server, &ada).await;
+    let mut second = Socket::open_with(&server, &ada).await;
     assert_eq!(first.until_close().await.0, Some(4409));
     second.send(json!({"type": "ping"})).await;
     second.expect("pong").await;

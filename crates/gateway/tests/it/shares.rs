@@ -209,12 +209,7 @@ async fn revocations_of_one_tenant_leave_places_to_others_and_are_all_kept() {
 async fn views_of_many_executions_of_one_user_leave_places_to_others_and_are_for_readers() {
     let options = options().with_max_event_subscriptions(3).with_max_event_subscriptions_per_user(2);
     let server = Server::with_options(options).await;
-    let open = async |token: &str| {
-        let (mut socket, _) =
-            Socket::shake(&server, "/ws", &[("authorization", &bearer(token))]).await.unwrap();
-        socket.expect("connected").await;
-        socket
-    };
+    let open = async |token: &str| Socket::open_with(&server, token).await;
     let follow = || json!({"type": "subscribe_events", "id": "1", "payload": {"eventTypes": ["token"]}});
     // Who may read nothing takes no place, whatever else it may do.
     for scope in ["", "start cancel produce operate"] {
@@ -383,12 +378,7 @@ async fn a_name_of_a_subscription_is_moved_by_who_gave_it_and_by_who_may_cancel(
         let own = crate::engine::id(id).within(&Tenant::new("acme").unwrap());
         say(&server.logs.writer(&own).unwrap(), 0, 5).await;
     }
-    let open = async |token: &str| {
-        let (mut socket, _) =
-            Socket::shake(&server, "/ws", &[("authorization", &bearer(token))]).await.unwrap();
-        socket.expect("connected").await;
-        socket
-    };
+    let open = async |token: &str| Socket::open_with(&server, token).await;
     let ack = |name: &str, sequence: u64| {
         let payload = json!({"executionId": "a", "subscription": name, "sequence": sequence});
         json!({"type": "ack", "id": "ack", "payload": payload})

@@ -14,7 +14,10 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::server::{PATIENCE, Server};
+use crate::{
+    server::{PATIENCE, Server},
+    token::bearer,
+};
 
 pub(crate) struct Socket {
     pub(crate) stream: WebSocketStream<TcpStream>,
@@ -26,6 +29,13 @@ impl Socket {
     /// Connects and takes the greeting.
     pub(crate) async fn open(server: &Server) -> Self {
         let (mut socket, _) = Self::shake(server, "/ws", &[]).await.unwrap();
+        socket.expect("connected").await;
+        socket
+    }
+
+    /// By whoever has that token.
+    pub(crate) async fn open_with(server: &Server, token: &str) -> Self {
+        let (mut socket, _) = Self::shake(server, "/ws", &[("authorization", &bearer(token))]).await.unwrap();
         socket.expect("connected").await;
         socket
     }

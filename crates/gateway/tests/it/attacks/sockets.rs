@@ -43,11 +43,7 @@ pub(super) async fn narrow(server: &Server, authorization: &str) -> WebSocketStr
 }
 
 async fn open(watch: &Watch, subject: &str) -> Socket {
-    let authorization = bearer(&token_with(subject, json!({"scope": "admin"})));
-    let (mut socket, _) =
-        Socket::shake(&watch.server, "/ws", &[("authorization", &authorization)]).await.unwrap();
-    socket.expect("connected").await;
-    socket
+    Socket::open_with(&watch.server, &token_with(subject, json!({"scope": "admin"}))).await
 }
 
 /// The code with which a socket is closed after these messages.

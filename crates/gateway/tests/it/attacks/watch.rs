@@ -92,9 +92,7 @@ impl Watch {
             .with_heartbeat_interval(std::time::Duration::from_secs(3_600))
             .with_max_connections_per_user(64);
         let server = Server::with_options(options).await;
-        let (mut control, _) =
-            Socket::shake(&server, "/ws", &[("authorization", &bearer(&token("ada")))]).await.unwrap();
-        control.expect("connected").await;
+        let mut control = Socket::open_with(&server, &token("ada")).await;
         let start = json!({"workflow": "held", "input": {}, "executionId": "run-of-ada"});
         control.send(json!({"type": "start_execution", "payload": start})).await;
         control.expect("execution_started").await;
