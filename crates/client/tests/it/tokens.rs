@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use streamnest_client::{Error, Item, Timestamp};
-use streamnest_protocol::native::{AuthenticationSuccess, ClientCommand, ServerFrame, TokenExpiring};
+use streamnest_protocol::native::{
+    AuthenticationSuccess, ClientCommand, Request, ServerFrame, TokenExpiring,
+};
 
 use crate::server::*;
 
@@ -18,6 +20,23 @@ fn numbered()
     let provider =
         move || std::future::ready(Ok(format!("token-{}", counted.fetch_add(1, Ordering::SeqCst) + 1)));
     (provider, given)
+}
+
+/// Three entries, and then that the token is about to expire. What the client asks for with its next one.
+async fn asked_for_renewal(talk: &mut Talk) -> Request {
+    talk.subscribed().await;
+    talk.entries(1..=3).await;
+    let expiring = TokenExpiring { expires_at: Timestamp::from_micros(1) };
+    talk.send(&ServerFrame::TokenExpiring(expiring), None).await;
+    let renewal = talk.request().await;
+    let ClientCommand::Authentication { token } = &renewal.command else { panic!("{renewal:?}") };
+    assert_eq!(token.reveal(), "token-2");
+    renewal
+}
+
+async fn renewed(talk: &mut Talk, renewal: Request) {
+    let success = AuthenticationSuccess { subject: "ada".into(), expires_at: Timestamp::from_micros(2) };
+    talk.send(&ServerFrame::AuthenticationSuccess(success), renewal.id.as_deref()).await;
 }
 
 #[tokio::test]
@@ -40,15 +59,8 @@ async fn a_token_is_shown_as_a_header() {
 #[tokio::test]
 async fn a_token_that_expires_is_renewed_in_place() {
     let server = Server::start(|_, mut talk| async move {
-        talk.subscribed().await;
-        talk.entries(1..=3).await;
-        let expiring = TokenExpiring { expires_at: Timestamp::from_micros(1) };
-        talk.send(&ServerFrame::TokenExpiring(expiring), None).await;
-        let renewal = talk.request().await;
-        let ClientCommand::Authentication { token } = renewal.command else { panic!("{renewal:?}") };
-        assert_eq!(token.reveal(), "token-2");
-        let success = AuthenticationSuccess { subject: "ada".into(), expires_at: Timestamp::from_micros(2) };
-        talk.send(&ServerFrame::AuthenticationSuccess(success), renewal.id.as_deref()).await;
+        let renewal = asked_for_renewal(&mut talk).await;
+        renewed(&mut talk, renewal).await;
         talk.entries(4..=LAST).await;
         talk.gone().await;
     })
@@ -64,19 +76,14 @@ async fn a_token_that_expires_is_renewed_in_place() {
 #[tokio::test]
 async fn a_renewed_token_that_may_not_read_the_execution_ends_the_subscription_and_says_so() {
     let server = Server::start(|_, mut talk| async move {
-        talk.subscribed().await;
-        talk.entries(1..=3).await;
-        let expiring = TokenExpiring { expires_at: Timestamp::from_micros(1) };
-        talk.send(&ServerFrame::TokenExpiring(expiring), None).await;
-        let renewal = talk.request().await;
+        let renewal = asked_for_renewal(&mut talk).await;
         // In the order of the server: first what is not followed any more, then the answer.
         talk.send(
             &ServerFrame::error("forbidden", "token does not allow to read execution `run`", false),
             None,
         )
         .await;
-        let success = AuthenticationSuccess { subject: "ada".into(), expires_at: Timestamp::from_micros(2) };
-        talk.send(&ServerFrame::AuthenticationSuccess(success), renewal.id.as_deref()).await;
+        renewed(&mut talk, renewal).await;
         talk.gone().await;
     })
     .await;
