@@ -19,6 +19,7 @@
 
 pub mod durable;
 mod error;
+mod keys;
 pub mod native;
 
-pub use error::Error;
+pub use self::{error::Error, keys::check_keys};

@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
+use streamnest_protocol::check_keys;
 
 use super::Refusal;
 use crate::GatewayOptions;
@@ -38,10 +39,10 @@ pub(crate) async fn read(
     }
 }
 
-/// Reads an object; an empty body is one without fields.
+/// Reads an object, in which no key stands twice; an empty body is one without fields.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|error| {
+    check_keys(bytes).and_then(|()| serde_json::from_slice(bytes)).map_err(|error| {
         let message = format!("body cannot be read: {error}");
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_body", message)
     })

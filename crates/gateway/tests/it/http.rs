@@ -80,6 +80,12 @@ async fn an_answer_to_a_question_is_taken_or_refused_with_the_reason() {
         (r#"{"ask":"ask1"}"#, 400, "invalid_body", "`answer`"),
         (r#"{"answer":1}"#, 400, "invalid_body", "`ask`"),
         (r#"{"ask":"ask1","answer":1,"who":"me"}"#, 400, "invalid_body", "`who`"),
+        (
+            r#"{"ask":"ask1","answer":[{"publish":true,"publish":false}]}"#,
+            400,
+            "invalid_body",
+            "stands twice",
+        ),
         ("", 400, "invalid_body", "`ask`"),
     ] {
         let message = server.post(path, body).await.error(status, code);

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use streamnest_core::{Event, NodeName, payload};
 
 use super::Invalid;
+use crate::check_keys;
 
 /// One entry as a producer sends it.
 #[derive(Deserialize)]
@@ -45,6 +46,7 @@ pub struct Entries {
 /// first that only the server may write. Then none is to be taken.
 pub fn entries(body: &[u8]) -> Result<Entries, Invalid> {
     let invalid = |error: serde_json::Error| Invalid::Json { reason: error.to_string() };
+    check_keys(body).map_err(invalid)?;
     let entries = match serde_json::from_slice(body).map_err(invalid)? {
         Value::Array(entries) => entries,
         entry => vec![entry],
@@ -128,6 +130,13 @@ mod tests {
         assert_eq!((token.content.as_str(), token.count, token.visit, token.attempt), ("Hello", 1, 1, 1));
         assert_eq!(taken[2].event_type().as_str(), "chapter_done");
         assert_eq!(events(br#"{"type":"event","payload":{"type":"a","data":null}}"#).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_however_deep() {
+        let body = br#"{"type":"event","payload":{"type":"a","data":[{"b":1,"b":2}]}}"#;
+        let Err(Invalid::Json { reason }) = events(body) else { panic!("is taken") };
+        assert!(reason.contains("stands twice") && reason.contains("column 54"), "{reason}");
     }
 
     #[test]

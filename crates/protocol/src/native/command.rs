@@ -1,7 +1,6 @@
 //! What a client asks for.
 
 mod fields;
-mod object;
 mod parse;
 mod write;
 

@@ -10,9 +10,11 @@ use super::{
     ClientCommand, EventScope, MAX_FLUSH_WINDOW, MAX_REASON, MAX_REQUEST_ID, Replay, Request, StartAt,
     SubscribeEvents, SubscribeExecution, SubscriptionName,
     fields::{Fields, Problem, whole},
-    object::Unambiguous,
 };
-use crate::native::{AccessToken, text};
+use crate::{
+    check_keys,
+    native::{AccessToken, text},
+};
 
 /// The longest `traceparent`, in characters: of later versions it may be longer than the 55 of this one.
 const MAX_TRACEPARENT: usize = 256;
@@ -70,8 +72,8 @@ impl Request {
 }
 
 fn object(frame: &str) -> Result<Map<String, Value>, Problem> {
-    match serde_json::from_str(frame) {
-        Ok(Unambiguous(Value::Object(object))) => Ok(object),
+    match check_keys(frame.as_bytes()).and_then(|()| serde_json::from_str(frame)) {
+        Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Problem::bad_frame("frame is JSON, but not an object")),
         Err(error) => Err(Problem::bad_frame(&format!("frame is not JSON: {error}"))),
     }
