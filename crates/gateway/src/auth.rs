@@ -122,8 +122,9 @@ impl Authenticator {
         }
         let mut rejected = bad("its signature is of no known key");
         let mut tries = 0;
-        let checked = self.keys.find(|key| {
-            if !fits(key, &header) || tries == MAX_TRIES {
+        let mut check = |key: &Key, named: bool| {
+            let is_named = key.id.is_some() && key.id == header.kid;
+            if is_named != named || !fits(key, &header) || tries == MAX_TRIES {
                 return None;
             }
             tries += 1;
@@ -143,7 +144,10 @@ impl Authenticator {
                     None
                 }
             }
-        });
+        };
+        // Those that it names go first, so that none of them is out of its reach.
+        let checked =
+            self.keys.find(|key| check(key, true)).or_else(|| self.keys.find(|key| check(key, false)));
         match checked {
             Some(principal) => self.checked(Arc::new(principal?), now),
             // It may be of a key that nobody could tell us yet.

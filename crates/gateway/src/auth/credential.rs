@@ -80,8 +80,8 @@ fn check(auth: &Authenticator, shared: &Shared, found: &Found) -> Result<Arc<Pri
     }
 }
 
-/// What a ticket opens: what a page reads without headers of its own. It changes nothing, and gets no other ticket, for one after the
-/// other would be a key for as long as the token is good.
+/// What a ticket opens: what a page reads without headers of its own, and the WebSocket that it talks over. It gets no other ticket,
+/// for one after the other would be a key for as long as the token is good.
 fn is_for_tickets(request: &Request) -> bool {
     let path = request.uri().path();
     matches!(*request.method(), Method::GET | Method::HEAD)

@@ -92,6 +92,11 @@ impl Revocation {
         self.tenant.as_ref()
     }
 
+    /// The tenant of whose share it takes a place. One of all its tokens takes none: it is the way out where the share is used up.
+    fn sharer(&self) -> Option<&Tenant> {
+        self.tenant.as_ref().filter(|_| self.tokens != Tokens::All)
+    }
+
     /// Refuses what no token can be about. It is not repeated: whoever pastes a token in place of its name has it nowhere.
     fn check(&self) -> Result<(), Error> {
         let reason = match &self.tokens {
@@ -143,8 +148,8 @@ impl Revocations {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.retain(|_, at| at.after(self.ttl) > now);
         if !made.contains_key(&revocation) {
-            let tenant = revocation.of_tenant();
-            let of_tenant = || made.keys().filter(|known| known.of_tenant() == tenant).count();
+            let tenant = revocation.sharer();
+            let of_tenant = || made.keys().filter(|known| known.sharer() == tenant).count();
             if tenant.is_some() && of_tenant() >= self.share {
                 return Err(Error::TooManyRevocationsOfTenant { limit: self.share });
             }

@@ -155,6 +155,9 @@ async fn no_key_is_out_of_reach_and_tokens_without_a_name_of_theirs_are_tried_wi
         (ask(&server, &by(7, None)).await.status, ask(&server, &by(8, None)).await.status),
         (200, 401)
     );
+    // However many others there are, one that a token names is not out of its reach.
+    let server = serve(keys(8, false).with_key(TokenKey::secret(secret(8)).with_id("8"))).await;
+    assert_eq!(ask(&server, &by(8, Some("8"))).await.status, 200);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let mut unnamed = jwk("ec", KEYS[1].1, Jwa::ES256, "");
