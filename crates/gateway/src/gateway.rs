@@ -85,6 +85,11 @@ impl Gateway {
         self.0.auth().is_some()
     }
 
+    /// Whether pages of other origins than its own may ask it.
+    pub fn allows_origins(&self) -> bool {
+        self.0.access.allows_origins()
+    }
+
     /// Takes no token any more that `revocation` is about and that was issued till now, and ends the connections that were
     /// opened with one: WebSockets are closed with 4401. Without [`GatewayOptions::authentication`] there are none.
     ///

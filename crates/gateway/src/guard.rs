@@ -93,6 +93,11 @@ impl Access {
         access
     }
 
+    /// Whether any origin was named.
+    pub(crate) fn allows_origins(&self) -> bool {
+        !self.allowed.read().unwrap_or_else(PoisonError::into_inner).origins.is_empty()
+    }
+
     /// Allows those that `options` name too, which are valid.
     pub(crate) fn allow(&self, options: &GatewayOptions) {
         let mut allowed = self.allowed.write().unwrap_or_else(PoisonError::into_inner);

@@ -156,7 +156,21 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
-        self.check_effects()?;
+        let result = match self.check_effects() {
+            Ok(()) => self.serve_until(listener, shutdown).await,
+            Err(refused) => Err(refused),
+        };
+        self.container().shutdown().await;
+        // Nobody writes any more. The next start finds an orderly stop.
+        self.logs().close().await;
+        result
+    }
+
+    async fn serve_until(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let served = self.gateway.serve(listener, async {
             // The sender goes when the executions have ended, or when serving has ended by itself.
@@ -172,9 +186,6 @@ impl App {
             result = &mut served => result,
             () = &mut drained => served.await,
         };
-        self.container().shutdown().await;
-        // Nobody writes any more. The next start finds an orderly stop.
-        self.logs().close().await;
         Ok(result?)
     }
 
@@ -233,6 +244,7 @@ impl App {
             authenticates: self.gateway.authenticates(),
             encrypts: listens && self.gateway.encrypts(),
             listens,
+            has_origins: self.gateway.allows_origins(),
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Serving {
     pub(crate) encrypts: bool,
     /// Whether it accepts connections, and not a program into which its routes are mounted.
     pub(crate) listens: bool,
+    /// Whether pages of other origins may ask it.
+    pub(crate) has_origins: bool,
 }
 
 impl Need {
@@ -47,7 +49,7 @@ impl Need {
             Self::WebSockets => "`websocket.enabled = true`",
             Self::Heartbeats => "`gateway.heartbeat.enabled = true`",
             Self::Compression => "`gateway.compression.enabled = true`",
-            Self::Origins => "`gateway.cors.origin`",
+            Self::Origins => "`gateway.cors.origin`, or `--allow-origin`",
             Self::Proxies => "`gateway.trusted_proxies`",
             Self::Asking => "`gateway.authentication.enabled = true`",
             Self::SetFile => "`gateway.authentication.jwks_file`",
@@ -69,7 +71,7 @@ impl Need {
             Self::WebSockets => gateway.websocket,
             Self::Heartbeats => gateway.heartbeats,
             Self::Compression => gateway.compression.enabled,
-            Self::Origins => !gateway.allowed_origins.is_empty(),
+            Self::Origins => serving.is_none_or(|serving| serving.has_origins),
             Self::Proxies => !gateway.trusted_proxies.is_empty(),
             Self::Asking => options.authentication.as_ref().is_none_or(|options| options.enabled),
             Self::SetFile => keys(|key| matches!(key, TokenKey::SetFile { .. })),
@@ -126,6 +128,7 @@ const DEPENDENTS: &[Dependent] = dependents! {
     Authentication {
         "gateway.max_connections_per_user" gateway.max_connections_per_user,
         "gateway.max_event_streams_per_user" gateway.max_event_streams_per_user,
+        "gateway.max_event_subscriptions_per_user" gateway.max_event_subscriptions_per_user,
         "gateway.streams.max_streams_per_user" gateway.streams.max_streams_per_user,
         "logs.max_subscriptions_per_user" logs.max_subscriptions_per_user,
     }
@@ -141,6 +144,7 @@ const DEPENDENTS: &[Dependent] = dependents! {
         "gateway.max_connections_per_user" gateway.max_connections_per_user,
         "gateway.max_subscriptions" gateway.max_subscriptions,
         "gateway.max_event_subscriptions" gateway.max_event_subscriptions,
+        "gateway.max_event_subscriptions_per_user" gateway.max_event_subscriptions_per_user,
         "gateway.max_waiting_subscriptions" gateway.max_waiting_subscriptions,
         "gateway.wait_timeout" gateway.wait_timeout,
         "gateway.max_message_bytes" gateway.max_message_bytes,
@@ -154,7 +158,6 @@ const DEPENDENTS: &[Dependent] = dependents! {
         "gateway.authentication.expiry_warning" authentication.expiry_warning,
     }
     Heartbeats {
-        "gateway.heartbeat.interval" gateway.heartbeat_interval,
         "gateway.heartbeat.timeout" gateway.pong_timeout,
     }
     Compression {

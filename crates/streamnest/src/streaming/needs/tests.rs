@@ -14,6 +14,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const GIVEN: &[(&str, &str)] = &[
     ("gateway.max_connections_per_user", "5"),
     ("gateway.max_event_streams_per_user", "32"),
+    ("gateway.max_event_subscriptions_per_user", "4"),
     ("gateway.streams.max_streams_per_user", "1024"),
     ("logs.max_subscriptions_per_user", "64"),
     ("gateway.hsts_max_age", "'365d'"),
@@ -30,7 +31,6 @@ const GIVEN: &[(&str, &str)] = &[
     ("gateway.authentication.deadline", "'10s'"),
     ("gateway.authentication.max_unauthenticated_message_bytes", "16384"),
     ("gateway.authentication.expiry_warning", "'60s'"),
-    ("gateway.heartbeat.interval", "'30s'"),
     ("gateway.heartbeat.timeout", "'20s'"),
     ("gateway.compression.threshold", "1024"),
     ("gateway.compression.level", "3"),
@@ -64,12 +64,11 @@ fn lines(key: &str, need: Need) -> (String, String) {
         Need::SetUrl => (String::new(), url.into()),
         Need::Asking | Need::Listening => unreachable!("{need:?} is tested by itself"),
     };
-    let asks = key.starts_with("gateway.authentication") || (need, key) == (Need::WebSockets, PER_USER);
+    let asks =
+        key.starts_with("gateway.authentication") || need == Need::WebSockets && key.ends_with("_per_user");
     let secret = if asks && need != Need::Authentication { secret } else { String::new() };
     (format!("{without}\n{secret}"), format!("{with}\n{secret}"))
 }
-
-const PER_USER: &str = "gateway.max_connections_per_user";
 
 /// What a program says of a file with this text when it is put together and serves.
 async fn served(text: &str) -> Result<(), String> {
@@ -133,7 +132,7 @@ async fn what_code_gives_is_refused_as_far_as_it_differs_from_its_default() {
         ),
         (gateway(GatewayOptions::default().with_hsts_max_age(minute)), gateway(GatewayOptions::default())),
         (
-            StreamingOptions::default().with_heartbeat(heartbeat.clone().with_interval(minute)),
+            StreamingOptions::default().with_heartbeat(heartbeat.clone().with_timeout(minute)),
             StreamingOptions::default().with_heartbeat(heartbeat),
         ),
         (
@@ -166,13 +165,23 @@ async fn what_code_gives_is_refused_as_far_as_it_differs_from_its_default() {
 option `gateway.max_connections_per_user` has no effect without `gateway.authentication`, or a key by a flag like `--jwt-secret-file`; give that too, or leave it out
 option `logs.max_subscriptions_per_user` has no effect without `gateway.authentication`, or a key by a flag like `--jwt-secret-file`; give that too, or leave it out
 option `gateway.hsts_max_age` has no effect without `gateway.tls`, or `--tls-cert`; give that too, or leave it out
-option `gateway.heartbeat.interval` has no effect without `gateway.heartbeat.enabled = true`; give that too, or leave it out
+option `gateway.heartbeat.timeout` has no effect without `gateway.heartbeat.enabled = true`; give that too, or leave it out
 option `gateway.compression.level` has no effect without `gateway.compression.enabled = true`; give that too, or leave it out
 option `gateway.max_subscriptions` has no effect without `websocket.enabled = true`; give that too, or leave it out
-option `gateway.cors.credentials` has no effect without `gateway.cors.origin`; give that too, or leave it out
+option `gateway.cors.credentials` has no effect without `gateway.cors.origin`, or `--allow-origin`; give that too, or leave it out
 option `gateway.authentication.key_max_age` has no effect without `gateway.authentication.jwks_url`; give that too, or leave it out
 option `gateway.authentication` has no effect without `gateway.authentication.enabled = true`; give that too, or leave it out";
     assert_eq!(messages.join("\n"), expected);
+}
+
+#[tokio::test]
+async fn what_a_program_says_when_it_begins_to_listen_counts() {
+    let options = GatewayOptions::default().with_allow_credentials(true);
+    let options = StreamingOptions::default().with_gateway(options);
+    let app = Streamnest::builder().options(options).in_memory().build().await.unwrap();
+    app.gateway().allow(vec!["https://app.example.org".into()], Vec::new()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    app.serve(listener, async {}).await.unwrap();
 }
 
 #[tokio::test]
@@ -194,7 +203,7 @@ async fn a_program_that_mounts_the_routes_is_told_what_it_does_by_itself() {
     let options = GatewayOptions::default().with_tls(Some(tls)).with_hsts_max_age(std::time::Duration::ZERO);
     let options = StreamingOptions::default().with_gateway(options);
     let settled = options.settle().unwrap();
-    let serving = Serving { authenticates: false, encrypts: false, listens: false };
+    let serving = Serving { authenticates: false, encrypts: false, listens: false, has_origins: false };
     let told: Vec<_> = without_effect(&settled, Some(serving)).iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
