@@ -80,13 +80,15 @@ pub(crate) async fn serve(
     OriginalUri(original): OriginalUri,
     request: Request,
 ) -> Response {
-    let is_known = matches!(visitor, Visitor::Known(_));
-    let kept_below = [Streams::PREFIX, LogName::EXECUTIONS].map(|root| match visitor.tenant() {
-        Some(tenant) => format!("{root}{tenant}/"),
-        None => root.into(),
-    });
+    let (is_known, tenant) = (matches!(visitor, Visitor::Known(_)), visitor.tenant().cloned());
     let answered = answer(&shared, visitor, original.path().to_owned(), request).await;
-    let mut response = answered.unwrap_or_else(|refusal| refusal.without(&kept_below).into_response());
+    let mut response = answered.unwrap_or_else(|refusal| {
+        let kept_below = [Streams::PREFIX, LogName::EXECUTIONS].map(|root| match &tenant {
+            Some(tenant) => format!("{root}{tenant}/"),
+            None => root.into(),
+        });
+        refusal.without(&kept_below).into_response()
+    });
     guard(response.headers_mut());
     if is_known {
         // What a browser keeps of a stream is for those credentials only: one URL is another stream for another tenant.
