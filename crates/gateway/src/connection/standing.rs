@@ -143,6 +143,9 @@ impl Connection {
             }
             may
         });
+        for known in self.subscriptions.iter_mut().filter(|known| known.name.is_some()) {
+            known.acknowledger = visitor.acknowledger(&shared, &known.execution);
+        }
         for id in ended {
             let error = ControlError::Forbidden { action: Action::Read.verb(), id };
             self.reply(&ServerFrame::Error((&error).into()), None);
