@@ -174,7 +174,10 @@ impl Connection {
             seat,
         };
         connection.greet();
-        connection.stand(admission);
+        // Who is turned away takes nobody's place.
+        if connection.closing.is_none() {
+            connection.stand(admission);
+        }
         connection
     }
 

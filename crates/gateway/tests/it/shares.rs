@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 use streamnest_core::Tenant;
-use streamnest_gateway::{GatewayOptions, RateLimitOptions};
+use streamnest_gateway::{GatewayOptions, RateLimitOptions, Revocation};
 use streamnest_log::{LogOptions, durable::StreamOptions};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
@@ -203,6 +203,24 @@ async fn revocations_of_one_tenant_leave_places_to_others_and_are_all_kept() {
         read(&named(tenant, jti)).await.error(401, "token_revoked");
     }
     assert_eq!(read(&named("evil", "t3")).await.status, 200);
+    // The way out for a tenant whose share is used up.
+    server.gateway.revoke(&Revocation::tenant(Tenant::new("evil").unwrap())).unwrap();
+    read(&named("evil", "t3")).await.error(401, "token_revoked");
+    assert_eq!(read(&named("good", "t3")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_turned_away_replaces_no_other_of_its_user() {
+    let options = options().with_max_connections(2).with_max_connections_per_user(2);
+    let server = Server::with_options(options).await;
+    let ada = token("ada");
+    let mut open = [Socket::open_with(&server, &ada).await, Socket::open_with(&server, &ada).await];
+    let mut third = Socket::open_with(&server, &ada).await;
+    assert_eq!(third.until_close().await.0, Some(4429));
+    for socket in &mut open {
+        socket.send(json!({"type": "ping"})).await;
+        socket.expect("pong").await;
+    }
 }
 
 #[tokio::test]
