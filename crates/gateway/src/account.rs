@@ -83,9 +83,9 @@ impl Account {
         }
     }
 
-    /// All there was is read.
-    pub(crate) const fn caught_up(&mut self) {
-        self.replays = false;
+    /// There is nothing to read now; if all there was is read, what comes next comes live.
+    pub(crate) fn rest(&mut self, lag: impl FnOnce() -> u64) {
+        self.replays = self.replays && lag() > 0;
     }
 
     /// Waits until so many bytes that were read at once may be sent, and counts them.

@@ -45,7 +45,7 @@ use self::{
 };
 pub(crate) use self::{
     language::Language,
-    pull::gap_frame,
+    pull::{choose, gap_frame, weight_before},
     session::{Begin, Session},
     subscription::state_of,
 };
@@ -59,6 +59,8 @@ use crate::{
 
 /// What tungstenite may keep of control frames of its own, in bytes. It keeps none: what it writes is taken at once.
 const CODEC_WRITE_BYTES: usize = 1 << 10;
+/// How often what there is to do is looked for in one turn: of a long log a filter may let nothing through.
+const ROUNDS: usize = 16;
 /// By how much a time may be past before that says something of this process: it was stopped, or had no time to look.
 const HELD_UP: Duration = Duration::from_millis(250);
 
@@ -83,6 +85,8 @@ pub(crate) struct Connection {
     resumed: bool,
     /// Whether the client takes compressed frames.
     deflates: bool,
+    /// Whether it was given the whole time again since it said or took something.
+    forgiven: bool,
     /// Where what it starts belongs in a trace, unless the request says.
     trace: Option<Box<TraceContext>>,
     language: Language,
@@ -96,8 +100,6 @@ pub(crate) struct Connection {
     pull_at: Option<Instant>,
     pong_by: Option<Instant>,
     stalled_since: Option<Instant>,
-    /// Whether it was given the whole time again since it said or took something.
-    forgiven: bool,
     /// When it closes because the server does.
     leave_at: Option<Instant>,
     closing: Option<Closing>,
@@ -210,7 +212,7 @@ impl Connection {
         if now.saturating_duration_since(self.timer_at) >= HELD_UP {
             self.forgive(now);
         }
-        loop {
+        for round in 1.. {
             if !self.listed.signals().is_empty() && self.hear() {
                 return Poll::Ready(());
             }
@@ -249,6 +251,11 @@ impl Connection {
                 || (self.may_read() && self.inbound.has_more())
                 || self.listed.signals().has(Signal::Messages);
             if !more {
+                break;
+            }
+            if round == ROUNDS {
+                // Others have their turn, and the time is looked at anew.
+                cx.waker().wake_by_ref();
                 break;
             }
         }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use streamnest_core::{Entry, Position, Seq};
-use streamnest_log::{EventLog, FanIn, FanInCursor, Gap, GapReason, Read, ReadLimit};
+use streamnest_log::{EventLog, FanIn, FanInCursor, Filter, Gap, GapReason, Read, ReadLimit};
 use streamnest_protocol::native::{self, ServerFrame, SubscriptionName, WebSocketFrame};
 use tokio::time::Instant;
 
@@ -237,6 +237,7 @@ impl Subscription {
         if let Some(compact) = &mut self.compact {
             let Compacted { snapshot, rest, is_over } = compact.take(log, entries, filter, name);
             out.extend(snapshot.map(|snapshot| framed(&ServerFrame::Snapshot(snapshot))));
+            spared += weight_before(rest, entries);
             entries = rest;
             if is_over {
                 self.compact = None;
@@ -245,8 +246,8 @@ impl Subscription {
         match filter {
             None => spared += encode(log, entries, name, compressor, out),
             Some(filter) => {
-                let chosen: Vec<_> =
-                    entries.iter().filter(|entry| filter.matches(entry.event())).cloned().collect();
+                let (chosen, left_out) = choose(filter, entries);
+                spared += left_out;
                 spared += encode(log, &chosen, name, compressor, out);
             }
         }
@@ -266,6 +267,23 @@ impl Subscription {
         let acknowledged = Box::pin(async move { log.acknowledge_durably(&name, seq, &by).await });
         self.held = Some(Box::new(Held { frames, before, acknowledged }));
     }
+}
+
+/// Those of `entries` that a filter lets through, and the weight of the others, which were read all the same.
+pub(crate) fn choose(filter: &Filter, entries: &[Arc<Entry>]) -> (Vec<Arc<Entry>>, usize) {
+    let (mut chosen, mut left_out) = (Vec::new(), 0);
+    for entry in entries {
+        match filter.matches(entry.event()) {
+            true => chosen.push(entry.clone()),
+            false => left_out += entry.weight(),
+        }
+    }
+    (chosen, left_out)
+}
+
+/// The weight of those of `entries` that stand before `rest`, which are their last ones.
+pub(crate) fn weight_before(rest: &[Arc<Entry>], entries: &[Arc<Entry>]) -> usize {
+    entries.iter().take(entries.len() - rest.len()).map(|entry| entry.weight()).sum()
 }
 
 /// Encodes entries: the bytes that all connections share, compressed for those who take that, or copies of them that carry the

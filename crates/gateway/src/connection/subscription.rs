@@ -27,12 +27,12 @@ pub(super) struct Subscription {
     /// How long entries are gathered, and until when they are now.
     pub(super) flush_window: Duration,
     pub(super) gathers_until: Option<Instant>,
+    /// Bytes that were read from the log in the last look and are not sent: left out, folded or compressed away.
+    pub(super) spared: usize,
     pub(super) name: Option<SubscriptionName>,
+    pub(super) execution: ExecutionId,
     /// Who acknowledges under its name.
     pub(super) acknowledger: Acknowledger,
-    pub(super) execution: ExecutionId,
-    /// Bytes that compression spared in the last look, which were read from the log all the same.
-    pub(super) spared: usize,
     _counted: Counted,
 }
 

@@ -79,12 +79,16 @@ impl Connection {
 
     /// Counts so many bytes that were read at once, unless they are so few that they come live.
     pub(super) fn replayed(&mut self, bytes: usize) {
+        // The usual turn looks at nothing more for it.
+        if bytes < REPLAY_BYTES && !self.throttle.replays {
+            return;
+        }
         if !self.shared.limits.counts_replay() {
             self.throttle.replays = false;
         } else if bytes >= REPLAY_BYTES {
             self.throttle.replays = true;
             self.who().inspect(|who| self.shared.limits.replayed(bytes, who));
-        } else if self.throttle.replays {
+        } else {
             // A piece of a long log may be small.
             self.throttle.replays = self.subscriptions.iter().any(|subscription| subscription.lag() > 0);
         }

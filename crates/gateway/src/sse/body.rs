@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::{
     account::Account,
     compact::{Compact, Compacted},
-    connection::gap_frame,
+    connection::{choose, gap_frame, weight_before},
     http::error_frame,
     leaving::Leaving,
     shared::Shared,
@@ -26,6 +26,8 @@ use crate::{
 
 /// Entries in one read. Fewer than over WebSocket: hyper holds what it was handed until it is written.
 const BATCH_ENTRIES: usize = 256;
+/// Reads of which nothing is sent, after which others have their turn.
+const FRUITLESS_READS: usize = 16;
 
 /// What an event stream still has to say.
 pub(super) struct EventStream {
@@ -78,15 +80,11 @@ impl EventStream {
 
     /// Takes what comes next from the log; whether the stream goes on.
     fn poll_log(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        loop {
-            self.account.look(|| behind(&self.cursor, self.compact.as_deref()));
+        for _ in 0..FRUITLESS_READS {
             ready!(self.account.poll_turn(cx, self.limit.bytes));
             let read = match self.cursor.poll_next_batch(cx, self.limit) {
                 Poll::Pending => {
-                    // From here on it comes live.
-                    if self.cursor.lag() == 0 {
-                        self.account.caught_up();
-                    }
+                    self.account.rest(|| self.cursor.lag());
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(Some(read))) => read,
@@ -101,6 +99,7 @@ impl EventStream {
                     return Poll::Ready(true);
                 }
             };
+            let mut unsent = 0;
             match read {
                 Read::Gap(gap) => {
                     self.shared.metrics.gap(gap.reason);
@@ -115,14 +114,18 @@ impl EventStream {
                     self.owed.push(event.into());
                     self.told = self.cursor.position();
                 }
-                Read::Batch(batch) => self.take(&batch),
+                Read::Batch(batch) => unsent = self.take(&batch),
             }
+            // What was read again is what the log gave, however little of it is sent.
+            self.account.took(self.owed.iter().map(Bytes::len).sum::<usize>() + unsent);
             if !self.owed.is_empty() {
-                self.account.took(self.owed.iter().map(Bytes::len).sum());
+                self.account.look(|| behind(&self.cursor, self.compact.as_deref()));
                 self.owed.reverse();
                 return Poll::Ready(true);
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// What is handed out next; `None` if nothing ever is.
@@ -155,10 +158,13 @@ impl EventStream {
         self.owed.push(event.into());
     }
 
-    fn take(&mut self, mut entries: &[Arc<Entry>]) {
+    /// Owes what was read; how many bytes of it are not sent as they are.
+    fn take(&mut self, mut entries: &[Arc<Entry>]) -> usize {
+        let mut unsent = 0;
         if let Some(compact) = &mut self.compact {
             let taken = compact.take(self.cursor.log(), entries, self.filter.as_deref(), None);
             let Compacted { snapshot, rest, is_over } = taken;
+            unsent += weight_before(rest, entries);
             entries = rest;
             if is_over {
                 self.compact = None;
@@ -170,8 +176,8 @@ impl EventStream {
         match &self.filter {
             None => log.encoded::<SseEvent>(entries, &mut self.owed),
             Some(filter) => {
-                let chosen: Vec<_> =
-                    entries.iter().filter(|entry| filter.matches(entry.event())).cloned().collect();
+                let (chosen, left_out) = choose(filter, entries);
+                unsent += left_out;
                 log.encoded::<SseEvent>(&chosen, &mut self.owed);
             }
         }
@@ -180,6 +186,7 @@ impl EventStream {
             // between did not pass the filter.
             self.told = log.position(last.seq());
         }
+        unsent
     }
 
     /// A comment, if there are to be heartbeats; where a filter let nothing through for a while, with the position that was reached, so that the

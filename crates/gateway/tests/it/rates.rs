@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use streamnest_core::payload::StatusUpdate;
 use streamnest_gateway::{GatewayOptions, RateLimitOptions};
 use tokio::io::AsyncReadExt as _;
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
@@ -316,6 +317,29 @@ async fn reading_again_is_slowed_down_to_the_limit_and_loses_nothing() {
     say(&writer, 801, 802).await;
     let frame = socket.expect("token").await;
     assert_eq!(frame["payload"]["content"], "801");
+}
+
+#[tokio::test]
+async fn what_is_read_again_counts_however_little_of_it_is_sent() {
+    let limits = unlimited(LONG).with_replay_bytes_per_second(Some(1 << 20));
+    let server = Server::with_options(limited(limits).with_max_write_bytes(128 << 10)).await;
+    let (writer, text) = (server.held("a").await, "x".repeat(1 << 10));
+    for _ in 0..1_500 {
+        writer.append([crate::engine::token("generate", &text)]).await.unwrap();
+    }
+    writer.finish(StatusUpdate::completed(Value::Null)).await.unwrap();
+    let since = Instant::now();
+    for more in [json!({"nodes": ["other"]}), json!({"replay": "compact", "nodes": ["other"]})] {
+        let mut request = json!({"executionId": "a"});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut socket = Socket::open(&server).await;
+        socket.subscribe(request).await;
+        while !socket.next().await["payload"]["status"].is_string() {}
+    }
+    let answer = server.get("/executions/a/events?nodes=other").await;
+    assert!(answer.body.contains("completed") && answer.body.len() < 1_000, "{}", answer.body);
+    // Three times a megabyte and a half, of which one may come at once.
+    assert!(since.elapsed() >= Duration::from_secs(3), "{:?}", since.elapsed());
 }
 
 /// Reads an answer to its end, or until as much was read, and adds that up. One that is refused takes a while.
