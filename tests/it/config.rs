@@ -25,9 +25,20 @@ async fn refused(text: &str) -> (String, String) {
     let (_folder, path) = file(text);
     let error = match StreamingOptions::from_file(&path) {
         Err(error) => error,
-        Ok(options) => Streamnest::builder().options(options).build().await.unwrap_err(),
+        Ok(options) => refused_by_the_program(options).await,
     };
     (error.code().into(), error.to_string().replace(path.to_str().unwrap(), "FILE"))
+}
+
+/// Why options are refused, when a program is put together of them or begins to serve.
+async fn refused_by_the_program(options: StreamingOptions) -> Error {
+    match Streamnest::builder().options(options).build().await {
+        Err(error) => error,
+        Ok(app) => {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            app.serve(listener, async {}).await.unwrap_err()
+        }
+    }
 }
 
 #[tokio::test]
@@ -244,10 +255,10 @@ async fn an_option_that_contradicts_another_is_refused() {
     let options = StreamingOptions::default()
         .with_cors(CorsOptions::default().with_credentials(true))
         .with_default_buffer_size(3);
-    let error = Streamnest::builder().options(options).build().await.unwrap_err();
+    let error = refused_by_the_program(options).await;
     let Error::OptionAlone { option, needs } = error else { panic!("{error}") };
     assert_eq!(
         (option.as_str(), option.place(), needs),
-        ("gateway.cors.credentials", None, "`gateway.cors.origin`")
+        ("gateway.cors.credentials", None, "`gateway.cors.origin`, or `--allow-origin`")
     );
 }
