@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -193,13 +190,16 @@ fn a_dead_segment_goes_though_an_older_one_lives_and_what_it_deleted_stays_gone(
         }
         let lives = Probe::create(&store, "lives").unwrap();
         lives.durable(lives.append(5, 900).unwrap()).unwrap();
-        let done = Arc::new(AtomicUsize::new(0));
+        let (done, rounds) = mpsc::channel();
         let cutting = {
-            let (disk, done) = (disk.clone(), done.clone());
+            let disk = disk.clone();
             thread::spawn(move || {
-                thread::sleep(Duration::from_micros(random.below(12_000)));
+                // Each round is as likely as another, however long one takes.
+                let waited = random.below(ROUNDS as u64 + 1) as usize;
+                rounds.iter().take(waited).for_each(drop);
+                thread::sleep(Duration::from_micros(random.below(1_500)));
                 // What was told by then is promised.
-                (done.load(Ordering::SeqCst), disk.power_cut(&mut random))
+                (waited + rounds.try_iter().count(), disk.power_cut(&mut random))
             })
         };
         // These segments say of no entry that lives, but what of the first is gone, and how far a log is trimmed.
@@ -210,7 +210,8 @@ fn a_dead_segment_goes_though_an_older_one_lives_and_what_it_deleted_stays_gone(
             lives.log.trim(lives.log.head().term, crate::support::seq((round as u64 + 1).min(3))).unwrap();
             dies.durable(dies.append(6, 600).unwrap()).unwrap();
             wait(store.delete(&name(&format!("dies{round}")))).unwrap();
-            done.store(round + 1, Ordering::SeqCst);
+            // Nobody listens after the cut.
+            let _ = done.send(());
         }
         store.compact().unwrap();
         // Some 60,000 bytes were written.
