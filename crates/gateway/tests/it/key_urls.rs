@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use streamnest_gateway::{Algorithm, AuthenticationOptions, GatewayOptions, TokenKey};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     task::AbortHandle,
 };
 use tokio_rustls::{
@@ -51,11 +51,10 @@ impl Drop for Issuer {
 
 impl Issuer {
     async fn start(shown: String) -> Self {
-        Self::at("127.0.0.1:0", shown, None).await
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), shown, None)
     }
 
-    async fn at(address: &str, shown: String, tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    fn on(listener: TcpListener, shown: String, tls: Option<TlsAcceptor>) -> Self {
         let address = listener.local_addr().unwrap();
         let (shown, connections) = (Arc::new(Mutex::new(shown)), Arc::new(AtomicUsize::new(0)));
         let (told, counted) = (shown.clone(), connections.clone());
@@ -288,7 +287,7 @@ async fn what_cannot_be_fetched_leaves_the_keys_as_they_were_and_is_told() {
     let issuer = Issuer::start(good.clone()).await;
     let authentication = options(&issuer.url())
         .with_key_fetch_pause(Duration::from_millis(1))
-        .with_key_fetch_timeout(Duration::from_millis(200));
+        .with_key_fetch_timeout(Duration::from_secs(2));
     let server = server(authentication).await;
     assert_eq!(status(&server, &token(EC, "old")).await, 200);
     let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -330,9 +329,10 @@ async fn what_cannot_be_fetched_leaves_the_keys_as_they_were_and_is_told() {
 
 #[tokio::test]
 async fn a_server_whose_issuer_is_away_says_so_and_goes_on_when_it_is_back() {
-    let away = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Nobody listens there, and nobody else can take its port meanwhile.
+    let away = TcpSocket::new_v4().unwrap();
+    away.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = away.local_addr().unwrap();
-    drop(away);
     let authentication =
         options(&format!("http://{address}/keys.json")).with_key_fetch_pause(Duration::from_millis(1));
     let server = server(authentication).await;
@@ -346,7 +346,7 @@ async fn a_server_whose_issuer_is_away_says_so_and_goes_on_when_it_is_back() {
     assert_eq!(socket.until_close().await.0, Some(4408));
     // What is no token of any key set is refused as ever.
     ask(&server, "x.y.z").await.error(401, "invalid_token");
-    let _issuer = Issuer::at(&address.to_string(), keys(&[&jwk(EC, "old")]), None).await;
+    let _issuer = Issuer::on(away.listen(64).unwrap(), keys(&[&jwk(EC, "old")]), None);
     // A reading that began before it was back still fails, and says to try again.
     let back = async {
         while status(&server, &token(EC, "old")).await != 200 {
@@ -363,7 +363,8 @@ async fn a_key_set_comes_by_https_from_whom_a_private_authority_vouches_for() {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let tls = TlsAcceptor::from(Arc::new(config.with_single_cert(vec![chain], secret).unwrap()));
-    let issuer = Issuer::at("127.0.0.1:0", keys(&[&jwk(EC, "old")]), Some(tls)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = Issuer::on(listener, keys(&[&jwk(EC, "old")]), Some(tls));
     let url = format!("https://localhost:{}/keys.json", issuer.address.port());
     let root = |name: &str| Some(format!("{}/tests/it/keys/{name}", env!("CARGO_MANIFEST_DIR")).into());
     let trusting = server(options(&url).with_key_roots(root("tls.crt.pem"))).await;
