@@ -6,7 +6,7 @@ use streamnest_client::{Client, Error, StartAt, SubscriptionState};
 use streamnest_protocol::native::{ClientCommand, ServerFrame, StatusResponse, SubscriptionStatus};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
 };
 
 use crate::server::*;
@@ -164,9 +164,10 @@ async fn an_error_of_another_request_does_not_end_it() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_heard_of_at_once() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Nobody listens there, and nobody else can take its port meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
     let error = Client::new(&url).unwrap().subscribe(run()).connect().await.unwrap_err();
     assert!(matches!(error, Error::Connect { .. }), "{error}");
     assert!(url.ends_with(error.to_string().split(' ').nth(3).unwrap().trim_end_matches(';')), "{error}");
