@@ -1,17 +1,20 @@
 //! What the standard flags of a program do.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use clap::Parser as _;
 use serde_json::json;
 use streamnest::{App, Error, ServerFlags, Streamnest};
 use streamnest_client::{Client, ClientOptions, RootCertificates};
-use streamnest_tests::{http, workflows::Steps};
+use streamnest_tests::{http, program::Program, workflows::Steps};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    task::AbortHandle,
 };
+
+/// Its workflow is that of [`app`].
+const SERVER: &str = env!("CARGO_BIN_EXE_steps-server");
 
 pub(crate) fn flags(arguments: &[&str]) -> Result<ServerFlags, clap::Error> {
     ServerFlags::try_parse_from(["program", "--log", "error", "--memory"].iter().chain(arguments))
@@ -21,27 +24,19 @@ pub(crate) async fn app() -> App {
     Streamnest::builder().workflow(Steps::default()).build().await.unwrap()
 }
 
-/// Serves by these flags on a free port, until it is dropped.
+/// A program that serves by these flags on a free port, which it says itself, until it is dropped.
 pub(crate) struct Serving {
     pub(crate) address: SocketAddr,
-    task: AbortHandle,
+    // Ends before its directory does.
+    _program: Program,
+    _directory: TempDir,
 }
 
 impl Serving {
     pub(crate) async fn start(arguments: &[&str]) -> Self {
-        // What a program prints, this process cannot read: the port is chosen before.
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let listen = address.to_string();
-        let flags = flags(&[&["--listen", &listen], arguments].concat()).unwrap();
-        let app = app().await;
-        let task = tokio::spawn(async move { flags.serve(&app).await.unwrap() }).abort_handle();
-        let listens = async {
-            while TcpStream::connect(address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), listens).await.expect("the server listens");
-        Self { address, task }
+        let directory = tempfile::tempdir().unwrap();
+        let program = Program::start_with(SERVER, directory.path(), arguments).await;
+        Self { address: program.address, _program: program, _directory: directory }
     }
 
     /// How the server answers a page's request to start a run.
@@ -49,12 +44,6 @@ impl Serving {
         let body = json!({"input": {"tokens": 1}});
         let path = "/workflows/steps/executions";
         http::json(self.address, "POST", path, headers, Some(&body)).await.0.as_u16()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
