@@ -33,15 +33,15 @@ struct World {
 impl World {
     /// As the options are: none of these clients answers while the test looks at another.
     async fn start() -> Self {
-        Self::with(GatewayOptions::default()).await
+        Self::with(GatewayOptions::default(), GRACE).await
     }
 
-    async fn with(gateway: GatewayOptions) -> Self {
+    async fn with(gateway: GatewayOptions, grace: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(0));
         let builder = Streamnest::builder()
             .workflow(Steps { permits: permits.clone() })
             .gateway_options(gateway)
-            .engine_options(EngineOptions::default().with_disconnect_grace(GRACE));
+            .engine_options(EngineOptions::default().with_disconnect_grace(grace));
         Self { server: Server::start(builder).await, permits }
     }
 
@@ -144,7 +144,8 @@ async fn a_run_goes_on_until_the_last_of_several_followers_has_been_gone_for_the
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_comes_back_within_the_grace_time_finds_the_run_going_on_and_misses_nothing() {
-    let world = World::start().await;
+    // Time to come back in, on a machine that is busy.
+    let world = World::with(GatewayOptions::default(), 10 * GRACE).await;
     world.permits.add_permits(2);
     world.run("a", Some("cancel")).await;
     let mut socket = world.follow("a").await;
@@ -214,7 +215,7 @@ async fn who_unsubscribes_has_left_though_the_connection_stays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_whose_packets_vanish_has_left_when_it_is_found() {
     let gateway = GatewayOptions::default().with_heartbeat_interval(INTERVAL).with_pong_timeout(TIMEOUT);
-    let world = World::with(gateway).await;
+    let world = World::with(gateway, GRACE).await;
     world.run("a", Some("cancel")).await;
     let socket = world.follow("a").await;
     world.subscribers("a", 1).await;
