@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The longest that the server waits for anything here.
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 
 fn impatient() -> GatewayOptions {
     options()
