@@ -80,11 +80,14 @@ pub(crate) async fn run(watch: &mut Watch) {
     watch.took("more subjects than are remembered", 429, came).await;
 
     let server = limited(none().with_max_connections(Some(5))).await;
-    let came = last_of(6, async |_| match Socket::shake(&server, "/ws", &authorization).await {
-        Ok((mut socket, _)) => {
-            let close = tokio::time::timeout(Duration::from_millis(100), socket.until_close()).await;
-            close.ok().and_then(|(code, _)| code).unwrap_or(101)
+    let came = last_of(6, async |at| match Socket::shake(&server, "/ws", &authorization).await {
+        Ok((mut socket, _)) if at < 5 => {
+            socket.expect("connected").await;
+            socket.send(json!({"type": "ping"})).await;
+            socket.expect("pong").await;
+            101
         }
+        Ok((mut socket, _)) => socket.until_close().await.0.unwrap_or(0),
         Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
         Err(error) => panic!("{error}"),
     })
