@@ -348,9 +348,8 @@ async fn views_of_many_executions_are_bounded_over_all_connections() {
 
 #[tokio::test]
 async fn a_subscription_may_wait_for_its_execution() {
-    let options = GatewayOptions::default()
-        .with_wait_timeout(Duration::from_millis(200))
-        .with_max_waiting_subscriptions(2);
+    let options =
+        GatewayOptions::default().with_wait_timeout(Duration::from_secs(2)).with_max_waiting_subscriptions(2);
     let server = Server::with_options(options).await;
     let mut socket = Socket::open(&server).await;
     socket.send(request("subscribe_execution", json!({"executionId": "a"}))).await;
