@@ -21,15 +21,17 @@ use crate::{
 
 #[tokio::test]
 async fn heartbeats_come_in_silence_and_pings_are_answered() {
+    const COUNT: u32 = 10;
+    let interval = Duration::from_millis(200);
     let options = GatewayOptions::default()
-        .with_heartbeat_interval(Duration::from_millis(50))
-        .with_pong_timeout(Duration::from_millis(500));
+        .with_heartbeat_interval(interval)
+        // Less than so many intervals: who answers is not closed.
+        .with_pong_timeout(Duration::from_millis(1_500));
     let server = Server::with_options(options).await;
+    let (since, awake) = (Instant::now(), Awake::begin());
     let mut socket = Socket::open(&server).await;
     let (mut heartbeats, mut pings) = (0, 0);
-    // Longer than the pong timeout: who answers is not closed.
-    let until = tokio::time::Instant::now() + Duration::from_millis(900);
-    while tokio::time::Instant::now() < until || heartbeats < 5 || pings < 5 {
+    while heartbeats < COUNT || pings < COUNT {
         match socket.message().await.unwrap() {
             Message::Text(text) => {
                 assert_eq!(&*text, r#"{"type":"heartbeat","payload":{"positions":[]}}"#);
@@ -39,6 +41,11 @@ async fn heartbeats_come_in_silence_and_pings_are_answered() {
             other => panic!("{other:?}"),
         }
     }
+    let took = since.elapsed();
+    println!("heartbeats={heartbeats} pings={pings} interval_ms=200 took_ms={}", took.as_millis());
+    assert!(took >= heartbeats.max(pings) * interval, "{heartbeats} heartbeats, {pings} pings in {took:?}");
+    let took = awake.elapsed();
+    assert!(took < 2 * COUNT * interval, "{COUNT} of each in {took:?} of its own time");
 }
 
 /// The test has the one thread on which server and client run, and keeps it.
