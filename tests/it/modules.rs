@@ -314,13 +314,15 @@ async fn options_by_name_are_those_of_the_parts_beneath() {
 #[tokio::test]
 async fn a_program_listens_on_the_port_of_its_options_unless_a_flag_says_otherwise() {
     use clap::Parser as _;
+    let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
     let websocket = WebSocketOptions::default().with_port(address.port());
     let options = StreamingOptions::default().with_websocket(websocket);
     let app = Streamnest::builder().options(options).build().await.unwrap();
     let listen = |arguments: &[&str]| {
-        ServerFlags::try_parse_from(["program", "--log", "error"].iter().chain(arguments)).unwrap()
+        let flags = ["program", "--log", "error", "--data-dir", directory.path().to_str().unwrap()];
+        ServerFlags::try_parse_from(flags.iter().chain(arguments)).unwrap()
     };
     let refused = listen(&[]).serve(&app).await.unwrap_err();
     assert!(matches!(refused, Error::Listen { address: tried, .. } if tried == address), "{refused:?}");
