@@ -1,6 +1,9 @@
 //! Visitors who do what clients do.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
@@ -45,13 +48,17 @@ async fn read(site: &Site, bearer: &str, connections: usize) {
     for _ in 0..connections {
         let enough = reader.last + 20;
         loop {
+            let opened = Instant::now();
             let mut socket = open(site, bearer).await;
             if reader.reads_up_to(enough, &mut socket).await {
                 socket.close(None).await.unwrap();
                 while let Some(Ok(_)) = socket.next().await {}
                 break;
             }
-            // On a machine with too much to do it answered no ping in time, and comes back as every client does.
+            // On a machine with too much to do it answered no ping in time, and comes back as every client does. Whoever
+            // answers has at least the time in which a ping comes and is waited for.
+            let (had, owed) = (opened.elapsed(), site.times.answering());
+            assert!(had >= owed, "taken for dead after {had:?} of {owed:?}");
             site.count("came_back");
         }
     }
