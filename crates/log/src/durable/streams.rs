@@ -225,10 +225,9 @@ impl Streams {
         // Also who asks again is told only once it is durable.
         writer.settled(accepted).await?;
         let tail = stream.facts().inherited().forward(accepted.last.get());
-        let stand = Stand {
-            tail: self.chain(stream).await?.position(tail),
-            closed: writer.attribute(CLOSED).is_some(),
-        };
+        // Somebody else's closure may be accepted and not durable: until it is, the stream is open, and takes its place.
+        let closed = writer.log().head().sealed;
+        let stand = Stand { tail: self.chain(stream).await?.position(tail), closed };
         if stream.is_execution() && stand.closed {
             self.0.take_out(stream.name());
         }

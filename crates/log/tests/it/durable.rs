@@ -6,6 +6,7 @@ mod model;
 mod producers;
 mod races;
 mod shares;
+mod withheld;
 
 use std::sync::Arc;
 
