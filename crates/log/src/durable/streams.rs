@@ -247,9 +247,13 @@ impl Streams {
         Ok(())
     }
 
-    fn count(&self, stream: &Stream, size: u64) {
-        stream.bytes.fetch_add(size, Ordering::AcqRel);
-        self.0.bytes.fetch_add(size, Ordering::AcqRel);
+    /// Counts what was appended to a stream. One that takes no place any more, for it has ended meanwhile, has nothing to count.
+    fn count(&self, stream: &Arc<Stream>, size: u64) {
+        let streams = self.0.streams();
+        if streams.get(stream.name()).is_some_and(|known| Arc::ptr_eq(known, stream)) {
+            stream.bytes.fetch_add(size, Ordering::AcqRel);
+            self.0.bytes.fetch_add(size, Ordering::AcqRel);
+        }
     }
 
     /// Deletes `stream`. If others were forked from it, it lives on for them, unseen.

@@ -250,7 +250,7 @@ impl Streams {
     /// Makes the log, with all that the stream begins with.
     async fn write_beginning(
         &self,
-        stream: &Stream,
+        stream: &Arc<Stream>,
         prefix: Option<Bytes>,
         creation: &Creation,
     ) -> Result<(), Error> {

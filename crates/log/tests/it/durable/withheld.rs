@@ -1,8 +1,8 @@
 //! What is told of a stream while its store has accepted something and not made it durable.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use streamnest_core::{ExecutionId, NamesLog as _};
+use streamnest_core::{Event, ExecutionId, NamesLog as _};
 use streamnest_log::{
     Error, LogOptions, Registry,
     durable::{Append, Creation, Outcome, Stream, StreamOptions, Streams},
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::{close, data, producer, text};
 use crate::{
     slow_store::SlowStore,
-    support::{SetClock, id},
+    support::{SetClock, id, now},
 };
 
 /// Streams over a store that makes durable when it is told to, and an execution from outside.
@@ -83,4 +83,26 @@ async fn an_execution_is_open_until_its_closure_is_durable_also_for_an_append_th
     let found = world.streams.get(&name).await.unwrap();
     assert!(world.streams.append(&found, end).await.unwrap().duplicate);
     world.streams.delete(&found).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_is_made_closed_holds_nothing_whenever_it_is_looked_over() {
+    let world = Withheld::new();
+    // Which streams there are is known, so that looking them over does not wait for the store.
+    assert!(matches!(world.streams.get(&id("other").log_name()).await, Err(Error::UnknownStream { .. })));
+    for looked_over in [false, true] {
+        let creation = Creation { events: vec![Event::data("12345".into())], closed: true, ..text() };
+        let creating = world.creating(creation).await;
+        let mut maintaining = pin!(world.streams.maintain());
+        assert!(now(maintaining.as_mut()).is_none());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Who makes it hears of this only when it has its turn, and streams are looked over before.
+        world.store.settle(&world.id, u64::MAX);
+        if looked_over {
+            assert!(now(maintaining.as_mut()).is_none());
+        }
+        let stream = creating.await.unwrap();
+        assert_eq!((world.streams.len(), world.streams.bytes()), (0, 0), "looked over: {looked_over}");
+        world.streams.delete(&stream).await.unwrap();
+    }
 }
