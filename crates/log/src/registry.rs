@@ -429,9 +429,21 @@ impl Registry {
     /// # Cancel safety
     /// Not safe: the log is gone, but the store may keep what it holds of it.
     pub async fn remove(&self, name: &impl NamesLog) -> Result<(), Error> {
+        self.remove_if(name, |_| true).await
+    }
+
+    /// As [`remove`](Self::remove), unless another log has that name now: one in memory of which `is_it` does not hold.
+    pub(crate) async fn remove_if(
+        &self,
+        name: &impl NamesLog,
+        is_it: impl Fn(&LogIdentity) -> bool,
+    ) -> Result<(), Error> {
         let name = name.log_name();
         let (writer, reserved, hooks) = {
             let mut logs = self.lock();
+            if logs.by_name.get(&name).is_some_and(|writer| !is_it(writer.log().identity())) {
+                return Ok(());
+            }
             let writer = logs.take_out(&name);
             if logs.opening.contains(&name) || (writer.is_none() && !self.is_persistent()) {
                 return Ok(());
@@ -452,8 +464,9 @@ impl Registry {
             writer.log().break_off(Error::Removed);
             self.0.shared.ended().remove(&(writer.log().ended_at(), name.clone()));
         }
-        drop(reserved);
+        // While its name is reserved nobody makes another, whom they would take for this one.
         hooks.iter().for_each(|hook| hook(&name, Removal::Deleted));
+        drop(reserved);
         Ok(())
     }
 

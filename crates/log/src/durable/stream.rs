@@ -1,11 +1,11 @@
 //! One stream: what is known of it while it is not read or written.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
 };
 
-use streamnest_core::{Lifetime, LogName, Position, Timestamp};
+use streamnest_core::{Epoch, Lifetime, LogIdentity, LogName, Position, Timestamp};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::facts::Facts;
@@ -16,6 +16,8 @@ use crate::Error;
 pub struct Stream {
     name: LogName,
     facts: Facts,
+    /// That of its log, once there is one. Another log that has its name later has another.
+    epoch: OnceLock<Epoch>,
     state: AtomicU8,
     /// Held while an append is judged and accepted, and while the stream is made or deleted.
     turn: Mutex<()>,
@@ -56,6 +58,7 @@ impl Stream {
         Self {
             name,
             facts,
+            epoch: OnceLock::new(),
             state: AtomicU8::new(state as u8),
             turn: Mutex::new(()),
             touched: AtomicU64::new(now.as_micros()),
@@ -78,6 +81,16 @@ impl Stream {
     /// What is true of it from the first.
     pub const fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Its log is the one of this epoch.
+    pub(super) fn set_epoch(&self, epoch: Epoch) {
+        let _ = self.epoch.set(epoch);
+    }
+
+    /// Whether that is its log, and not that of another stream which has its name now.
+    pub(super) fn is_of(&self, log: &LogIdentity) -> bool {
+        self.epoch.get() == Some(&log.epoch())
     }
 
     pub(super) fn state(&self) -> State {

@@ -68,7 +68,7 @@ impl Streams {
             {
                 match removal {
                     Removal::Deleted => inner.forget(name),
-                    Removal::Evicted => drop(inner.take_out(name)),
+                    Removal::Evicted => inner.let_evicted_go(name),
                 }
             }
         });
@@ -137,8 +137,11 @@ impl Streams {
             return Ok(None);
         }
         let facts = Facts::from_attributes(&writer.log().attributes(""));
-        let stream = |facts| Arc::new(Stream::new(name.clone(), facts, State::Live, self.0.logs.now()));
-        Ok(facts.map(stream))
+        let stream = facts.map(|facts| Stream::new(name.clone(), facts, State::Live, self.0.logs.now()));
+        Ok(stream.map(|stream| {
+            stream.set_epoch(writer.log().identity().epoch());
+            Arc::new(stream)
+        }))
     }
 
     /// A reader of `stream`, before its first entry. That counts as reading it.
@@ -180,7 +183,9 @@ impl Streams {
     }
 
     async fn writer(&self, stream: &Stream) -> Result<Writer, Error> {
-        self.0.logs.open(stream.name()).await?.ok_or(Error::Removed)
+        let writer = self.0.logs.open(stream.name()).await?;
+        // Since somebody found this stream it may have been deleted, and another made of its name.
+        writer.filter(|writer| stream.is_of(writer.log().identity())).ok_or(Error::Removed)
     }
 
     /// Appends to `stream`, closes it, or both. What this returns is durable.
@@ -229,7 +234,7 @@ impl Streams {
         let closed = writer.log().head().sealed;
         let stand = Stand { tail: self.chain(stream).await?.position(tail), closed };
         if stream.is_execution() && stand.closed {
-            self.0.take_out(stream.name());
+            self.0.take_out(stream);
         }
         let session = producer.and_then(|producer| session(&writer, &producer.id));
         Ok(Outcome { stand, duplicate, producer_seq: session.map(|session| session.seq) })
@@ -250,7 +255,7 @@ impl Streams {
     /// Counts what was appended to a stream. One that takes no place any more, for it has ended meanwhile, has nothing to count.
     fn count(&self, stream: &Arc<Stream>, size: u64) {
         let streams = self.0.streams();
-        if streams.get(stream.name()).is_some_and(|known| Arc::ptr_eq(known, stream)) {
+        if streams.has(stream) {
             stream.bytes.fetch_add(size, Ordering::AcqRel);
             self.0.bytes.fetch_add(size, Ordering::AcqRel);
         }
@@ -291,7 +296,7 @@ impl Streams {
             ended
         };
         writer.settled(ended).await?;
-        self.0.take_out(stream.name());
+        self.0.take_out(stream);
         Ok(())
     }
 
@@ -310,9 +315,9 @@ impl Streams {
                     return Ok(());
                 }
             }
-            self.0.logs.remove(stream.name()).await?;
+            self.0.logs.remove_if(stream.name(), |log| stream.is_of(log)).await?;
             stream.set_state(State::Gone);
-            self.0.forget(stream.name());
+            self.0.take_out(&stream);
             next = stream.facts().fork.as_ref().and_then(|fork| self.release(&fork.source));
         }
         Ok(())
@@ -344,18 +349,30 @@ impl Inner {
         if self.logs.is_persistent() { limit } else { limit.min(self.logs.options().max_total_bytes as u64) }
     }
 
-    /// A stream is gone.
+    /// The log of a stream is deleted.
     fn forget(&self, name: &LogName) {
-        if let Some(stream) = self.take_out(name) {
+        let known = self.streams().get(name).cloned();
+        if let Some(stream) = known {
+            self.take_out(&stream);
             stream.set_state(State::Gone);
         }
     }
 
-    /// A stream takes no place any more.
-    fn take_out(&self, name: &LogName) -> Option<Arc<Stream>> {
-        let stream = self.streams().remove(name)?;
-        self.bytes.fetch_sub(stream.bytes.load(Ordering::Acquire), Ordering::AcqRel);
-        Some(stream)
+    /// The log of an execution that has ended has left memory. Another that has its name since is being made, or in memory.
+    fn let_evicted_go(&self, name: &LogName) {
+        let known = self.streams().get(name).cloned();
+        if let Some(stream) = known.filter(|stream| stream.state() != State::Making)
+            && self.logs.in_memory(name).is_none()
+        {
+            self.take_out(&stream);
+        }
+    }
+
+    /// A stream takes no place any more. Another of its name keeps its own.
+    fn take_out(&self, stream: &Arc<Stream>) {
+        if self.streams().remove(stream) {
+            self.bytes.fetch_sub(stream.bytes.load(Ordering::Acquire), Ordering::AcqRel);
+        }
     }
 
     fn streams(&self) -> MutexGuard<'_, Known> {

@@ -118,7 +118,7 @@ impl Streams {
         stream.set_state(State::Live);
         reserved.keep();
         if stream.is_execution() && creation.closed {
-            self.0.take_out(name);
+            self.0.take_out(&stream);
         }
         if let Some(mut pinned) = pinned {
             pinned.kept = true;
@@ -173,6 +173,7 @@ impl Streams {
             return Err(Error::StreamExists { name: name.clone() });
         };
         let known = Arc::new(Stream::new(name.clone(), facts, State::Live, self.0.logs.now()));
+        known.set_epoch(writer.log().identity().epoch());
         {
             let mut streams = self.0.streams();
             if let Some(known) = streams.get(name) {
@@ -266,10 +267,12 @@ impl Streams {
         attributes.push(set(BYTES, size.to_string()));
         if events.is_empty() && !creation.closed {
             attributes.push(complete);
-            self.0.logs.create_with(stream.name(), &attributes).await?;
+            let writer = self.0.logs.create_with(stream.name(), &attributes).await?;
+            stream.set_epoch(writer.log().identity().epoch());
             return Ok(());
         }
         let writer = self.0.logs.create_with(stream.name(), &attributes).await?;
+        stream.set_epoch(writer.log().identity().epoch());
         let accepted = match creation.closed {
             true => writer.close_with(events, vec![complete, facts::closed(facts::closing(None))]).await,
             false => writer.append_with(events, vec![complete]).await,
@@ -310,6 +313,6 @@ impl Reserved<'_> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.stream.set_state(State::Gone);
-        self.streams.0.streams().remove(self.stream.name());
+        self.streams.0.streams().remove(&self.stream);
     }
 }

@@ -26,6 +26,11 @@ impl Known {
         self.by_name.get(name)
     }
 
+    /// Whether this very stream takes a place, and not another of its name.
+    pub(super) fn has(&self, stream: &Arc<Stream>) -> bool {
+        self.get(stream.name()).is_some_and(|known| Arc::ptr_eq(known, stream))
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Stream>> {
         self.by_name.values()
     }
@@ -46,8 +51,12 @@ impl Known {
         }
     }
 
-    pub(super) fn remove(&mut self, name: &LogName) -> Option<Arc<Stream>> {
-        let stream = self.by_name.remove(name)?;
+    /// Takes a stream out; whether it was in.
+    pub(super) fn remove(&mut self, stream: &Arc<Stream>) -> bool {
+        if !self.has(stream) {
+            return false;
+        }
+        self.by_name.remove(stream.name());
         if let Some(owner) = stream.facts().owner.clone()
             && let Entry::Occupied(mut count) = self.of_owner.entry(owner)
         {
@@ -56,6 +65,6 @@ impl Known {
                 count.remove();
             }
         }
-        Some(stream)
+        true
     }
 }

@@ -87,6 +87,7 @@ impl Streams {
         }
         let state = if has(DELETED) { State::Deleted } else { State::Live };
         let stream = Stream::new(name.clone(), facts, state, self.0.logs.now());
+        stream.set_epoch(head.epoch);
         if stream.is_execution() && (has(CLOSED) || head.sealed) {
             return Ok(None);
         }
@@ -114,7 +115,7 @@ impl Streams {
             self.0.streams().iter().filter(|stream| stream.is_execution()).cloned().collect();
         let has_ended = |name| self.0.logs.in_memory(name).is_some_and(|writer| writer.log().head().sealed);
         for stream in running.iter().filter(|stream| has_ended(stream.name())) {
-            self.0.take_out(stream.name());
+            self.0.take_out(stream);
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use streamnest_core::NamesLog as _;
 use streamnest_log::{
     Error,
     durable::{Append, Creation, ForkAt},
 };
 use tokio::task::JoinSet;
 
-use super::{World, data, name, producer, text};
+use super::{World, close, data, name, producer, text};
+use crate::support::id;
 
 const WRITERS: u64 = 16;
 const APPENDS: u64 = 25;
@@ -153,4 +155,32 @@ async fn a_creation_that_is_broken_off_leaves_the_path_free() {
 
 fn futures_poll<T>(future: std::pin::Pin<&mut (impl Future<Output = T> + ?Sized)>) -> std::task::Poll<T> {
     future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+#[tokio::test]
+async fn what_comes_late_for_a_stream_that_was_deleted_does_not_reach_another_that_has_its_name() {
+    for name in [name("a"), id("outside").log_name()] {
+        let world = World::new();
+        let make = || async { world.streams.create(&name, text()).await.unwrap().stream };
+        let end = Append { producer: producer("p", 0, 0), ..close() };
+        let old = make().await;
+        world.streams.append(&old, end.clone()).await.unwrap();
+        // Requests that found it then, and came with their bodies later.
+        let found = world.streams.get(&name).await.unwrap();
+        world.streams.delete(&old).await.unwrap();
+        let new = make().await;
+        let before = (world.streams.stand(&new).await.unwrap(), world.streams.bytes());
+        for late in [&old, &found] {
+            for append in [end.clone(), close(), data("late")] {
+                let refused = world.streams.append(late, append).await;
+                assert!(matches!(refused, Err(Error::Removed)), "`{name}`: {refused:?}");
+            }
+            let refused = world.streams.delete(late).await;
+            assert!(matches!(refused, Err(Error::Removed | Error::UnknownStream { .. })), "{refused:?}");
+        }
+        assert!(Arc::ptr_eq(&world.streams.get(&name).await.unwrap(), &new), "`{name}` takes its place");
+        assert_eq!((world.streams.stand(&new).await.unwrap(), world.streams.bytes()), before);
+        world.append(&new, "x").await;
+        assert_eq!(world.streams.bytes(), before.1 + 1);
+    }
 }

@@ -44,9 +44,9 @@ impl Withheld {
     }
 
     /// Begins an append, which is accepted when this returns and not durable.
-    async fn appending(&self, stream: &Arc<Stream>, append: Append) -> JoinHandle<Outcome> {
+    async fn appending(&self, stream: &Arc<Stream>, append: Append) -> JoinHandle<Result<Outcome, Error>> {
         let (streams, stream) = (self.streams.clone(), stream.clone());
-        let appending = tokio::spawn(async move { streams.append(&stream, append).await.unwrap() });
+        let appending = tokio::spawn(async move { streams.append(&stream, append).await });
         accepted().await;
         appending
     }
@@ -68,7 +68,7 @@ async fn an_execution_is_open_until_its_closure_is_durable_also_for_an_append_th
     let before = world.appending(&stream, data("x")).await;
     let closing = world.appending(&stream, end.clone()).await;
     world.store.settle(&world.id, 1);
-    assert!(!before.await.unwrap().stand.closed, "nobody may rely on the closure");
+    assert!(!before.await.unwrap().unwrap().stand.closed, "nobody may rely on the closure");
     let found = world.streams.get(&name).await.unwrap();
     assert!(Arc::ptr_eq(&found, &stream), "it takes its place");
     let refused = world.streams.delete(&found).await;
@@ -76,7 +76,7 @@ async fn an_execution_is_open_until_its_closure_is_durable_also_for_an_append_th
     let again = world.appending(&found, end.clone()).await;
     assert!(!closing.is_finished() && !again.is_finished());
     world.store.settle(&world.id, u64::MAX);
-    let (closed, again) = (closing.await.unwrap(), again.await.unwrap());
+    let (closed, again) = (closing.await.unwrap().unwrap(), again.await.unwrap().unwrap());
     assert_eq!((closed.stand.closed, closed.duplicate), (true, false));
     assert_eq!((again.stand, again.duplicate), (closed.stand, true));
     assert_eq!((world.streams.len(), world.streams.bytes()), (0, 0), "and now it takes none");
@@ -105,4 +105,28 @@ async fn an_execution_that_is_made_closed_holds_nothing_whenever_it_is_looked_ov
         assert_eq!((world.streams.len(), world.streams.bytes()), (0, 0), "looked over: {looked_over}");
         world.streams.delete(&stream).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_closure_that_is_told_after_its_execution_was_made_anew_leaves_the_new_one_alone() {
+    let world = Withheld::new();
+    let stream = world.made().await;
+    let name = world.id.log_name();
+    let end = Append { producer: producer("p", 0, 0), ..close() };
+    let closing = world.appending(&stream, end.clone()).await;
+    let again = world.appending(&stream, end).await;
+    world.store.settle(&world.id, u64::MAX);
+    // Both have their turn only when the execution is deleted and another is there.
+    let found = now(world.streams.get(&name)).unwrap().unwrap();
+    now(world.streams.delete(&found)).unwrap().unwrap();
+    let mut creating = pin!(world.streams.create(&name, text()));
+    assert!(now(creating.as_mut()).is_none());
+    world.store.settle(&world.id, u64::MAX);
+    let made = now(creating.as_mut()).unwrap().unwrap().stream;
+    accepted().await;
+    assert!(closing.is_finished() && again.is_finished());
+    assert!(Arc::ptr_eq(&world.streams.get(&name).await.unwrap(), &made), "it takes its place");
+    let appending = world.appending(&made, data("x")).await;
+    world.store.settle(&world.id, u64::MAX);
+    assert!(!appending.await.unwrap().unwrap().stand.closed);
 }
