@@ -92,7 +92,7 @@ pub enum FanIn {
     },
     /// New executions that are not followed, because as many as may be are.
     LeftOut {
-        /// How many since this was told last.
+        /// How many since this was told last. One that is left out again after the scope has changed counts again.
         executions: u64,
     },
 }
@@ -102,6 +102,13 @@ pub(crate) struct Arrivals {
     scope: FanInScope,
     limit: usize,
     inbox: Mutex<Inbox>,
+}
+
+/// What has come to a view and was not looked at yet.
+pub(crate) struct Came {
+    logs: Vec<Arc<EventLog>>,
+    /// How many could not be followed, which nobody was told.
+    left_out: u64,
 }
 
 #[derive(Default)]
@@ -192,23 +199,26 @@ impl FanInCursor {
         fan
     }
 
-    /// Those that came and are not followed yet.
-    pub(crate) fn take_came(&mut self) -> Vec<Arc<EventLog>> {
-        mem::take(&mut self.arrivals.lock().new)
+    /// What has come and was not looked at yet.
+    pub(crate) fn take_came(&mut self) -> Came {
+        let mut inbox = self.arrivals.lock();
+        Came { logs: mem::take(&mut inbox.new), left_out: mem::take(&mut inbox.left_out) }
     }
 
     /// The same view of what `arrivals` takes: it goes on where it stands in each log that is taken still, begins at the start of
-    /// those that `came`, and follows from now on those of `present` that were not taken before.
+    /// those that `came`, and follows from now on those of `present` that were not taken before. What was left out and not told yet
+    /// is told still.
     pub(crate) fn moved(
         self,
         arrivals: Arc<Arrivals>,
-        came: Vec<Arc<EventLog>>,
+        came: Came,
         present: &[(Arc<EventLog>, Position)],
     ) -> Self {
+        arrivals.lock().left_out += came.left_out;
         let Self { filter, members, told_left_out, .. } = self;
         let mut fan = Self { arrivals, filter, members: Vec::new(), free: Vec::new(), told_left_out };
         let stood = members.into_iter().flatten().map(|member| member.cursor);
-        let came = came.iter().map(|log| log.observer(Start::Beginning));
+        let came = came.logs.iter().map(|log| log.observer(Start::Beginning));
         let known: Vec<_> = stood.chain(came).collect();
         let seen: HashSet<_> = known.iter().map(|cursor| Arc::as_ptr(cursor.log())).collect();
         for cursor in known {

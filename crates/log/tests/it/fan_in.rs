@@ -233,6 +233,22 @@ async fn a_scope_that_changes_lets_go_of_some_goes_on_with_others_and_takes_new_
     assert_eq!(drain(&mut fan, limit(10)), ["+1"], "one more than it may follow");
 }
 
+#[tokio::test]
+async fn what_was_left_out_is_told_though_the_scope_changes_before_and_takes_none_of_it() {
+    let registry = registry(LogOptions::default().with_max_fan_in(1));
+    let kept = registry.create(&id("kept")).await.unwrap();
+    let fan = all(&registry);
+    for name in ["b", "c"] {
+        append(&registry.create(&id(name)).await.unwrap(), 1).await;
+    }
+    append(&kept, 1).await;
+    let only = || FanInScope::Executions(HashSet::from([id("kept")]));
+    let mut fan = registry.change_scope(fan, only());
+    assert_eq!(drain(&mut fan, limit(10)), ["+2", "kept:1"], "nothing is skipped in silence");
+    let mut fan = registry.change_scope(fan, only());
+    assert_eq!(drain(&mut fan, limit(10)), [""; 0], "and nothing is told twice");
+}
+
 /// Executions come and speak on threads while the scope of a view changes again and again: what it takes always comes whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_scope_that_changes_while_executions_come_misses_nothing_of_what_it_takes() {
