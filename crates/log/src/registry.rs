@@ -411,9 +411,10 @@ impl Registry {
     pub fn change_scope(&self, mut view: FanInCursor, scope: FanInScope) -> FanInCursor {
         let arrivals = Arrivals::new(scope, self.0.shared.options.max_fan_in);
         let mut logs = self.lock();
-        // At one moment: what comes later arrives at the new one, and may at the old one as well.
-        let came = view.take_came();
+        // At one moment: what comes later arrives at the new one, and may at the old one as well. One that is there and has not
+        // arrived yet says nothing before it has, so it is either among those that came or stands at its beginning.
         let present = logs.enlist(&arrivals);
+        let came = view.take_came();
         drop(logs);
         view.moved(arrivals, came, &present)
     }
