@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
@@ -23,7 +22,6 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
-use tower::ServiceExt as _;
 
 use crate::{
     awake::Awake,
@@ -75,13 +73,6 @@ async fn rest(mut body: Incoming) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Asked without a connection, which would have a time of its own and be counted when that is over.
-async fn metrics(server: &Server) -> String {
-    let request = Request::get("/metrics").header("host", "localhost").body(Body::empty()).unwrap();
-    let answer = server.gateway.router().oneshot(request).await.unwrap();
-    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
-}
-
 /// An execution of ada's, and its name.
 async fn held_by_ada(server: &Server) -> (Writer, ExecutionId) {
     let own = crate::engine::id("a").within(&Tenant::of_subject("ada").unwrap());
@@ -130,7 +121,7 @@ async fn who_never_asks_is_left_and_who_follows_is_not() {
         let _ = left.unwrap_or_else(|_| panic!("who says {what} keeps its place"));
     }))
     .await;
-    let counted = metrics(&server).await;
+    let counted = server.metrics().await;
     assert!(counted.contains("streamnest_refusals_total{code=\"request_timeout\"} 3\n"), "{counted}");
     // Who asked, and has nothing open any more, is told so before.
     let (once, driving) = client(&server).await;
@@ -211,7 +202,7 @@ async fn who_takes_nothing_of_an_answer_loses_its_connection() {
     let _ = timeout(PATIENCE, driving).await.expect("its connection ends").unwrap();
     assert!(rest(body).await.len() <= WINDOW as usize);
     until("its place is free", async || {
-        metrics(&server).await.contains("streamnest_closes_total{code=\"4441\"} 1\n")
+        server.metrics().await.contains("streamnest_closes_total{code=\"4441\"} 1\n")
     })
     .await;
 }
@@ -339,18 +330,18 @@ async fn who_does_not_finish_tls_or_a_head_or_takes_nothing_is_counted() {
     let mut silent = TcpStream::connect(encrypted.address).await.unwrap();
     assert_eq!(timeout(PATIENCE, silent.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
     let refused = "streamnest_refusals_total{code=\"request_timeout\"} 1\n";
-    until("TLS is counted", async || metrics(&encrypted).await.contains(refused)).await;
+    until("TLS is counted", async || encrypted.metrics().await.contains(refused)).await;
     let options = short().with_slow_reader_limit(Duration::from_secs(1));
     let server = Server::with_options(options.with_send_buffer_bytes(Some(4 << 10))).await;
     let mut half = TcpStream::connect(server.address).await.unwrap();
     half.write_all(b"GET / HT").await.unwrap();
     let _ = timeout(PATIENCE, half.read_to_end(&mut Vec::new())).await.expect("half a head is left");
-    until("a head is counted", async || metrics(&server).await.contains(refused)).await;
+    until("a head is counted", async || server.metrics().await.contains(refused)).await;
     let writer = server.held("a").await;
     for n in 0..200 {
         writer.append([said("draft", &format!("{n}{}", "x".repeat(64 << 10)))]).await.unwrap();
     }
     let _stalled = server.send("GET", "/executions/a/events", &[], "").await;
     let closed = "streamnest_closes_total{code=\"4441\"} 1\n";
-    until("a stall is counted", async || metrics(&server).await.contains(closed)).await;
+    until("a stall is counted", async || server.metrics().await.contains(closed)).await;
 }

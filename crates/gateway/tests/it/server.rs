@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::{body::Body, http::Request};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use streamnest_core::LogStore;
 use streamnest_gateway::{AccessPolicy, ClaimsPolicy, Error, Gateway, GatewayOptions};
@@ -12,6 +14,7 @@ use tokio::{
     sync::oneshot,
     task::JoinHandle,
 };
+use tower::ServiceExt as _;
 
 use crate::engine::{Engine, id};
 
@@ -103,6 +106,13 @@ impl Server {
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         self.ask("POST", path, &[("content-type", "application/json")], body).await
+    }
+
+    /// What `/metrics` says, asked without a connection: that would have a time of its own, and be counted when it is over.
+    pub(crate) async fn metrics(&self) -> String {
+        let request = Request::get("/metrics").header("host", "localhost").body(Body::empty()).unwrap();
+        let answer = self.gateway.router().oneshot(request).await.unwrap();
+        String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
     }
 
     /// One request on a connection of its own.
