@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use crate::{
     engine::say,
-    server::{Answer, Server},
+    server::{Answer, PATIENCE, Server},
     socket::{Socket, contents},
     token::{bearer, options, token},
 };
@@ -398,13 +398,22 @@ async fn whatever_is_read_again_by_every_door_is_no_more_than_the_limit_and_a_bu
             socket
         )
     };
-    assert!(tokio::time::timeout(Duration::from_millis(2_500), doors).await.is_err());
-    let (bytes, took) = (counts.iter().map(Cell::get).sum::<usize>(), since.elapsed().as_secs_f64());
+    let read = || counts.iter().map(Cell::get).sum::<usize>();
+    let enough = async {
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        while read() <= 2 * READ {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        _ = doors => {}
+        enough = tokio::time::timeout(PATIENCE, enough) => enough.expect("something is read"),
+    }
+    let (bytes, took) = (read(), since.elapsed().as_secs_f64());
     // And the heads of answers.
     let most = took * f64::from(RATE) + f64::from(RATE) + READ as f64;
     println!("read_again_bytes={bytes} most={most:.0} seconds={took:.2} by_door={counts:?}");
     assert!((bytes as f64) <= most, "{counts:?} bytes in {took} s");
-    assert!(bytes > 2 * READ, "{counts:?} bytes in {took} s");
 }
 
 #[test]
