@@ -20,7 +20,7 @@ use crate::{
 
 #[tokio::test]
 async fn who_does_not_end_its_request_is_let_go() {
-    let options = GatewayOptions::default().with_request_timeout(Duration::from_millis(200));
+    let options = GatewayOptions::default().with_request_timeout(Duration::from_secs(1));
     let server = Server::with_options(options).await;
     // A head that never ends, and a body that never comes.
     let mut head = TcpStream::connect(server.address).await.unwrap();

@@ -16,7 +16,7 @@ const A: &str = "/v1/stream/a";
 fn quick() -> GatewayOptions {
     GatewayOptions::default()
         .with_long_poll_timeout(Duration::from_millis(100))
-        .with_stream_sse_lifetime(Duration::from_millis(300))
+        .with_stream_sse_lifetime(Duration::from_secs(1))
 }
 
 #[tokio::test]
