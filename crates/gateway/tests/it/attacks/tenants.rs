@@ -312,7 +312,7 @@ async fn rotation(watch: &mut Watch) {
     assert_eq!(before, 200, "while its key is there");
     write(json!([jwk(&newer, Algorithm::ES256, "new")]));
     let mut came = 200;
-    for _ in 0..50 {
+    for _ in 0..1_000 {
         came = server.ask("GET", "/executions", &headers, "").await.status;
         if came != 200 {
             break;
