@@ -6,7 +6,7 @@ use clap::Parser as _;
 use streamnest::{Error, ServerFlags, otlp::OtlpOptions, prelude::*};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::collector::{Collector, Span};
@@ -67,7 +67,15 @@ fn named<'a>(spans: &'a [Span], name: &str, node: &str) -> Vec<&'a Span> {
 #[tokio::test]
 async fn a_collector_gets_the_spans_of_a_run_in_its_callers_trace() {
     let collector = Collector::start().await;
-    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // What a program prints, this process cannot read: the port is chosen before. The system gives it to nobody else while a
+    // socket is bound to it, and lets the server listen on it, as that socket does not and both share what they are bound to.
+    let chosen = TcpSocket::new_v4().unwrap();
+    chosen.set_reuseaddr(true).unwrap();
+    chosen.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = chosen.local_addr().unwrap();
+    // Where it does not let both, the port is left to luck.
+    #[cfg(not(target_os = "linux"))]
+    drop(chosen);
     let (listen, endpoint) = (address.to_string(), format!("http://{}", collector.address));
     let flags = ["program", "--memory", "--log", "error", "--log-format", "json", "--listen", &listen];
     let spans = ["--otlp-endpoint", &endpoint, "--otlp-service-name", "letters"];
