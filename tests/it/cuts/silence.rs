@@ -48,7 +48,7 @@ async fn a_server_that_is_swallowed_is_found_by_its_silence_and_the_client_resum
 
 #[tokio::test]
 async fn a_client_that_is_swallowed_is_found_by_its_silence_and_its_place_is_free() {
-    let server = server(BEAT).await;
+    let server = server(5 * BEAT).await;
     let proxy = Proxy::start(server.address).await;
     // All but the handshake from the client is swallowed, pongs too.
     proxy.next(Way::up(220, Fault::Swallow));

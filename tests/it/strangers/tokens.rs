@@ -135,7 +135,7 @@ const SHORT: &str = r#"
     [gateway.authentication]
     secret_key_file = "FOLDER/secret"
     leeway = "0s"
-    deadline = "500ms"
+    deadline = "2s"
 "#;
 
 #[tokio::test]
