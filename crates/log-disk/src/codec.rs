@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use streamnest_core::{
-    AttributeChange, Attributes, Class, Delivery, Entry, Event, EventType, NodeName, Priority, Seq, Status,
-    Timestamp,
+    AttributeChange, AttributeKey, Attributes, Class, Delivery, Entry, Event, EventType, NodeName, Priority,
+    Seq, Status, Timestamp,
 };
 
 use crate::options::Durability;
@@ -150,10 +150,12 @@ pub(crate) fn put_close(out: &mut Vec<u8>) {
     out.push(Kind::Close as u8);
 }
 
-/// The length of a body that says all of a log.
-pub(crate) fn state_length(state: &State) -> usize {
-    let attributes = state.attributes.iter().map(|(key, value)| 6 + key.len() + value.len());
-    49 + state.name.len() + attributes.sum::<usize>()
+/// The length of a body that says all of a log of this name and these attributes.
+pub(crate) fn state_length<'a>(
+    name: &str,
+    attributes: impl Iterator<Item = (&'a AttributeKey, &'a Bytes)>,
+) -> usize {
+    49 + name.len() + attributes.map(|(key, value)| 6 + key.len() + value.len()).sum::<usize>()
 }
 
 pub(crate) fn put_state(state: &State, out: &mut Vec<u8>) {

@@ -4,9 +4,9 @@
 //! another one goes, such records are said again too, and a segment without records keeps its number taken.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     io,
-    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,16 +17,17 @@ use crate::{
     codec::{self, Body, Decoder, Kind},
     completion, index,
     log::Log,
-    queue::{Health, What},
-    record::{self, Found},
+    plan::{self, Plan},
+    queue::What,
+    record::{self, Found, HEADER},
     segment::{SEGMENT_HEADER, Segment},
     store::Inner,
 };
 
 /// How often it is looked whether there is room to be made, unless something happens that makes some.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Bytes that are copied before it is waited until they are durable.
-const COPY_AT_ONCE: usize = 1 << 20;
+/// Bytes that are written before it is waited until they are durable.
+const WRITE_AT_ONCE: u64 = 1 << 20;
 
 /// Wakes the thread that makes room.
 #[derive(Debug, Default)]
@@ -100,64 +101,69 @@ impl From<StoreError> for Stopped {
 /// Lets segments go while that is worth it.
 pub(crate) fn compact_all(inner: &Arc<Inner>) -> Result<(), Stopped> {
     let _turn = inner.compactor.turn.lock().unwrap_or_else(PoisonError::into_inner);
-    // What is copied meanwhile has its turn another time.
+    // What is copied meanwhile has its turn another time, and so has what cannot go now.
     let newest = inner.catalog().segments.keys().next_back().copied().unwrap_or_default();
-    while let Some(segment) = worth_it(inner).filter(|segment| segment.id <= newest) {
-        compact(inner, &segment)?;
+    let mut stay = HashSet::new();
+    while let Some(segment) = worth_it(inner, &stay).filter(|segment| segment.id <= newest) {
+        if !compact(inner, &segment)? {
+            stay.insert(segment.id);
+        }
     }
     Ok(())
 }
 
 /// A full segment that is to go: one that is dead, or the oldest if enough bytes of all full ones are dead, or on a full disk the one
-/// of which the least has to be written elsewhere.
-fn worth_it(inner: &Inner) -> Option<Arc<Segment>> {
+/// of which the least has to be written elsewhere. None of those that `stay`.
+fn worth_it(inner: &Inner, stay: &HashSet<u64>) -> Option<Arc<Segment>> {
+    let is_full = inner.is_full();
     let catalog = inner.catalog();
     let full = catalog.segments.len().checked_sub(1).filter(|full| *full > 0)?;
     let (oldest, newer) = {
         let mut segments = catalog.segments.values().take(full);
         (segments.next()?, segments.filter(|segment| !segment.is_empty()))
     };
-    let live = |segment: &Segment| segment.live.load(Ordering::Acquire).min(segment.length());
-    let (mut bytes, mut living) = (oldest.length(), live(oldest));
-    let mut least = Some(oldest).filter(|oldest| fits_when_full(inner, oldest));
-    if living == 0 {
+    let may_go = |segment: &Segment| !stay.contains(&segment.id);
+    // What else it says is known when its index is read.
+    let may_fit =
+        |segment: &Segment| may_go(segment) && plan::fits_when_full(inner, segment, segment.living());
+    let (mut bytes, mut living) = (oldest.length(), oldest.living());
+    let mut least = Some(oldest).filter(|oldest| is_full && may_fit(oldest));
+    if living == 0 && may_go(oldest) {
         return Some(oldest.clone());
     }
     for segment in newer {
         bytes += segment.length();
-        living += live(segment);
-        if live(segment) == 0 && segment.moves() <= segment.length() / 4 {
+        living += segment.living();
+        if segment.living() == 0 && segment.moves() <= segment.length() / 4 && may_go(segment) {
             return Some(segment.clone());
         }
-        if fits_when_full(inner, segment) && least.is_none_or(|least| segment.moves() < least.moves()) {
+        if is_full && may_fit(segment) && least.is_none_or(|least| segment.moves() < least.moves()) {
             least = Some(segment);
         }
     }
     let dead_share = (bytes - living) as f64 / bytes.max(1) as f64;
-    match dead_share > inner.options.compact_above {
+    match dead_share > inner.options.compact_above && may_go(oldest) {
         true => Some(oldest.clone()),
-        false => least.filter(|_| matches!(inner.queue.health(), Health::Full)).cloned(),
+        false => least.cloned(),
     }
 }
 
-/// Whether a segment gives room on a full disk: what has to be written elsewhere is three quarters of it at most, and fits into half
-/// of the reserve, which was given up when the disk became full. The other half is for records that delete.
-fn fits_when_full(inner: &Inner, segment: &Segment) -> bool {
-    let (length, moves) = (segment.length(), segment.moves());
-    moves <= inner.options.reserve_bytes / 2 && moves <= length - length / 4
-}
-
-/// Lets a segment go, after what it says was said again elsewhere.
-fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
+/// Lets a segment go, after what it says was said again elsewhere; whether it went.
+fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<bool, Stopped> {
     let is_oldest = inner.catalog().segments.keys().next() == Some(&segment.id);
-    if !segment.is_empty() && !say_again(inner, segment, is_oldest)? {
-        return Ok(());
+    if !segment.is_empty() {
+        let Some(plan) = Plan::of(inner, segment, is_oldest)? else { return Ok(false) };
+        if inner.is_full() && !plan::fits_when_full(inner, segment, plan.bytes) {
+            return Ok(false);
+        }
+        say_again(inner, segment, plan)?;
     }
     if !is_oldest {
         // A segment without records takes its place at one moment. Who reads the one before reads on.
         let empty = Segment::create(&*inner.files.storage, segment.id, inner.files.salt)?;
         inner.catalog().segments.insert(segment.id, empty);
-        return Ok(inner.files.remove(&[index::name_of(segment.id)])?);
+        inner.files.remove(&[index::name_of(segment.id)])?;
+        return Ok(true);
     }
     inner.catalog().segments.remove(&segment.id);
     if let Err(error) = inner.note_bounds() {
@@ -165,73 +171,79 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<(), Stopped> {
         inner.catalog().segments.insert(segment.id, segment.clone());
         return Err(error.into());
     }
-    Ok(inner.files.remove_segment(segment)?)
-}
-
-/// Writes to the end what a segment says that is still true, durably; whether it may go now.
-fn say_again(inner: &Arc<Inner>, segment: &Arc<Segment>, is_oldest: bool) -> Result<bool, Stopped> {
-    let spoken_of: Option<HashMap<u64, bool>> = match is_oldest {
-        true => None,
-        false => match index::read(&*inner.files.storage, segment)? {
-            Some(logs) => Some(logs.iter().map(|log| (log.number, log.state.is_some())).collect()),
-            None => {
-                // Nobody knows which deleted logs older segments would bring back: it goes when it is the oldest.
-                segment.says.store(u64::MAX, Ordering::Release);
-                return Ok(false);
-            }
-        },
-    };
-    let logs: Vec<Arc<Log>> = inner.catalog().by_name.values().cloned().collect();
-    let mut copied = 0;
-    let mut living = HashSet::new();
-    for log in &logs {
-        let is_spoken_of = spoken_of.as_ref().is_none_or(|spoken_of| spoken_of.contains_key(&log.number));
-        let lives = {
-            let state = log.lock();
-            let here = |chapter: &crate::segment::Chapter| Arc::ptr_eq(&chapter.segment, segment);
-            !state.deleted && ((is_spoken_of && state.base <= segment.id) || state.chapters.iter().any(here))
-        };
-        if lives {
-            living.insert(log.number);
-            state_again(inner, log, segment.id)?;
-        }
-    }
-    for (number, _) in spoken_of.into_iter().flatten().filter(|(_, lived)| !lived) {
-        if let Some(gone) = Log::gone(number) {
-            inner.push(&gone, 0, What::Noted, true, codec::put_delete)?;
-        }
-    }
-    if segment.live.load(Ordering::Acquire) > 0 {
-        copied = copy_entries(inner, segment, &living)?;
-    }
-    // After the copying, for what was trimmed meanwhile was not copied.
-    logs.iter().try_for_each(|log| note_trim(inner, log))?;
-    wait_durable(inner)?;
-    tracing::debug!(segment = segment.name(), copied, "what lives in a segment was copied");
+    inner.files.remove_segment(segment)?;
     Ok(true)
 }
 
-/// Writes down how far a log is trimmed: what is trimmed is not copied, and is not to look damaged. It may have been written
-/// down before, but where that stands may be what goes.
-fn note_trim(inner: &Inner, log: &Arc<Log>) -> Result<(), Stopped> {
-    let mut state = log.lock();
-    let trimmed = state.trimmed;
-    if !state.deleted && trimmed > 0 {
-        inner.push(log, state.accepted, What::Noted, true, |out| codec::put_trim(trimmed, out))?;
-        state.trim_written = trimmed;
+/// Writes to the end what a segment says that is still true, durably.
+fn say_again(inner: &Arc<Inner>, segment: &Arc<Segment>, plan: Plan) -> Result<(), Stopped> {
+    let mut pace = Pace { inner, left: plan.bytes, waiting: 0 };
+    for log in plan.living.values() {
+        pace.wrote(state_again(inner, log, segment.id)?)?;
     }
+    for gone in &plan.gone {
+        inner.push(gone, 0, What::Noted, true, codec::put_delete)?;
+        pace.wrote(plan::GONE)?;
+    }
+    if segment.living() > 0 {
+        copy_entries(&mut pace, segment, &plan.living)?;
+    }
+    // After the copying, for what was trimmed meanwhile was not copied.
+    for log in &plan.spoken_of {
+        pace.wrote(note_trim(inner, log)?)?;
+    }
+    wait_durable(inner)?;
+    tracing::debug!(segment = segment.name(), bytes = plan.bytes, "what lives in a segment was said again");
     Ok(())
 }
 
-/// Says again all there is to know of a log, if no segment after `id` does.
-fn state_again(inner: &Inner, log: &Arc<Log>, id: u64) -> Result<(), Stopped> {
+/// What is written before a segment may go, a piece after the other.
+struct Pace<'a> {
+    inner: &'a Arc<Inner>,
+    /// Bytes that are to come, at most.
+    left: u64,
+    /// Bytes that may not be durable yet.
+    waiting: u64,
+}
+
+impl Pace<'_> {
+    /// So many bytes more wait to be written. A disk that has become full meanwhile takes the rest only if that is little.
+    fn wrote(&mut self, bytes: u64) -> Result<(), Stopped> {
+        self.left = self.left.saturating_sub(bytes);
+        self.waiting += bytes;
+        if self.waiting >= WRITE_AT_ONCE {
+            wait_durable(self.inner)?;
+            self.waiting = 0;
+            if self.inner.is_full() && self.left > self.inner.options.reserve_bytes / 2 {
+                return Err(Stopped::Store);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes down how far a log is trimmed: what is trimmed is not copied, and is not to look damaged. It may have been written
+/// down before, but where that stands may be what goes. Returns how many bytes that takes.
+fn note_trim(inner: &Inner, log: &Arc<Log>) -> Result<u64, Stopped> {
+    let mut state = log.lock();
+    let trimmed = state.trimmed;
+    if state.deleted || trimmed == 0 {
+        return Ok(0);
+    }
+    inner.push(log, state.accepted, What::Noted, true, |out| codec::put_trim(trimmed, out))?;
+    state.trim_written = trimmed;
+    Ok(plan::TRIMMED)
+}
+
+/// Says again all there is to know of a log, if no segment after `id` does. Returns how many bytes that takes.
+fn state_again(inner: &Inner, log: &Arc<Log>, id: u64) -> Result<u64, Stopped> {
     let state = log.lock();
     if state.deleted || state.base > id {
-        return Ok(());
+        return Ok(0);
     }
     let said = state.accepted_state(&log.name);
     inner.push(log, state.accepted, What::Stated, true, |out| codec::put_state(&said, out))?;
-    Ok(())
+    Ok(state.said_bytes(&log.name))
 }
 
 fn wait_durable(inner: &Arc<Inner>) -> Result<(), Stopped> {
@@ -243,12 +255,14 @@ fn wait_durable(inner: &Arc<Inner>) -> Result<(), Stopped> {
     }
 }
 
-/// Copies the records of living entries in the order in which they lie there; how many bytes.
-fn copy_entries(inner: &Arc<Inner>, segment: &Arc<Segment>, living: &HashSet<u64>) -> Result<usize, Stopped> {
-    let by_number: HashMap<u64, Arc<Log>> =
-        inner.catalog().by_name.values().map(|log| (log.number, log.clone())).collect();
+/// Copies the records of living entries in the order in which they lie there.
+fn copy_entries(
+    pace: &mut Pace<'_>,
+    segment: &Arc<Segment>,
+    living: &BTreeMap<u64, Arc<Log>>,
+) -> Result<(), Stopped> {
     let bytes = Bytes::from(segment.read(0, usize::try_from(segment.length()).unwrap_or(usize::MAX))?);
-    let (mut offset, mut copied, mut waiting) = (SEGMENT_HEADER as usize, 0, 0);
+    let mut offset = SEGMENT_HEADER as usize;
     let mut decoder = Decoder::default();
     while let Some(found) = record::read(&bytes, offset, segment.salt) {
         let (header, body) = match found {
@@ -267,9 +281,7 @@ fn copy_entries(inner: &Arc<Inner>, segment: &Arc<Segment>, living: &HashSet<u64
                 continue;
             }
         };
-        let Some(log) = by_number.get(&header.log).filter(|log| living.contains(&log.number)) else {
-            continue;
-        };
+        let Some(log) = living.get(&header.log) else { continue };
         let Some(Body::Append(entries) | Body::Copy(entries)) = codec::read(body) else { continue };
         if entries.count == 0 {
             continue;
@@ -284,15 +296,11 @@ fn copy_entries(inner: &Arc<Inner>, segment: &Arc<Segment>, living: &HashSet<u64
         }
         let Some((read, _)) = entries.read(&bytes, &mut decoder) else { continue };
         let what = What::Copied { first, last };
-        inner.push(log, state.accepted, what, true, |out| {
+        pace.inner.push(log, state.accepted, what, true, |out| {
             codec::put_entries(Kind::Copy, entries.term, first, read.iter(), &[], out);
         })?;
         drop(state);
-        (copied, waiting) = (copied + body.len(), waiting + body.len());
-        if waiting >= COPY_AT_ONCE {
-            wait_durable(inner)?;
-            waiting = 0;
-        }
+        pace.wrote((HEADER + body.len()) as u64)?;
     }
-    Ok(copied)
+    Ok(())
 }

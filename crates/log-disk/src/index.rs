@@ -47,7 +47,7 @@ impl IndexedLog {
     /// Bytes of the records that say all of this again but the chapters. That a log is gone is written twice.
     fn says(&self) -> u64 {
         let length = match &self.state {
-            Some(state) => HEADER + codec::state_length(state),
+            Some(state) => HEADER + codec::state_length(&state.name, state.attributes.iter()),
             None => 2 * (HEADER + 1),
         };
         length as u64

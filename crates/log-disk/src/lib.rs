@@ -46,6 +46,7 @@ mod index;
 mod log;
 mod options;
 mod passage;
+mod plan;
 mod queue;
 mod read;
 mod readers;

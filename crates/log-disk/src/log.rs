@@ -12,7 +12,8 @@ use streamnest_core::{
 };
 
 use crate::{
-    codec::State,
+    codec::{self, State},
+    record::HEADER,
     segment::{self, Chapter, Extent},
 };
 
@@ -213,6 +214,13 @@ impl LogState {
             attributes,
             ..self.durable_state(name)
         }
+    }
+
+    /// Bytes of the record that says all there is to know of it, as accepted, at most.
+    pub(crate) fn said_bytes(&self, name: &LogName) -> u64 {
+        let pending =
+            self.pending.iter().flatten().filter_map(|change| Some((&change.key, change.value.as_ref()?)));
+        (HEADER + codec::state_length(name, self.attributes.iter().chain(pending))) as u64
     }
 
     /// Forgets entries up to and including `up_to`.

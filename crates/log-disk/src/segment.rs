@@ -102,9 +102,14 @@ impl Segment {
         self.length() <= SEGMENT_HEADER
     }
 
-    /// Bytes that have to be written elsewhere before it may go.
+    /// Bytes of it that live.
+    pub(crate) fn living(&self) -> u64 {
+        self.live.load(Ordering::Acquire).min(self.length())
+    }
+
+    /// Bytes that have to be written elsewhere before it may go, by what was known when it became full.
     pub(crate) fn moves(&self) -> u64 {
-        self.live.load(Ordering::Acquire).saturating_add(self.says.load(Ordering::Acquire))
+        self.living().saturating_add(self.says.load(Ordering::Acquire))
     }
 
     /// `bytes` of its records are dead.

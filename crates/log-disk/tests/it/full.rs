@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use streamnest_core::{LogStore as _, StoreError};
+use streamnest_core::{AttributeChange, LogStore as _, StoreError};
 use streamnest_log_disk::{DiskOptions, DiskStore};
 
 use crate::{
@@ -280,4 +280,115 @@ fn a_disk_that_fills_up_while_its_reserve_is_gone_makes_who_waits_wait() {
     disk.limit(1 << 20);
     a.durable(last).unwrap();
     assert_eq!(a.read_all(1).entries, [1, 2, 3, 4]);
+}
+
+/// A segment of which little seems to live: what it says of logs has grown since, or stands elsewhere.
+struct Crowded {
+    disk: Arc<Disk>,
+    store: Arc<DiskStore>,
+}
+
+impl Crowded {
+    const RESERVE: u64 = 32 << 10;
+
+    fn new() -> Self {
+        let disk = Disk::new();
+        let options = DiskOptions::default()
+            .with_segment_bytes(64 << 10)
+            .with_reserve_bytes(Self::RESERVE)
+            .with_full_retry(Duration::from_millis(5));
+        let store = Arc::new(open(&disk, options));
+        Self { disk, store }
+    }
+
+    /// Appends so much that the next segment begins after it.
+    fn fill_segment(&self, id: &str) {
+        let log = Probe::create(&self.store, id).unwrap();
+        log.durable(log.append(100, 700).unwrap()).unwrap();
+    }
+
+    fn become_full(&self) {
+        let grows = Probe::create(&self.store, "grows").unwrap();
+        // So little that the segment that grows is not full then, and no next one begins.
+        self.disk.limit(4 << 10);
+        fill_up(&grows);
+    }
+
+    /// Makes room, and does not wait for ever.
+    fn compact(&self) {
+        let (store, (tell, told)) = (self.store.clone(), mpsc::channel());
+        thread::spawn(move || tell.send(store.compact()));
+        told.recv_timeout(PATIENCE).expect("compaction waits for room that it is to make").unwrap();
+    }
+
+    /// Bytes of all segments.
+    fn bytes(&self) -> u64 {
+        let files = self.disk.files();
+        let segments = files.iter().filter(|(name, _)| name.ends_with(".log"));
+        segments.map(|(_, bytes)| *bytes as u64).sum()
+    }
+}
+
+#[test]
+fn what_has_grown_since_a_segment_was_full_is_not_written_to_the_last_of_a_full_disk() {
+    let world = Crowded::new();
+    world.fill_segment("lives");
+    let grown: Vec<_> = (0..10).map(|nth| format!("grown{nth}")).collect();
+    let probes = grown.iter().map(|id| Probe::create(&world.store, id).unwrap()).collect::<Vec<_>>();
+    probes.iter().for_each(|log| log.durable(log.append(1, 10).unwrap()).unwrap());
+    world.fill_segment("dies");
+    for log in &probes {
+        log.append_with(0, 0, &[AttributeChange::set("notes", vec![b'x'; 5_000]).unwrap()]).unwrap();
+        log.until(|mark| mark.changes == 1).unwrap();
+    }
+    drop(probes);
+    world.become_full();
+    delete(&world.store, "dies");
+    let before = world.bytes();
+    world.compact();
+    delete(&world.store, &grown[0]);
+    let after = world.bytes();
+    assert!(after < before + 1_000, "{before} bytes became {after}");
+    assert!(Probe::create(&world.store, "refused").is_err(), "nothing has made room");
+    for id in &grown[1..6] {
+        delete(&world.store, id);
+    }
+    resume(&world.store);
+    for id in &grown[6..] {
+        let log = Probe::open(&world.store, id).unwrap();
+        assert_eq!(log.log.head().attributes.get("notes").unwrap().len(), 5_000);
+        assert_eq!(log.read_all(1).entries, [1]);
+    }
+}
+
+#[test]
+fn letting_a_segment_go_says_nothing_again_of_logs_that_it_does_not_speak_of() {
+    let world = Crowded::new();
+    let trimmed: Vec<_> = (0..500).map(|nth| format!("trimmed{nth}")).collect();
+    for id in &trimmed {
+        let log = Probe::create(&world.store, id).unwrap();
+        log.durable(log.append(3, 10).unwrap()).unwrap();
+        log.log.trim(log.log.head().term, crate::support::seq(2)).unwrap();
+    }
+    world.fill_segment("lives");
+    let stays = Probe::create(&world.store, "stays").unwrap();
+    stays.durable(stays.append(2, 700).unwrap()).unwrap();
+    world.fill_segment("dies");
+    world.become_full();
+    let before = world.bytes();
+    delete(&world.store, "dies");
+    world.compact();
+    // Two entries are copied, and what is known of their log.
+    let after = world.bytes();
+    assert!(after + (40 << 10) < before, "{before} bytes became {after}");
+    resume(&world.store);
+    assert_eq!(stays.read_all(1).entries, [1, 2]);
+    drop(stays);
+    let killed = world.disk.kill();
+    killed.limit(1 << 20);
+    let store = open(&killed, small());
+    for id in &trimmed {
+        let log = Probe::open(&store, id).unwrap();
+        assert_eq!((log.log.head().trimmed.get(), log.read_all(3).gaps.len()), (2, 0), "`{id}`");
+    }
 }
