@@ -20,8 +20,13 @@ pub(crate) const RESERVE: &str = "reserve";
 impl Committer {
     /// Writes, and waits for room if the disk is full.
     pub(crate) fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.when_there_is_room(|committer| committer.active.file.write_at(bytes, at))
+    }
+
+    /// Does something that may need room, and waits for that if the disk is full.
+    fn when_there_is_room(&mut self, act: impl Fn(&Self) -> io::Result<()>) -> io::Result<()> {
         loop {
-            match self.active.file.write_at(bytes, at) {
+            match act(self) {
                 Ok(()) => return Ok(()),
                 Err(error) if !is_full(&error) => return Err(error),
                 Err(error) if self.become_full(&error) => {}
@@ -125,8 +130,9 @@ impl Committer {
     }
 
     /// The next segment, and what the index of this one says, which is written. Nothing is left of either if that fails.
-    fn next_segment(&self) -> io::Result<(Arc<Segment>, Vec<IndexedLog>)> {
-        let (storage, id) = (&*self.inner.files.storage, self.active.id);
+    fn next_segment(&mut self) -> io::Result<(Arc<Segment>, Vec<IndexedLog>)> {
+        let (inner, id) = (self.inner.clone(), self.active.id);
+        let storage = &*inner.files.storage;
         let mut touched: Vec<_> = self.touched.iter().map(|(number, log)| (*number, log.clone())).collect();
         touched.sort_unstable_by_key(|(number, _)| *number);
         let written = index::write(storage, &self.active, indexed(&self.active, &touched));
@@ -140,8 +146,11 @@ impl Committer {
                 Ok((next, logs))
             }
             Err(error) => {
-                // While a next segment has its name, even for a power cut, this one must not grow.
-                self.inner.files.remove(&[Segment::name_of(id + 1), index::name_of(id)])?;
+                // While a next segment has its name, even for a power cut, this one must not grow: nothing is written before it is gone.
+                let names = [Segment::name_of(id + 1), index::name_of(id)];
+                let removed = self.when_there_is_room(|committer| committer.inner.files.remove(&names));
+                // Whoever hears that there is no room would let it grow.
+                removed.map_err(io::Error::other)?;
                 Err(error)
             }
         }

@@ -296,7 +296,9 @@ impl Crowded {
         let options = DiskOptions::default()
             .with_segment_bytes(64 << 10)
             .with_reserve_bytes(Self::RESERVE)
-            .with_full_retry(Duration::from_millis(5));
+            // So that a segment goes only for want of room.
+            .with_compact_above(1.0)
+            .with_full_retry(Duration::from_millis(50));
         let store = Arc::new(open(&disk, options));
         Self { disk, store }
     }
@@ -391,4 +393,27 @@ fn letting_a_segment_go_says_nothing_again_of_logs_that_it_does_not_speak_of() {
         let log = Probe::open(&store, id).unwrap();
         assert_eq!((log.log.head().trimmed.get(), log.read_all(3).gaps.len()), (2, 0), "`{id}`");
     }
+}
+
+#[test]
+fn a_segment_does_not_grow_while_a_next_one_may_have_its_name() {
+    let disk = Disk::new();
+    let store = open(&disk, small().with_full_retry(Duration::from_millis(5)));
+    let log = Probe::create(&store, "a").unwrap();
+    disk.fill_directory(true);
+    // It is durable before the next segment is to begin, which cannot be made, nor surely be unmade.
+    log.durable(log.append(10, 500).unwrap()).unwrap();
+    let length = || disk.files().iter().find(|file| file.0 == "0000000000000001.log").unwrap().1;
+    let before = length();
+    let accepted = log.append(1, 500);
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!((length(), log.acknowledged()), (before, 10), "nothing is written meanwhile");
+    disk.fill_directory(false);
+    if let Ok(last) = accepted {
+        log.durable(last).unwrap();
+    }
+    resume(&store);
+    let last = log.append(1, 500).unwrap();
+    log.durable(last).unwrap();
+    assert_eq!(log.read_all(1).entries, (1..=last).collect::<Vec<_>>());
 }

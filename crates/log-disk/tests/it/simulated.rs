@@ -38,6 +38,7 @@ struct Shared {
     limited: AtomicBool,
     fail_syncs: AtomicBool,
     fail_writes: AtomicBool,
+    full_directory: AtomicBool,
     /// Changes that are still made before the program stops for good.
     steps: Mutex<Option<u64>>,
     read_bytes: AtomicU64,
@@ -86,6 +87,11 @@ impl Disk {
     /// Whether writes fail.
     pub(crate) fn fail_writes(&self, fail: bool) {
         self.shared.fail_writes.store(fail, Ordering::SeqCst);
+    }
+
+    /// Whether there is no room for names that have changed.
+    pub(crate) fn fill_directory(&self, full: bool) {
+        self.shared.full_directory.store(full, Ordering::SeqCst);
     }
 
     /// After so many more changes nothing is changed any more, as if the program had stopped there.
@@ -254,6 +260,9 @@ impl Storage for Disk {
     fn sync_directory(&self) -> io::Result<()> {
         let _moment = self.shared.moment.lock().unwrap();
         self.shared.sync()?;
+        if self.shared.full_directory.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(28));
+        }
         *self.durable_names.lock().unwrap() = self.names.lock().unwrap().clone();
         Ok(())
     }
