@@ -124,14 +124,9 @@ impl Committer {
         for item in batch.items.iter().filter(|item| item.length > 0) {
             record::stamp(batch.bytes.get_mut(item.start..).unwrap_or_default(), self.active.salt);
         }
-        say_twice(&mut batch);
-        let mut head = Vec::with_capacity(BATCH_RECORD);
-        self.put_batch(&mut head);
-        if let Some(place) = batch.bytes.get_mut(..BATCH_RECORD) {
-            place.copy_from_slice(&head);
-        }
+        self.frame(&mut batch);
         let at = self.active.length();
-        if let Err(error) = self.write(&batch.bytes, at) {
+        if let Err(error) = self.write_batch(&mut batch, at) {
             return self.give_up(batch, error);
         }
         self.noted = self.synced;
@@ -145,13 +140,45 @@ impl Committer {
         if due && let Err(error) = self.sync() {
             return self.give_up(batch, error);
         }
-        self.is_mode_durable = true;
+        self.is_mode_durable |= !batch.bytes.is_empty();
         self.apply(at, mem::take(&mut batch.items));
         self.inner.queue.recycle(batch.bytes, KEPT_BATCH);
-        if self.is_active_full() {
+        // On a full disk the reserve is for what makes room, and not for an index.
+        if self.is_active_full() && !self.inner.is_full() {
             self.roll()?;
         }
         Ok(())
+    }
+
+    /// Lets a batch of stamped records begin and end as one does.
+    fn frame(&self, batch: &mut Batch) {
+        say_twice(batch);
+        let mut head = Vec::with_capacity(BATCH_RECORD);
+        self.put_batch(&mut head);
+        if let Some(place) = batch.bytes.get_mut(..BATCH_RECORD) {
+            place.copy_from_slice(&head);
+        }
+    }
+
+    /// Writes a batch. For what comes from outside it waits until there is room; what is only said again, so that a segment may go, is
+    /// left out where there is none: it is to make room, and would wait for itself.
+    fn write_batch(&mut self, batch: &mut Batch, at: u64) -> io::Result<()> {
+        if batch.items.iter().any(Item::is_said_again) {
+            match self.write_once(&batch.bytes, at) {
+                Err(error) if is_full(&error) => {}
+                written => return written,
+            }
+            // Nothing of it is left behind what is written in its place.
+            self.active.file.set_length(at)?;
+            *batch = without_said_again(mem::take(batch));
+            self.inner.compactor.leave_out();
+            if batch.items.iter().all(|item| item.length == 0) {
+                batch.bytes.clear();
+                return Ok(());
+            }
+            self.frame(batch);
+        }
+        self.write(&batch.bytes, at)
     }
 
     /// Tells everyone of `batch` that it is lost.
@@ -308,6 +335,18 @@ fn by_log(batch: Batch) -> Batch {
         item.start = start;
     }
     Batch { bytes: sorted, items }
+}
+
+/// What else there is in a batch whose records are stamped.
+fn without_said_again(batch: Batch) -> Batch {
+    let mut left = Batch { bytes: vec![0; BATCH_RECORD], items: Vec::with_capacity(batch.items.len()) };
+    for item in batch.items.into_iter().filter(|item| !item.is_said_again()) {
+        let start = left.bytes.len();
+        left.bytes
+            .extend_from_slice(batch.bytes.get(item.start..item.start + item.length).unwrap_or_default());
+        left.items.push(Item { start, ..item });
+    }
+    left
 }
 
 /// Says again at the end of a batch that logs are made, gone, trimmed or of another epoch, so that damage at one place neither takes

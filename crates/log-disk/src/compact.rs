@@ -6,7 +6,10 @@
 use std::{
     collections::{BTreeMap, HashSet},
     io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,7 +27,7 @@ use crate::{
     store::Inner,
 };
 
-/// How often it is looked whether there is room to be made, unless something happens that makes some.
+/// How often it is looked whether there is room to be made, unless something happens that makes some, or the disk is full.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Bytes that are written before it is waited until they are durable.
 const WRITE_AT_ONCE: u64 = 1 << 20;
@@ -36,6 +39,8 @@ pub(crate) struct Compactor {
     changed: Condvar,
     /// Held by who compacts.
     turn: Mutex<()>,
+    /// Whether there was no room for something that was to be said again.
+    left_out: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -55,11 +60,16 @@ impl Compactor {
         self.changed.notify_all();
     }
 
-    /// Waits until there is something to look at; whether the store goes on.
-    fn wait(&self) -> bool {
+    /// There was no room for what was to be said again, and nobody waits for it.
+    pub(crate) fn leave_out(&self) {
+        self.left_out.store(true, Ordering::Release);
+    }
+
+    /// Waits until there is something to look at, at most `patience`; whether the store goes on.
+    fn wait(&self, patience: Duration) -> bool {
         let signals = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let asleep = |signals: &mut Signals| !signals.awake && !signals.closing;
-        let waited = self.changed.wait_timeout_while(signals, LOOK_EVERY, asleep);
+        let waited = self.changed.wait_timeout_while(signals, patience, asleep);
         let (mut signals, _) = waited.unwrap_or_else(PoisonError::into_inner);
         signals.awake = false;
         !signals.closing
@@ -68,7 +78,8 @@ impl Compactor {
 
 /// Makes room until the store is closed.
 pub(crate) fn run(inner: &Arc<Inner>) {
-    while inner.compactor.wait() {
+    let patience = || if inner.is_full() { inner.options.full_retry } else { LOOK_EVERY };
+    while inner.compactor.wait(patience()) {
         match compact_all(inner) {
             Ok(()) => {}
             Err(Stopped::Store) => {
@@ -156,7 +167,9 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<bool, Stopped> 
         if inner.is_full() && !plan::fits_when_full(inner, segment, plan.bytes) {
             return Ok(false);
         }
-        say_again(inner, segment, plan)?;
+        if !say_again(inner, segment, plan)? {
+            return Ok(false);
+        }
     }
     if !is_oldest {
         // A segment without records takes its place at one moment. Who reads the one before reads on.
@@ -175,8 +188,10 @@ fn compact(inner: &Arc<Inner>, segment: &Arc<Segment>) -> Result<bool, Stopped> 
     Ok(true)
 }
 
-/// Writes to the end what a segment says that is still true, durably.
-fn say_again(inner: &Arc<Inner>, segment: &Arc<Segment>, plan: Plan) -> Result<(), Stopped> {
+/// Writes to the end what a segment says that is still true, durably; whether there was room for all of it. What there was room for
+/// need not be said another time.
+fn say_again(inner: &Arc<Inner>, segment: &Arc<Segment>, plan: Plan) -> Result<bool, Stopped> {
+    inner.compactor.left_out.store(false, Ordering::Release);
     let mut pace = Pace { inner, left: plan.bytes, waiting: 0 };
     for log in plan.living.values() {
         pace.wrote(state_again(inner, log, segment.id)?)?;
@@ -194,7 +209,7 @@ fn say_again(inner: &Arc<Inner>, segment: &Arc<Segment>, plan: Plan) -> Result<(
     }
     wait_durable(inner)?;
     tracing::debug!(segment = segment.name(), bytes = plan.bytes, "what lives in a segment was said again");
-    Ok(())
+    Ok(!inner.compactor.left_out.load(Ordering::Acquire))
 }
 
 /// What is written before a segment may go, a piece after the other.

@@ -49,6 +49,13 @@ pub(crate) struct Item {
     pub(crate) what: What,
 }
 
+impl Item {
+    /// Whether it says nothing that does not stand elsewhere, in a segment that is to go.
+    pub(crate) const fn is_said_again(&self) -> bool {
+        matches!(self.what, What::Copied { .. } | What::Stated)
+    }
+}
+
 /// Records that are written with one write and made durable with one sync.
 #[derive(Default)]
 pub(crate) struct Batch {

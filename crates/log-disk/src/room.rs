@@ -23,6 +23,14 @@ impl Committer {
         self.when_there_is_room(|committer| committer.active.file.write_at(bytes, at))
     }
 
+    /// Writes, with the room of the reserve if the disk is full, and does not wait.
+    pub(crate) fn write_once(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        match self.active.file.write_at(bytes, at) {
+            Err(error) if is_full(&error) && self.become_full(&error) => self.active.file.write_at(bytes, at),
+            written => written,
+        }
+    }
+
     /// Does something that may need room, and waits for that if the disk is full.
     fn when_there_is_room(&mut self, act: impl Fn(&Self) -> io::Result<()>) -> io::Result<()> {
         loop {
@@ -62,25 +70,30 @@ impl Committer {
     /// Takes appends again if the reserve can be kept again.
     pub(crate) fn look_for_room(&mut self) -> io::Result<()> {
         self.looked = Instant::now();
-        // Room for all that comes next is found first, or the disk would be full again with the next append.
+        let inner = self.inner.clone();
+        match inner.files.keep_reserve(inner.options.reserve_bytes) {
+            Ok(()) => {}
+            // Only full segments can go, so one that grows and is mostly dead is called full.
+            Err(error) if is_full(&error) && self.is_active_mostly_dead() => return self.roll(),
+            Err(error) if is_full(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        // Beside the reserve there has to be room for what comes next, or the disk would be full again with the next append.
         if self.is_active_full() {
             self.roll()?;
-            if self.is_active_full() {
-                return Ok(());
-            }
         }
-        let inner = &self.inner;
-        match inner.note_bounds().and_then(|()| inner.files.keep_reserve(inner.options.reserve_bytes)) {
-            Ok(()) => {
-                tracing::info!(place = inner.files.storage.place(), "disk has room again: appends go on");
-                inner.queue.set_health(Health::Well);
-                Ok(())
-            }
-            // Only full segments can go, so one that grows and is mostly dead is called full.
-            Err(error) if is_full(&error) && self.is_active_mostly_dead() => self.roll(),
-            Err(error) if is_full(&error) => Ok(()),
-            Err(error) => Err(error),
+        let has_room = match inner.note_bounds() {
+            Err(error) if is_full(&error) => false,
+            noted => noted.map(|()| !self.is_active_full())?,
+        };
+        if has_room {
+            tracing::info!(place = inner.files.storage.place(), "disk has room again: appends go on");
+            inner.queue.set_health(Health::Well);
+        } else {
+            // It is for what makes room.
+            let _ = inner.files.storage.remove(RESERVE);
         }
+        Ok(())
     }
 
     pub(crate) fn is_active_full(&self) -> bool {
@@ -93,19 +106,19 @@ impl Committer {
         length >= self.inner.options.segment_bytes / 4 && live < length / 2
     }
 
-    /// The active segment is full: its index is written, and the next one begins. If there is no room for both, it grows on: what
-    /// makes room is written there, and it is tried again later.
+    /// The active segment is full: its index is written, and the next one begins. If there is no room for both beside the reserve, it
+    /// grows on: what makes room is written there, and it is tried again later.
     pub(crate) fn roll(&mut self) -> io::Result<()> {
         if self.synced < self.active.length() {
             self.sync()?;
         }
-        let (next, logs) = loop {
-            match self.next_segment() {
-                Ok(next) => break next,
-                Err(error) if !is_full(&error) => return Err(error),
-                Err(error) if self.become_full(&error) => {}
-                Err(_) => return Ok(()),
+        let (next, logs) = match self.next_segment() {
+            Ok(next) => next,
+            Err(error) if is_full(&error) => {
+                self.become_full(&error);
+                return Ok(());
             }
+            Err(error) => return Err(error),
         };
         for indexed in logs {
             if let Some(Some(log)) = self.touched.get(&indexed.number) {

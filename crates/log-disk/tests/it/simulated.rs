@@ -361,7 +361,9 @@ impl StorageFile for Open {
     fn set_length(&self, length: u64) -> io::Result<()> {
         let _moment = self.shared.moment.lock().unwrap();
         self.shared.step()?;
-        self.content.bytes.lock().unwrap().resize(length as usize, 0);
+        let mut bytes = self.content.bytes.lock().unwrap();
+        self.shared.room.fetch_add(bytes.len() as i64 - length as i64, Ordering::SeqCst);
+        bytes.resize(length as usize, 0);
         Ok(())
     }
 }
